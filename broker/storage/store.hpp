@@ -1,0 +1,59 @@
+// The store contract: what the broker asks of an engine, and all it may assume of one. One conformance suite
+// (tests/storage/conformance.cpp) holds every engine to it.
+//
+// Keys carry topic and partition ids, never shard numbers: the number of shards may change at any restart. A shard is the unit of
+// commit order and fencing; there is no transaction across shards.
+//
+// Threads: open() and checkpoint() from one thread while nothing is under way. commit() from one thread per shard. read() and scan() from any
+// thread. Nothing here throws.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <vector>
+
+#include "broker/core/identity.hpp"
+#include "broker/core/mutation.hpp"
+#include "millrace/error.hpp"
+#include "millrace/message.hpp"
+
+namespace millrace::storage {
+
+struct stored_entry {
+    sequence last;
+    core::entry_bytes bytes;
+};
+
+class store {
+public:
+    /// Called once, from any thread, possibly before commit() returns. No error: every mutation of the group is applied and as durable as level() says.
+    /// outcome_unknown: it may or may not be found after the next open; the shard takes no further commit until it is opened again.
+    /// fenced: nothing was applied.
+    using commit_done = std::function<void(error)>;
+
+    virtual ~store() = default;
+
+    /// What an answer may promise after commit_done.
+    virtual durability level() const = 0;
+
+    /// Makes the caller the writer of `shard` under a new, larger fencing epoch, kept in the store. Commits that are under way are finished first.
+    virtual result<core::fencing_epoch> open(core::shard_id shard) = 0;
+
+    /// Applies `group` all or nothing, after every group submitted before for the shard. Takes as many groups as it is given; the caller
+    /// bounds how many are under way. The engine may run a lone small commit on the calling thread.
+    virtual void commit(core::shard_id shard, core::fencing_epoch epoch, std::vector<core::mutation> group, commit_done done) = 0;
+
+    /// Entries of `partition` in order, beginning with the first whose last sequence is at or after `from`: at least one if there is one, then as long
+    /// as the sum stays within `max_bytes`. Sees every committed group. Errors: corruption, storage_failure.
+    virtual result<std::vector<stored_entry>> read(core::partition_id partition, sequence from, std::size_t max_bytes) = 0;
+
+    /// Rows of `range` in key order, at most `limit`.
+    virtual result<std::vector<core::row>> scan(const core::row_range& range, std::size_t limit) = 0;
+
+    /// A consistent copy of everything committed, in a new directory `dir`, which can be opened as a store. Engines without
+    /// files refuse with invalid_argument.
+    virtual error checkpoint(const std::filesystem::path& dir) = 0;
+};
+
+}  // namespace millrace::storage
