@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <vector>
 
@@ -33,38 +32,18 @@ struct batch_header {
 /// Appends the 56 bytes of `header` to `out`.
 void append_batch_header(const batch_header& header, std::vector<std::byte>& out);
 
-/// Where the messages of an entry stand: enough to cut any run out of it without looking at payload. Immutable once shared.
-struct entry_index {
-    struct batch {
-        sequence first;
-        std::uint32_t count = 0;
-        timestamp appended_at;
-    };
-
-    sequence first;
-    std::vector<batch> batches;          // ascending, without gaps, at least one
+/// What the headers and record lengths of a stored entry say.
+struct entry_layout {
+    std::vector<batch_header> batches;   // ascending, without gaps, at least one
     std::vector<std::uint32_t> ends;     // [i]: bytes of records 0..i of the entry, batch headers not counted
 
-    sequence last() const { return first + (ends.size() - 1); }
-    std::uint64_t count() const { return ends.size(); }
-    bool contains(sequence s) const { return s >= first && s - first < ends.size(); }
-
-    /// Bytes of the entry as stored, headers included.
-    std::size_t stored_bytes() const { return ends.back() + batches.size() * batch_header_bytes; }
-
-    /// Bytes of the records from `from` to `to`, both included.
-    std::uint32_t record_bytes(sequence from, sequence to) const;
-
-    /// The batch that holds `s`, as an index into batches.
-    std::size_t batch_of(sequence s) const;
-
-    /// Where the record of `s` begins in the stored bytes.
-    std::size_t offset_of(sequence s) const;
+    sequence first() const { return batches.front().first; }
+    sequence last() const { return first() + (ends.size() - 1); }
 };
 
-/// Reads the headers and record lengths of a stored entry whose key says that it ends in `last`. Checks everything but the records' CRCs.
+/// Reads a stored entry whose key says that it ends in `last`: header CRCs, counts, lengths, sequences without gaps; not the records' CRCs.
 /// Errors: corruption, with what does not fit.
-error parse_entry(std::span<const std::byte> bytes, sequence last, entry_index& out);
+error parse_entry(std::span<const std::byte> bytes, sequence last, entry_layout& out);
 
 /// One batch header at the start of `bytes`. Errors: corruption.
 error parse_batch_header(std::span<const std::byte> bytes, batch_header& out);

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Installs what Millrace is built from and tested with on Debian 12: without questions, without starting services; does nothing when all is there.
+set -euo pipefail
+
+packages=(g++ cmake ninja-build ccache pkg-config
+  libboost1.81-dev librocksdb-dev libflatbuffers-dev flatbuffers-compiler libspdlog-dev libcli11-dev catch2
+  libssl-dev libzstd-dev liblz4-dev libxxhash-dev)
+
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+as_root=()
+[ "$(id -u)" -eq 0 ] || as_root=(sudo)
+export DEBIAN_FRONTEND=noninteractive
+echo "installing: ${missing[*]}"
+"${as_root[@]}" apt-get update -qq
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

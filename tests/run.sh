@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Builds Millrace and runs its tests. Usage: tests/run.sh [LABEL…]
+#   Labels: proto core storage driver client process sim; asan and tsan build with sanitizers in folders of their own
+#   (tsan on the memory engine) and run the rest of the labels, or all, there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tests/install_packages.sh
+
+build=build
+options=(-DCMAKE_BUILD_TYPE=Release)
+labels=()
+for label in "$@"; do
+  case "$label" in
+    asan) build=build-asan; options=(-DCMAKE_BUILD_TYPE=Debug -DMILLRACE_SANITIZE=address) ;;
+    tsan) build=build-tsan; options=(-DCMAKE_BUILD_TYPE=Debug -DMILLRACE_SANITIZE=thread) ;;
+    *) labels+=("$label") ;;
+  esac
+done
+
+cmake -S . -B "$build" -G Ninja -DMILLRACE_WERROR=ON "${options[@]}" >"$build.configure.log" 2>&1 || { cat "$build.configure.log"; exit 1; }
+rm -f "$build.configure.log"
+cmake --build "$build"
+
+selection=()
+if [ ${#labels[@]} -gt 0 ]; then
+  joined=$(IFS='|'; echo "${labels[*]}")
+  selection=(-L "^(${joined})$")
+fi
+cd "$build"
+exec ctest --output-on-failure --no-tests=error -j 2 "${selection[@]}"
