@@ -57,6 +57,8 @@ struct topic_info {
     bool operator==(const topic_info&) const = default;
 };
 
+struct subscription_names { std::vector<std::string> names; bool operator==(const subscription_names&) const = default; };
+
 struct name_page { std::vector<std::string> names; bool more = false; bool operator==(const name_page&) const = default; };
 
 /// The conservation law in numbers: published = acked + dead + parked + expired + skipped + delayed + ready + leased.
@@ -88,7 +90,7 @@ struct browse {
 }  // namespace answers
 
 using any_answer = std::variant<answers::done, error, answers::published, answers::acked, answers::subscribed, answers::metadata,
-                                answers::topic_info, answers::name_page, answers::subscription_info, answers::browse>;
+                                answers::topic_info, answers::name_page, answers::subscription_names, answers::subscription_info, answers::browse>;
 
 struct answer {
     origin to;

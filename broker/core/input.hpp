@@ -109,7 +109,7 @@ struct tick {};
 using any_input = std::variant<input::list_metadata, input::create_topic, input::update_topic, input::describe_topic, input::list_topics,
                                input::delete_topic, input::purge_topic, input::create_subscription, input::describe_subscription,
                                input::list_subscriptions, input::delete_subscription, input::publish, input::subscribe, input::unsubscribe,
-                               input::credit, input::ack, input::peek, input::session_lost, input::committed, input::loaded_blocks,
-                               input::read_failed, input::tick>;
+                               input::credit, input::ack, input::peek, input::session_lost, input::committed, input::loaded_entries,
+                               input::loaded_blocks, input::read_failed, input::tick>;
 
 }  // namespace millrace::core

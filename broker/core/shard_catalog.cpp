@@ -175,6 +175,8 @@ void shard::perform(const input::create_subscription& c) {
         return reply(c.from, error{errc::subscription_exists, "topic '" + c.topic + "' has a subscription '" + c.name + "' already"});
     auto settings = apply(c.settings, subscription_settings{});
     if (!settings) return reply(c.from, settings.failure());
+    if (c.start.where > start_from::kind::sequence)
+        return reply(c.from, error{errc::invalid_argument, "a subscription starts at earliest, latest or a sequence"});
 
     const subscription_id id{meta_.next_subscription++};
     auto& s = subscriptions_[id];
@@ -207,7 +209,7 @@ void shard::perform(const input::describe_subscription& c) {
 void shard::perform(const input::list_subscriptions& c) {
     auto found = named_topic(c.topic);
     if (!found) return reply(c.from, found.failure());
-    answers::name_page page;
+    answers::subscription_names page;
     for (const auto& [name, id] : found.value()->subscriptions) page.names.push_back(name);
     reply(c.from, std::move(page));
 }
