@@ -38,8 +38,8 @@ struct append_entry {
     partition_id partition;
     sequence first;
     sequence last;
-    entry_bytes bytes;
-    shared_index index;
+    entry_bytes bytes{};
+    shared_index index{};
 };
 
 /// Frees one entry that was appended once; it is named by its last sequence.
