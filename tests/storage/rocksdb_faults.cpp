@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <atomic>
 #include <catch2/catch.hpp>
-#include <mutex>
+#include <fstream>
 #include <thread>
 
 #include "tests/storage/engines.hpp"
@@ -208,6 +208,28 @@ TEST_CASE("a flush that fails refuses later commits, and loses nothing that was 
     const auto kept = consistent_groups(*engine.opened);
     CHECK(kept >= next);
     CHECK_FALSE(commit(*engine.opened, epoch, numbered(kept)));
+}
+
+TEST_CASE("a flipped byte of an entry is corruption, its neighbours can be read") {
+    const scratch_directory scratch;
+    const auto text = std::string(100'000, 'x');
+    {
+        const auto opened = open_or_fail(options_for(scratch.path()));
+        REQUIRE_FALSE(commit(*opened, open_shard(*opened), {append(partition(1), 0, 0, text), append(partition(1), 1, 1, text)}));
+    }
+    { open_or_fail(options_for(scratch.path())); }  // recovery moves the log into files
+    for (const auto& file : std::filesystem::directory_iterator(scratch.path())) {
+        if (file.path().extension() == ".blob") {
+            std::fstream bytes(file.path(), std::ios::in | std::ios::out | std::ios::binary);
+            bytes.seekp(50'000);
+            bytes.put('y');
+        }
+    }
+    const auto opened = open_or_fail(options_for(scratch.path()));
+    const auto damaged = opened->read(partition(1), {0}, 1u << 20);
+    REQUIRE_FALSE(damaged);
+    CHECK(damaged.failure().code == errc::corruption);
+    CHECK(read_texts(*opened, partition(1), 1) == std::vector<text_entry>{{1, text}});
 }
 
 TEST_CASE("an epoch whose sync fails is not given out twice") {
