@@ -57,6 +57,9 @@ public:
     void release_idle_memory();
 
 private:
+    std::size_t frame_rest() const noexcept;   // bytes that the frame under way still lacks; 0 while that is not known
+    void make_room(std::size_t wanted);        // behind end_
+
     std::size_t frame_bytes_max_;
     std::unique_ptr<std::byte[]> buffer_;  // aligned to 8 by operator new
     std::size_t capacity_ = 0;

@@ -1,0 +1,303 @@
+#include "proto/record.hpp"
+
+#include <cassert>
+#include <cstring>
+#include <utility>
+
+#include <flatbuffers/flatbuffers.h>
+
+#include "proto/compression.hpp"
+#include "proto/crc32c.hpp"
+#include "proto/little_endian.hpp"
+#include "record_generated.h"
+
+namespace millrace::proto {
+namespace {
+
+using flatbuffers::Offset;
+
+// Root offset, an empty table and its vtable: shorter ones are no flatbuffer.
+constexpr std::uint32_t record_bytes_min = record_header_bytes + 16;
+
+std::uint32_t checksum_of(const std::byte* record, std::uint32_t length) noexcept {
+    return crc32c(crc32c(0, record, 4), record + record_header_bytes, length - record_header_bytes);
+}
+
+std::uint32_t stored_checksum(const std::byte* record) noexcept { return load<std::uint32_t>(record + 4); }
+
+// ---- encoding ----
+
+error too_large(std::size_t bytes) {
+    return {errc::message_too_large, "a message of " + std::to_string(bytes) + " bytes is over the limit of " +
+                                         std::to_string(limits::message_bytes) + "; store its content elsewhere and send a reference"};
+}
+
+std::size_t content_bytes(const message& m) noexcept {
+    std::size_t bytes = m.key.size() + m.payload.size();
+    for (const auto& h : m.headers) bytes += h.name.size() + h.value.size();
+    return bytes;
+}
+
+error check_message(const message& m) {
+    if (m.headers.size() > limits::headers)
+        return {errc::too_many_headers, "a message has " + std::to_string(m.headers.size()) + " headers, the limit is " +
+                                            std::to_string(limits::headers) + "; put the rest into its payload"};
+    for (std::size_t i = 0; i < m.headers.size(); ++i)
+        if (m.headers[i].name.empty()) return {errc::invalid_argument, "header " + std::to_string(i) + " has an empty name; name it or leave it out"};
+    if (const auto bytes = content_bytes(m); bytes > limits::message_bytes) return too_large(bytes);
+    return {};
+}
+
+using byte_vector = flatbuffers::Vector<std::uint8_t>;
+
+Offset<byte_vector> bytes_unless_empty(flatbuffers::FlatBufferBuilder& builder, const void* data, std::size_t size) {
+    return size == 0 ? Offset<byte_vector>{} : builder.CreateVector(static_cast<const std::uint8_t*>(data), size);
+}
+
+}  // namespace
+
+struct record_encoder::state {
+    flatbuffers::FlatBufferBuilder builder;
+    std::vector<Offset<wire::Header>> headers;
+    compressor payloads;
+
+    void build(const message& m, compression method);
+    Offset<flatbuffers::Vector<Offset<wire::Header>>> build_headers(const message& m);
+};
+
+void record_encoder::state::build(const message& m, compression method) {
+    builder.Clear();
+    // Makes the finished flatbuffer a multiple of 8 long, so that nothing need follow it.
+    builder.ForceVectorAlignment(record_alignment, 1, record_alignment);
+    const auto compressed = payloads.compress(method, m.payload);
+    const bool plain = compressed.empty();
+    const auto payload = plain ? bytes_unless_empty(builder, m.payload.data(), m.payload.size())
+                               : bytes_unless_empty(builder, compressed.data(), compressed.size());
+    const auto headers_at = build_headers(m);
+    const auto key = bytes_unless_empty(builder, m.key.data(), m.key.size());
+    wire::FinishRecordBuffer(builder, wire::CreateRecord(builder, key, headers_at, payload,
+                                                         plain ? wire::Compression::none : static_cast<wire::Compression>(method),
+                                                         plain ? 0 : static_cast<std::uint32_t>(m.payload.size())));
+}
+
+Offset<flatbuffers::Vector<Offset<wire::Header>>> record_encoder::state::build_headers(const message& m) {
+    if (m.headers.empty()) return {};
+    headers.clear();
+    for (const auto& h : m.headers) {
+        const auto value = bytes_unless_empty(builder, h.value.data(), h.value.size());
+        headers.push_back(wire::CreateHeader(builder, builder.CreateString(h.name), value));
+    }
+    return builder.CreateVector(headers);
+}
+
+record_encoder::record_encoder() : state_(std::make_unique<state>()) {}
+record_encoder::~record_encoder() = default;
+record_encoder::record_encoder(record_encoder&&) noexcept = default;
+record_encoder& record_encoder::operator=(record_encoder&&) noexcept = default;
+
+error record_encoder::append(const message& m, compression method, std::vector<std::byte>& out) {
+    assert(state_ && "a record_encoder that was moved from");
+    assert(out.size() % record_alignment == 0);
+    if (auto refused = check_message(m)) return refused;
+    state_->build(m, method);
+
+    const auto* flatbuffer = reinterpret_cast<const std::byte*>(state_->builder.GetBufferPointer());
+    const std::size_t length = record_header_bytes + state_->builder.GetSize();
+    assert(length % record_alignment == 0 && length >= record_bytes_min);
+    if (length > limits::message_bytes) return too_large(length);
+
+    std::byte header[record_header_bytes];
+    store(header, static_cast<std::uint32_t>(length));
+    store(header + 4, crc32c(crc32c(0, header, 4), flatbuffer, length - record_header_bytes));
+    out.insert(out.end(), header, header + record_header_bytes);
+    out.insert(out.end(), flatbuffer, flatbuffer + length - record_header_bytes);
+    return {};
+}
+
+// ---- verifying ----
+
+namespace {
+
+error refuse(errc code, std::size_t index, const std::string& what) {
+    return {code, "record " + std::to_string(index) + " " + what};
+}
+
+// Records are read in place, which needs the alignment that frames and entries have; bytes from elsewhere are moved to where they have it.
+class aligned_bytes {
+public:
+    explicit aligned_bytes(std::span<const std::byte> bytes) : bytes_(bytes) {
+        if (reinterpret_cast<std::uintptr_t>(bytes.data()) % record_alignment == 0) return;
+        copy_ = std::make_unique_for_overwrite<std::byte[]>(bytes.size());
+        std::memcpy(copy_.get(), bytes.data(), bytes.size());
+        bytes_ = {copy_.get(), bytes.size()};
+    }
+    std::span<const std::byte> get() const noexcept { return bytes_; }
+
+private:
+    std::span<const std::byte> bytes_;
+    std::unique_ptr<std::byte[]> copy_;
+};
+
+error check_length(std::span<const std::byte> bytes, std::size_t index) {
+    if (bytes.size() < record_bytes_min)
+        return refuse(errc::malformed_record, index, "has " + std::to_string(bytes.size()) + " bytes left to it, the least is " + std::to_string(record_bytes_min));
+    const auto length = load<std::uint32_t>(bytes.data());
+    if (length > limits::message_bytes)
+        return refuse(errc::message_too_large, index, "says it is " + std::to_string(length) + " bytes long, the limit is " + std::to_string(limits::message_bytes) +
+                                                          "; send a reference to its content instead");
+    if (length < record_bytes_min || length % record_alignment != 0)
+        return refuse(errc::malformed_record, index, "says it is " + std::to_string(length) + " bytes long, which is not a multiple of 8 from " +
+                                                         std::to_string(record_bytes_min) + " on");
+    if (length > bytes.size())
+        return refuse(errc::malformed_record, index, "says it is " + std::to_string(length) + " bytes long, but only " + std::to_string(bytes.size()) + " are there");
+    return {};
+}
+
+error check_checksum(const std::byte* record, std::uint32_t length, std::size_t index) {
+    const auto computed = checksum_of(record, length);
+    if (computed == stored_checksum(record)) return {};
+    return refuse(errc::checksum_mismatch, index, "of " + std::to_string(length) + " bytes carries the CRC-32C " + std::to_string(stored_checksum(record)) +
+                                                      " but has " + std::to_string(computed) + "; it was damaged on the way, send it again");
+}
+
+bool flatbuffer_holds(std::span<const std::byte> flatbuffer, std::size_t tables_max) {
+    flatbuffers::Verifier::Options options;
+    options.max_depth = 2;  // a Record and its Headers
+    options.max_tables = static_cast<flatbuffers::uoffset_t>(tables_max);
+    flatbuffers::Verifier verifier(reinterpret_cast<const std::uint8_t*>(flatbuffer.data()), flatbuffer.size(), options);
+    return wire::VerifyRecordBuffer(verifier);
+}
+
+error check_flatbuffer(std::span<const std::byte> flatbuffer, std::size_t index) {
+    if (flatbuffer_holds(flatbuffer, 1 + limits::headers)) return {};
+    // Only a record that is refused anyway is looked at again, to tell too many headers from nonsense; an honest header takes 8 bytes.
+    if (!flatbuffer_holds(flatbuffer, flatbuffer.size() / 8))
+        return refuse(errc::malformed_record, index, "has a valid checksum but is not a flatbuffer of a Record; check the producer's encoder");
+    const auto headers = wire::GetRecord(flatbuffer.data())->headers()->size();
+    return refuse(errc::too_many_headers, index, "has " + std::to_string(headers) + " headers, the limit is " + std::to_string(limits::headers));
+}
+
+template <class Vector>
+std::size_t size_of(const Vector* vector) noexcept {
+    return vector == nullptr ? 0 : vector->size();
+}
+
+std::size_t payload_bytes(const wire::Record& record) noexcept {
+    return record.compression() == wire::Compression::none ? size_of(record.payload()) : record.payload_size();
+}
+
+// A flatbuffer may name the same bytes many times; the sum keeps a small record from becoming a large message.
+error check_content(const wire::Record& record, std::size_t index) {
+    std::size_t bytes = size_of(record.key()) + payload_bytes(record);
+    for (std::size_t i = 0; i < size_of(record.headers()); ++i) {
+        const auto* header = record.headers()->Get(static_cast<flatbuffers::uoffset_t>(i));
+        if (header->name()->size() == 0) return refuse(errc::malformed_record, index, "has an empty name at header " + std::to_string(i));
+        bytes += header->name()->size() + size_of(header->value());
+    }
+    if (bytes <= limits::message_bytes) return {};
+    return refuse(errc::message_too_large, index, "holds a message of " + std::to_string(bytes) + " bytes, the limit is " + std::to_string(limits::message_bytes) +
+                                                      "; send a reference to its content instead");
+}
+
+const wire::Record& record_at(const std::byte* record) noexcept { return *wire::GetRecord(record + record_header_bytes); }
+
+// The first record of `bytes`, aligned. What costs least and catches most comes first.
+error check_record(std::span<const std::byte> bytes, std::size_t index) {
+    if (auto refused = check_length(bytes, index)) return refused;
+    const auto length = load<std::uint32_t>(bytes.data());
+    if (auto refused = check_checksum(bytes.data(), length, index)) return refused;
+    if (auto refused = check_flatbuffer(bytes.subspan(record_header_bytes, length - record_header_bytes), index)) return refused;
+    return check_content(record_at(bytes.data()), index);
+}
+
+error check_records(std::span<const std::byte> bytes, std::uint32_t count, std::uint32_t base, std::vector<std::uint32_t>& ends) {
+    std::size_t at = 0;
+    for (std::uint32_t index = 0; index < count; ++index) {
+        if (auto refused = check_record(bytes.subspan(at), index)) return refused;
+        at += load<std::uint32_t>(bytes.data() + at);
+        ends.push_back(base + static_cast<std::uint32_t>(at));
+    }
+    if (at == bytes.size()) return {};
+    return {errc::malformed_record, std::to_string(bytes.size() - at) + " bytes follow the " + std::to_string(count) + " records that were announced"};
+}
+
+}  // namespace
+
+error verify_records(std::span<const std::byte> bytes, std::uint32_t count, std::uint32_t base, std::vector<std::uint32_t>& ends) {
+    assert(bytes.size() <= UINT32_MAX - base);
+    const auto before = ends.size();
+    const aligned_bytes aligned(bytes);
+    auto refused = check_records(aligned.get(), count, base, ends);
+    if (refused) ends.resize(before);
+    return refused;
+}
+
+std::uint32_t batch_checksum(std::span<const std::byte> bytes) {
+    std::uint32_t checksum = 0;
+    while (!bytes.empty()) {
+        const auto length = record_length(bytes);
+        assert(length && "batch_checksum() takes verified records");
+        checksum = crc32c(checksum, bytes.data() + 4, 4);
+        bytes = bytes.subspan(*length);
+    }
+    return checksum;
+}
+
+std::optional<std::uint32_t> record_length(std::span<const std::byte> bytes) noexcept {
+    if (bytes.size() < record_bytes_min) return std::nullopt;
+    const auto length = load<std::uint32_t>(bytes.data());
+    if (length < record_bytes_min || length % record_alignment != 0 || length > bytes.size()) return std::nullopt;
+    return length;
+}
+
+// ---- decoding ----
+
+namespace {
+
+template <class Vector>
+void assign(std::string& out, const Vector* from) {
+    if (from == nullptr) out.clear();
+    else out.assign(reinterpret_cast<const char*>(from->Data()), from->size());
+}
+
+// check_content() has held payload_size against the limit before this allocates it.
+error decode_payload(const wire::Record& record, std::string& out) {
+    if (record.compression() == wire::Compression::none) {
+        assign(out, record.payload());
+        return {};
+    }
+    const auto method = static_cast<compression>(record.compression());
+    if (method != compression::lz4 && method != compression::zstd)
+        return {errc::unknown_compression, "its payload is compressed by method " + std::to_string(static_cast<unsigned>(method)) +
+                                               ", this side knows 1 (lz4) and 2 (zstd); update the receiver"};
+    out.resize(record.payload_size());
+    const std::span compressed(reinterpret_cast<const std::byte*>(record.payload() ? record.payload()->Data() : nullptr), size_of(record.payload()));
+    if (!compressed.empty() && decompress(method, compressed, out)) return {};
+    return {errc::malformed_record, "its " + std::to_string(compressed.size()) + " bytes of compressed payload do not decompress to the " +
+                                        std::to_string(record.payload_size()) + " it announces; check the producer's encoder"};
+}
+
+void decode_headers(const wire::Record& record, std::vector<header>& out) {
+    out.resize(size_of(record.headers()));
+    for (std::size_t i = 0; i < out.size(); ++i) {
+        const auto* from = record.headers()->Get(static_cast<flatbuffers::uoffset_t>(i));
+        assign(out[i].name, from->name());
+        assign(out[i].value, from->value());
+    }
+}
+
+}  // namespace
+
+error decode_record(std::span<const std::byte> record, message& out) {
+    const aligned_bytes aligned(record);
+    const auto bytes = aligned.get();
+    if (auto refused = check_record(bytes, 0)) return refused;
+    if (const auto length = load<std::uint32_t>(bytes.data()); length != bytes.size())
+        return {errc::malformed_record, std::to_string(bytes.size() - length) + " bytes follow the one record to decode"};
+    const auto& content = record_at(bytes.data());
+    assign(out.key, content.key());
+    decode_headers(content, out.headers);
+    return decode_payload(content, out.payload);
+}
+
+}  // namespace millrace::proto
