@@ -15,7 +15,9 @@ enum class recipient : std::uint8_t { hello, metadata, publish, ack, subscribe, 
 
 struct waiting_request {
     recipient taker;
-    ticket operation;       // of the caller, where one waits
+    wire::Message expected;  // the answer that is not Failed
+    ticket operation;        // of the caller, where one waits
+    std::uint32_t subject;   // the consumer, where there is one
     moment deadline;
     bool given_up = false;  // its operation is over, but the answer still frees credit and must not surprise
 };
@@ -30,8 +32,8 @@ struct conversation {
     std::uint64_t last_id = 0;
 
     /// Opens a request: its id goes into the frame, its answer to `taker`.
-    std::uint64_t ask(recipient taker, ticket operation = {}) {
-        waiting.emplace_hint(waiting.end(), ++last_id, waiting_request{taker, operation, now + request_timeout});
+    std::uint64_t ask(recipient taker, wire::Message expected, ticket operation = no_ticket, std::uint32_t subject = 0) {
+        waiting.emplace_hint(waiting.end(), ++last_id, waiting_request{taker, expected, operation, subject, now + request_timeout});
         return last_id;
     }
 
@@ -48,6 +50,7 @@ struct conversation {
     }
 
     void complete(ticket operation, error refused, answer content = done{}) {
+        if (operation == no_ticket) return;
         events.emplace_back(completed{operation, std::move(refused), std::move(content)});
     }
 };

@@ -21,6 +21,9 @@ inline constexpr moment never = moment::max();
 /// Names an operation of the caller. The caller chooses it; it comes back in exactly one event.
 enum class ticket : std::uint64_t {};
 
+/// For requests that nobody waits for: no event comes.
+inline constexpr ticket no_ticket{~std::uint64_t{0}};
+
 /// Names a consumer of one connection.
 enum class consumer_number : std::uint32_t {};
 
