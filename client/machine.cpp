@@ -151,16 +151,20 @@ error machine::on_frame(const proto::frame& frame) {
     }
 }
 
+/// The request leaves when its answer is taken: a bad answer ends the connection, and with it every request that is still there.
 error machine::on_answer(const proto::frame& frame) {
     const auto id = frame.head->id();
-    auto node = talk_.waiting.extract(id);
-    if (node.empty()) return protocol_error("the broker answered request " + std::to_string(id) + ", which waits for no answer");
-    const auto& asked = node.mapped();
-    if (const auto* failed = frame.head->message_as_Failed()) return on_reply(id, asked, read_failure(*failed), frame);
-    if (frame.head->message_type() != asked.expected)
+    const auto found = talk_.waiting.find(id);
+    if (found == talk_.waiting.end())
+        return protocol_error("the broker answered request " + std::to_string(id) + ", which waits for no answer");
+    const auto& asked = found->second;
+    const auto* refusal = frame.head->message_as_Failed();
+    if (!refusal && frame.head->message_type() != asked.expected)
         return protocol_error("the broker answered request " + std::to_string(id) + " with " +
                               wire::EnumNameMessage(frame.head->message_type()) + " instead of " + wire::EnumNameMessage(asked.expected));
-    return on_reply(id, asked, {}, frame);
+    auto failed = on_reply(id, asked, refusal ? read_failure(*refusal) : error{}, frame);
+    if (!failed) talk_.waiting.erase(found);
+    return failed;
 }
 
 error machine::on_reply(std::uint64_t id, const waiting_request& asked, const error& refused, const proto::frame& frame) {

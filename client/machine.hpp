@@ -69,6 +69,7 @@ public:
     void take_events(std::vector<event>& events);
     void take_output(outgoing& output);
     bool has_output() const noexcept { return !talk_.out.empty(); }
+    bool has_events() const noexcept { return !talk_.events.empty(); }
 
     /// When time_passed() and end_turn() have something to do; `never` when nothing waits.
     moment next_deadline() const;
