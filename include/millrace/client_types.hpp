@@ -19,12 +19,12 @@ enum class limit_policy : std::uint8_t { refuse = 0, expire = 1 };
 
 /// Absent: the default on create, unchanged on update. Bytes are per partition; 0 means no limit (max_…) or nothing kept (keep_…).
 struct topic_settings {
-    std::optional<std::uint32_t> partitions;
-    std::optional<std::chrono::milliseconds> keep_age;
-    std::optional<std::uint64_t> keep_bytes;
-    std::optional<std::chrono::milliseconds> max_age;
-    std::optional<std::uint64_t> max_backlog;
-    std::optional<limit_policy> on_limit;
+    std::optional<std::uint32_t> partitions{};
+    std::optional<std::chrono::milliseconds> keep_age{};
+    std::optional<std::uint64_t> keep_bytes{};
+    std::optional<std::chrono::milliseconds> max_age{};
+    std::optional<std::uint64_t> max_backlog{};
+    std::optional<limit_policy> on_limit{};
 };
 
 /// start: first sequence retained; low: least cursor of all subscriptions; high: next durable sequence.
@@ -35,25 +35,25 @@ struct partition_state {
 };
 
 struct topic_description {
-    std::string name;
+    std::string name{};
     std::uint32_t id = 0;
     timestamp created_at;
     topic_settings settings;
     std::vector<partition_state> partitions;
     std::vector<std::string> subscriptions;
-    std::string refusal;
+    std::string refusal{};
 };
 
 struct name_list {
     std::vector<std::string> names;
     bool more = false;  // ask again for the names after the last
-    std::string refusal;
+    std::string refusal{};
 };
 
 // ---- subscriptions -------------------------------------------------------------------------------------------------------
 
 struct subscription_settings {
-    std::optional<std::chrono::milliseconds> visibility_timeout;
+    std::optional<std::chrono::milliseconds> visibility_timeout{};
 };
 
 /// Where a new subscription starts.
@@ -73,19 +73,19 @@ struct subscription_progress {
 };
 
 struct subscription_description {
-    std::string topic;
-    std::string name;
+    std::string topic{};
+    std::string name{};
     std::uint32_t id = 0;
     timestamp created_at;
     subscription_settings settings;
     std::uint32_t consumers = 0;
     std::vector<subscription_progress> partitions;
-    std::string refusal;
+    std::string refusal{};
 };
 
 /// The result of operations that say nothing but done.
 struct done {
-    std::string refusal;
+    std::string refusal{};
 };
 
 // ---- publishing ----------------------------------------------------------------------------------------------------------
@@ -99,7 +99,7 @@ struct receipt {
     std::uint32_t partition = 0;
     millrace::sequence sequence;
     durability level = durability::memory;
-    std::string refusal;
+    std::string refusal{};
 };
 
 // ---- consuming -----------------------------------------------------------------------------------------------------------
@@ -115,14 +115,14 @@ struct delivery {
 
 struct received {
     std::vector<delivery> deliveries;  // in the order they came; at least one without an error
-    std::string refusal;
+    std::string refusal{};
 };
 
 /// What may be on its way to a consumer or in its hands without being acked.
 struct subscribe_options {
     std::uint32_t credit_messages = 1000;
     std::uint64_t credit_bytes = 16u << 20;  // of records; a consumer that holds nothing gets one message whatever its size
-    std::string name;                        // for people
+    std::string name{};                        // for people
 };
 
 /// Messages from first to last whose ack came too late: they had been given to somebody else with a larger attempt.
@@ -137,7 +137,7 @@ struct lost_range {
 /// Every ack given so far is durable but for the ranges in `lost`.
 struct settlement {
     std::vector<lost_range> lost;  // of all acks since the last settlement; at most 1024 ranges are kept
-    std::string refusal;
+    std::string refusal{};
 };
 
 struct peek_options {
@@ -150,7 +150,7 @@ struct peek_options {
 struct peeked {
     sequence start, high;               // first sequence retained, next durable sequence of the partition
     std::vector<delivery> deliveries;   // nothing is leased
-    std::string refusal;
+    std::string refusal{};
 };
 
 // ---- the connection ------------------------------------------------------------------------------------------------------
@@ -159,17 +159,17 @@ enum class payload_compression : std::uint8_t { none = 0, lz4 = 1, zstd = 2 };
 
 /// What the broker said of itself when the connection opened.
 struct broker_description {
-    std::string broker;  // name and version, for people
+    std::string broker{};  // name and version, for people
     std::uint64_t session = 0;
     std::uint64_t epoch = 0;
     durability level = durability::memory;  // what a receipt promises by default
-    std::string refusal;
+    std::string refusal{};
 };
 
 struct connection_settings {
     std::string server = "127.0.0.1:7070";  // HOST:PORT, [V6]:PORT
-    std::string token;
-    std::string name;  // for people
+    std::string token{};
+    std::string name{};  // for people
     std::chrono::milliseconds connect_timeout{5'000};   // resolve, connect and hello together
     std::chrono::milliseconds request_timeout{30'000};  // of every operation, counted from when it was asked for or its batch was opened
     std::chrono::milliseconds linger{0};  // how long a batch that is not full may wait for more although the connection is idle
