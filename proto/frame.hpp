@@ -35,7 +35,8 @@ public:
     explicit frame_decoder(std::size_t frame_bytes_max);
 
     /// Where to read the next bytes into: never empty; at least `at_least` bytes, and the rest of the frame under way when that is known.
-    /// Invalidates frames handed out before.
+    /// A frame whose rest is longer than `at_least` is read to its end and not beyond, so that the next one need not be moved.
+    /// Call it when next() needs more: frames that were not taken yet are kept, in a buffer that grows for them. Invalidates frames handed out before.
     std::span<std::byte> prepare(std::size_t at_least);
 
     /// `n` bytes were written at the start of what prepare() returned.
@@ -45,6 +46,7 @@ public:
 
     /// The next frame, if a whole one is there. `out` is set with status::frame, error() with status::failed:
     /// frame_too_large, malformed_frame (short head, bad flatbuffer, a body where none may be).
+    /// A kind of message that this side does not know is handed out like any other, for its receiver to answer unknown_request.
     status next(frame& out);
 
     const error& failure() const noexcept { return failure_; }

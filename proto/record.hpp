@@ -54,7 +54,8 @@ std::uint32_t batch_checksum(std::span<const std::byte> bytes);
 /// The length of the first record of `bytes` from its header alone; nullopt when `bytes` does not hold a whole record.
 std::optional<std::uint32_t> record_length(std::span<const std::byte> bytes) noexcept;
 
-/// Verifies and decodes one whole record, decompressing up to limits::message_bytes. Errors: as verify_records, and unknown_compression.
+/// Verifies and decodes one whole record, decompressing up to limits::message_bytes. Errors: as verify_records, and unknown_compression;
+/// then `out` is unspecified.
 error decode_record(std::span<const std::byte> record, message& out);
 
 }  // namespace millrace::proto

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "broker/core/entry_index.hpp"
 #include "broker/core/identity.hpp"
 #include "millrace/message.hpp"
 
@@ -32,11 +33,13 @@ struct row_range {
 };
 
 /// Put once under (partition, last), never overwritten. The core leaves `bytes` empty and never reads them; the driver fills them in.
+/// An engine stores `bytes` and does not look at `index`.
 struct append_entry {
     partition_id partition;
     sequence first;
     sequence last;
-    entry_bytes bytes;
+    entry_bytes bytes{};
+    shared_index index{};
 };
 
 /// Frees one entry that was appended once; it is named by its last sequence.

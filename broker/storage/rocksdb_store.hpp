@@ -1,5 +1,6 @@
-// The `rocksdb:` engine: one database for all shards, one WAL, one fdatasync per group of commits. FORMAT of keys: rocksdb_keys in README
-// of this folder. RocksDB is named in rocksdb_store.cpp alone (and rocksdb_crc32c.cpp, which speeds its checksums up).
+// The `rocksdb:` engine: one database for all shards, one WAL, one fdatasync per group of commits. README.md of this folder draws keys, commit
+// loop and the life of an entry. RocksDB's headers stay in this folder's rocksdb_*.cpp files and the private rocksdb_database.hpp and
+// rocksdb_tuning.hpp.
 #pragma once
 
 #include <cstddef>
@@ -8,6 +9,10 @@
 
 #include "broker/storage/store.hpp"
 
+namespace rocksdb {
+class FileSystem;
+}
+
 namespace millrace::storage {
 
 struct rocksdb_options {
@@ -15,10 +20,17 @@ struct rocksdb_options {
     durability level = durability::disk;     // disk: fdatasync before done; buffered: written, not synced; memory: no WAL sync, no promise
     std::size_t memtable_bytes = 96u << 20;  // of which two are kept
     std::size_t block_cache_bytes = 64u << 20;
+    std::shared_ptr<rocksdb::FileSystem> file_system;  // null: the local one; tests bring faults, a distributed one will come here
 };
 
-/// Errors: store_in_use (another process has it open), storage_failure (not a directory, not writable, disk full, no database),
-/// corruption.
+/// Errors: store_in_use (another process has it open), storage_failure (not a directory, not writable, another format), disk_full, corruption.
+///
+/// After a commit failed (outcome_unknown), the first open(shard) closes the database and recovers it from its log before it
+/// admits the shard: nothing is retried on top of what failed. It may be tried again while it is refused.
 result<std::unique_ptr<store>> open_rocksdb_store(const rocksdb_options& options);
+
+/// Whether RocksDB computes its checksums with proto's crc32c() and gets known values from it. Debian's library has no hardware CRC-32C; the
+/// executable's definition preempts it. main refuses to start without: nothing would break, but everything would be slower by a third.
+bool rocksdb_crc32c_is_in_effect();
 
 }  // namespace millrace::storage

@@ -1,0 +1,115 @@
+// Everything that can happen to a shard. Values without behaviour; the core holds no reference into them after step().
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "broker/core/entry_index.hpp"
+#include "broker/core/identity.hpp"
+#include "broker/core/mutation.hpp"
+#include "broker/core/settings.hpp"
+#include "broker/core/settled_set.hpp"
+#include "millrace/error.hpp"
+#include "millrace/message.hpp"
+
+namespace millrace::core {
+
+/// Who asked, and under which number the answer goes back.
+struct origin {
+    session_id session{};
+    request_id request{};
+
+    auto operator<=>(const origin&) const = default;
+};
+
+/// Messages of one partition that one consumer was given with one attempt.
+struct lease_range {
+    std::uint32_t partition = 0;
+    sequence first;
+    sequence last;
+    std::uint32_t attempt = 1;
+
+    bool operator==(const lease_range&) const = default;
+};
+
+namespace input {
+
+// ---- commands: each is answered once, unless said ----
+
+struct list_metadata { origin from; std::vector<std::string> topics; };
+struct create_topic { origin from; std::string name; topic_changes settings; };
+struct update_topic { origin from; std::string name; topic_changes settings; };
+struct describe_topic { origin from; std::string name; };
+struct list_topics { origin from; std::string after; std::uint32_t limit = 0; };
+struct delete_topic { origin from; std::string name; bool force = false; };
+struct purge_topic { origin from; std::string name; };
+
+struct create_subscription { origin from; std::string topic; std::string name; subscription_changes settings; start_from start; };
+struct describe_subscription { origin from; std::string topic; std::string name; };
+struct list_subscriptions { origin from; std::string topic; };
+struct delete_subscription { origin from; std::string topic; std::string name; bool force = false; };
+
+/// A verified batch whose bytes the driver holds. `record_ends` are offsets from the batch's first record; the view is valid during step().
+struct publish {
+    origin from;
+    partition_id partition;
+    std::span<const std::uint32_t> record_ends;
+    durability demanded = durability::memory;
+};
+
+struct subscribe {
+    origin from;
+    consumer_id consumer{};
+    std::string topic;
+    std::string subscription;
+    std::string name;
+    std::uint32_t messages = 0;
+    std::uint64_t bytes = 0;
+};
+struct unsubscribe { origin from; consumer_id consumer{}; };
+
+/// Not answered.
+struct credit { session_id session{}; consumer_id consumer{}; std::uint32_t messages = 0; std::uint64_t bytes = 0; };
+
+struct ack { origin from; consumer_id consumer{}; std::vector<lease_range> ranges; };
+
+struct peek { origin from; std::string topic; std::uint32_t partition = 0; sequence at; std::uint32_t messages = 0; std::uint32_t bytes = 0; };
+
+/// Not answered. The session and all its consumers are gone.
+struct session_lost { session_id session{}; };
+
+// ---- what the driver reports ----
+
+/// Group `number`, and every one before it, is durable.
+struct committed { group_number number{}; };
+
+/// Entries as asked for by load_entries: the first ends at or after `from`. Empty when there is none.
+struct loaded_entries { partition_id partition; sequence from; std::vector<shared_index> entries; };
+
+/// Rows as asked for by load_blocks; `complete` when no further row follows them.
+struct loaded_blocks {
+    subscription_id subscription{};
+    std::uint32_t partition = 0;
+    std::uint64_t from = 0;
+    std::vector<settled_set::block_row> rows;
+    bool complete = false;
+};
+
+/// A load failed for good; whoever waits for it is refused.
+struct read_failed { partition_id partition; sequence from; error why; };
+
+/// Nothing happened but time: a deadline has come.
+struct tick {};
+
+}  // namespace input
+
+using any_input = std::variant<input::list_metadata, input::create_topic, input::update_topic, input::describe_topic, input::list_topics,
+                               input::delete_topic, input::purge_topic, input::create_subscription, input::describe_subscription,
+                               input::list_subscriptions, input::delete_subscription, input::publish, input::subscribe, input::unsubscribe,
+                               input::credit, input::ack, input::peek, input::session_lost, input::committed, input::loaded_entries,
+                               input::loaded_blocks, input::read_failed, input::tick>;
+
+}  // namespace millrace::core

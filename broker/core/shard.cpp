@@ -1,0 +1,237 @@
+#include "broker/core/shard.hpp"
+
+#include <limits>
+#include <utility>
+
+#include "broker/core/invariant.hpp"
+
+namespace millrace::core {
+namespace {
+
+/// Ages are looked at so often.
+constexpr auto age_interval = std::chrono::seconds{1};
+
+}  // namespace
+
+result<shard> shard::recover(const shard_settings& settings, const std::vector<row>& rows) {
+    shard s(settings);
+    std::vector<progress_row> progress_rows;
+    std::vector<log_row> log_rows;
+    for (const auto& r : rows) {
+        error bad;
+        switch (r.key.empty() ? '\0' : r.key.front()) {
+            case 'M': bad = decode(r, s.meta_); break;
+            case 'G': bad = decode(r, progress_rows.emplace_back()); break;
+            case 'P': bad = decode(r, log_rows.emplace_back()); break;
+            case 'T': {
+                topic t;
+                bad = decode(r, t.row);
+                s.names_[t.row.name] = t.row.id;
+                s.topics_.emplace(t.row.id, std::move(t));
+                break;
+            }
+            case 'S': {
+                subscription sub;
+                bad = decode(r, sub.row);
+                s.subscriptions_.emplace(sub.row.id, std::move(sub));
+                break;
+            }
+            default: bad = {errc::corruption, "a row of an unknown table '" + r.key.substr(0, 1) + "'"};
+        }
+        if (bad) return bad;
+    }
+    for (const auto& l : log_rows) {
+        auto* t = s.find_topic(l.partition.topic);
+        if (!t || l.partition.index != t->logs.size())
+            return error{errc::corruption, "a log row of partition " + std::to_string(l.partition.index) + " has no topic or no predecessor"};
+        t->logs.emplace_back(l);
+        ++s.logs_;
+    }
+    for (auto& [id, sub] : s.subscriptions_) {
+        auto* t = s.find_topic(sub.row.topic);
+        if (!t) return error{errc::corruption, "subscription '" + sub.row.name + "' has no topic"};
+        t->subscriptions[sub.row.name] = id;
+    }
+    for (const auto& p : progress_rows) {
+        auto* sub = s.find_subscription(p.subscription);
+        if (!sub || p.partition != sub->partitions.size() || p.cursor - p.start > p.counts.total())
+            return error{errc::corruption, "the progress of a subscription in partition " + std::to_string(p.partition) + " does not fit"};
+        sub->partitions.emplace_back(p);
+        sub->work.insert(p.partition);
+    }
+    for (auto& [id, t] : s.topics_) {
+        if (t.logs.size() != t.row.settings.partitions)
+            return error{errc::corruption, "topic '" + t.row.name + "' has " + std::to_string(t.logs.size()) + " of " +
+                                               std::to_string(t.row.settings.partitions) + " partitions"};
+        for (const auto& [name, sub] : t.subscriptions)
+            if (s.subscriptions_.at(sub).partitions.size() != t.logs.size())
+                return error{errc::corruption, "subscription '" + name + "' does not cover every partition of its topic"};
+        for (auto& log : t.logs) log.set_low(s.low_of(t, log.id().index));
+    }
+    s.open_.number = s.open_number();
+    return s;
+}
+
+void shard::step(timestamp now, const any_input& in, effects& out) {
+    invariant(now >= now_, "time went back", static_cast<std::uint64_t>(now.time_since_epoch().count()),
+              static_cast<std::uint64_t>(now_.time_since_epoch().count()));
+    now_ = now;
+    out_ = &out;
+    std::visit([this](const auto& what) { perform(what); }, in);
+    out_ = nullptr;
+}
+
+bool shard::has_open_group() const {
+    return !mutations_.empty() || !catalog_rows_.empty() || !dirty_logs_.empty() || !dirty_progress_.empty();
+}
+
+group shard::close_group() {
+    invariant(has_open_group(), "closing an empty group");
+    const auto number = open_.number;
+    group g{number, {}};
+    for (const auto id : dirty_logs_) {
+        auto& log = *find_log(id);
+        if (log.has_open()) open_.appended.push_back(id);
+        log.close_entries(number, g.mutations);
+    }
+    for (auto& m : mutations_) g.mutations.push_back(std::move(m));
+    const auto put = [&](row r) { g.mutations.push_back(put_row{std::move(r.key), std::move(r.value)}); };
+    for (auto& [key, value] : catalog_rows_) {
+        if (value)
+            put({key, std::move(*value)});
+        else
+            g.mutations.push_back(erase_row{key});
+    }
+    for (const auto id : dirty_logs_) put(encode(find_log(id)->to_row()));
+    for (const auto& [id, partition] : dirty_progress_) {
+        auto& p = find_subscription(id)->partitions[partition];
+        put(encode(p.to_row()));
+        const auto changes = p.settled().take_changes();
+        for (const auto& block : changes.put) put(encode(id, partition, block));
+        for (const auto block : changes.erase) g.mutations.push_back(erase_row{block_key(id, partition, block)});
+    }
+    dirty_logs_.clear();
+    dirty_progress_.clear();
+    mutations_.clear();
+    catalog_rows_.clear();
+    in_flight_.push_back(std::exchange(open_, {}));
+    last_closed_ = number;
+    open_.number = open_number();
+    return g;
+}
+
+void shard::perform(const input::committed& c) {
+    std::set<subscription_id> touched;
+    while (!in_flight_.empty() && in_flight_.front().number <= c.number) {
+        auto done = std::move(in_flight_.front());
+        in_flight_.pop_front();
+        durable_ = done.number;
+        for (auto& a : done.answers) release(std::move(a));
+        for (const auto id : done.appended) {
+            auto* t = find_topic(id.topic);
+            auto* log = find_log(id);
+            if (!log || !log->commit(done.number)) continue;
+            for (const auto& [name, sub] : t->subscriptions) {
+                find_subscription(sub)->work.insert(id.index);
+                touched.insert(sub);
+            }
+            trim(*t, *log);
+            enforce_limits(*t, *log);
+        }
+    }
+    for (const auto id : touched)
+        if (auto* s = find_subscription(id)) pump(*s);
+}
+
+void shard::reply(origin to, any_answer what) {
+    answer a{to, std::move(what)};
+    if (has_open_group())
+        open_.answers.push_back(std::move(a));
+    else if (!in_flight_.empty())
+        in_flight_.back().answers.push_back(std::move(a));
+    else
+        release(std::move(a));
+}
+
+void shard::release(answer&& a) {
+    const auto* subscribed = std::get_if<answers::subscribed>(&a.what);
+    const auto id = subscribed ? holder_id{a.to.session, subscribed->consumer} : holder_id{};
+    const auto opens = subscribed != nullptr;
+    out_->answered.push_back(std::move(a));
+    if (!opens) return;
+    if (auto* c = find_consumer(id.session, id.consumer)) {
+        c->active = true;
+        feed(*c);
+    }
+}
+
+void shard::request_entries(partition_log& log, sequence from) {
+    if (log.begin_load(from)) out_->loads.push_back(load_entries{log.id(), from, settings_.load_bytes});
+}
+
+void shard::request_blocks(const subscription& s, std::uint32_t partition, std::uint64_t block) {
+    if (loading_blocks_.emplace(s.row.id, partition).second)
+        out_->loads.push_back(load_blocks{s.row.id, partition, block, settings_.load_blocks});
+}
+
+void shard::perform(const input::loaded_entries& l) {
+    auto* t = find_topic(l.partition.topic);
+    auto* log = find_log(l.partition);
+    if (!log) return;
+    log->finish_load(l.from, l.entries);
+    for (const auto& [name, id] : t->subscriptions) {
+        auto& s = *find_subscription(id);
+        s.work.insert(l.partition.index);
+        pump(s);
+    }
+    reclaim(*t, *log);
+    if (!l.entries.empty()) free_holes(*t, *log, l.entries.front()->first, l.entries.back()->last());
+    enforce_limits(*t, *log);
+    trim(*t, *log);
+}
+
+void shard::perform(const input::loaded_blocks& l) {
+    loading_blocks_.erase({l.subscription, l.partition});
+    auto* s = find_subscription(l.subscription);
+    if (!s) return;
+    const auto to = l.complete || l.rows.empty() ? std::numeric_limits<std::uint64_t>::max() : l.rows.back().last;
+    s->partitions[l.partition].settled().load(l.from, to, l.rows);
+    s->work.insert(l.partition);
+    resume_parked([&](const parked& p) { return p.subscription == l.subscription && p.partition == l.partition; });
+    if ((s = find_subscription(l.subscription))) pump(*s);
+}
+
+void shard::resume_parked(const std::function<bool(const parked&)>& which) {
+    auto waiting = std::exchange(parked_, {});
+    for (auto& p : waiting) {
+        if (which(p))
+            std::visit([this](const auto& what) { perform(what); }, p.command);
+        else
+            parked_.push_back(std::move(p));
+    }
+}
+
+void shard::perform(const input::read_failed& f) {
+    if (auto* log = find_log(f.partition)) log->abandon_load(f.from);
+}
+
+void shard::perform(const input::tick&) {
+    deadline_.reset();
+    for (auto& [id, t] : topics_) {
+        if (t.row.settings.keep_age.count() == 0 && t.row.settings.max_age.count() == 0) continue;
+        deadline_ = now_ + age_interval;
+        for (auto& log : t.logs) {
+            reclaim(t, log);
+            enforce_limits(t, log);
+        }
+    }
+}
+
+void shard::check() const {
+    for (const auto& [id, s] : subscriptions_) {
+        const auto& t = topics_.at(s.row.topic);
+        for (const auto& p : s.partitions) p.check(t.logs[p.partition()].high());
+    }
+}
+
+}  // namespace millrace::core

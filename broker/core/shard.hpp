@@ -1,0 +1,174 @@
+// The queue semantics of one shard as a pure state machine: step(now, input) → effects. One thread; no IO, no clock, no logger, no randomness.
+//
+//      commands ──► step ──► state in memory, changed at once
+//                    │ └───► mutations and answers of the OPEN group
+//                    ▼
+//      close_group(): the open group goes to the store; committed(n) makes its answers leave and its messages deliverable
+//
+// Nothing leaves before what it depends on is durable: an answer waits for the youngest group that is not, and messages are delivered
+// only below the durable high. A failed commit ends the shard's life: it is thrown away and recovered from the store.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "broker/core/effect.hpp"
+#include "broker/core/input.hpp"
+#include "broker/core/partition_log.hpp"
+#include "broker/core/subscription.hpp"
+#include "millrace/error.hpp"
+#include "millrace/message.hpp"
+
+namespace millrace::core {
+
+struct shard_settings {
+    durability level = durability::disk;       // what a committed group is worth
+    std::uint32_t load_bytes = 1u << 20;       // of one read ahead
+    std::uint32_t load_blocks = 64;            // rows of one read of settled blocks
+    std::uint64_t window_messages = 8u << 20;  // remembered sizes, over all partitions
+};
+
+class shard {
+public:
+    /// A shard as its rows of start_rows() say, in key order. Errors: corruption, naming the row.
+    static result<shard> recover(const shard_settings& settings, const std::vector<row>& rows);
+
+    /// Performs one input at `now`, which never goes back, and appends to `out`. An input for a topic, subscription or session that is gone is
+    /// answered or dropped, never an error of the caller.
+    void step(timestamp now, const any_input& in, effects& out);
+
+    /// Whether there is anything to commit.
+    bool has_open_group() const;
+
+    /// Hands the open group over and opens the next. REQUIRES has_open_group().
+    group close_group();
+
+    /// When the shard wants a tick, at the latest.
+    std::optional<timestamp> next_deadline() const { return deadline_; }
+
+    /// Aborts unless all that is promised holds; see progress::check.
+    void check() const;
+
+private:
+    explicit shard(const shard_settings& settings) : settings_(settings) {}
+
+    struct topic {
+        topic_row row;
+        std::vector<partition_log> logs;
+        std::map<std::string, subscription_id> subscriptions;
+    };
+
+    /// What leaves when a group is durable.
+    struct pending_group {
+        group_number number{};
+        std::vector<answer> answers;
+        std::vector<partition_id> appended;
+    };
+
+    /// A command that waits until settled blocks are loaded.
+    struct parked {
+        subscription_id subscription{};
+        std::uint32_t partition = 0;
+        any_input command;
+    };
+
+    // shard.cpp: groups and loads
+    void perform(const input::committed&);
+    void perform(const input::loaded_entries&);
+    void perform(const input::loaded_blocks&);
+    void perform(const input::read_failed&);
+    void perform(const input::tick&);
+    void reply(origin to, any_answer what);
+    void release(answer&& a);
+    void resume_parked(const std::function<bool(const parked&)>& which);
+    void request_entries(partition_log& log, sequence from);
+    void request_blocks(const subscription& s, std::uint32_t partition, std::uint64_t block);
+    group_number open_number() const { return group_number{static_cast<std::uint64_t>(last_closed_) + 1}; }
+
+    // shard_catalog.cpp: topics and subscriptions
+    void perform(const input::list_metadata&);
+    void perform(const input::create_topic&);
+    void perform(const input::update_topic&);
+    void perform(const input::describe_topic&);
+    void perform(const input::list_topics&);
+    void perform(const input::delete_topic&);
+    void perform(const input::create_subscription&);
+    void perform(const input::describe_subscription&);
+    void perform(const input::list_subscriptions&);
+    void perform(const input::delete_subscription&);
+    answers::topic_info describe(const topic&) const;
+    answers::subscription_info describe(const subscription&) const;
+    void remove_subscription(subscription&, const error& why);
+    void put_catalog(row changed);
+    void erase_catalog(std::string key);
+    void put_meta();
+    sequence low_of(const topic& t, std::uint32_t partition) const;
+    void add_partitions(topic& t, std::uint32_t count);
+    topic* find_topic(const std::string& name);
+    topic* find_topic(topic_id id);
+    subscription* find_subscription(subscription_id id);
+    partition_log* find_log(partition_id id);
+    result<topic*> named_topic(const std::string& name);
+    result<subscription*> named_subscription(const std::string& topic_name, const std::string& name);
+
+    // shard_publish.cpp
+    void perform(const input::publish&);
+    void perform(const input::peek&);
+
+    // shard_consume.cpp: consumers, delivery, settling
+    void perform(const input::subscribe&);
+    void perform(const input::unsubscribe&);
+    void perform(const input::credit&);
+    void perform(const input::ack&);
+    void perform(const input::session_lost&);
+    void end_consumer(consumer& c);
+    void feed(consumer& c);
+    void pump(subscription& s);
+    bool deliver_one(subscription& s, std::uint32_t partition);
+    consumer* find_consumer(session_id session, consumer_id id);
+
+    // shard_space.cpp: cursors, retention, limits
+    void perform(const input::purge_topic&);
+    void progressed(subscription& s, std::uint32_t partition, sequence first, sequence last);
+    void reclaim(topic& t, partition_log& log);
+    void free_holes(topic& t, partition_log& log, sequence first, sequence last);
+    void release_passed(topic& t, partition_log& log);
+    void trim(topic& t, partition_log& log);
+    void enforce_limits(topic& t, partition_log& log);
+    error refuse_at_limit(const topic& t, const partition_log& log, std::uint64_t more) const;
+    bool settle_unleased(topic& t, partition_log& log, sequence first, sequence last, std::uint64_t settled_counts::*as, const any_input* retry);
+
+    shard_settings settings_;
+    timestamp now_;
+    effects* out_ = nullptr;  // during step()
+
+    meta_row meta_;
+    std::map<topic_id, topic> topics_;
+    std::map<std::string, topic_id> names_;
+    std::map<subscription_id, subscription> subscriptions_;
+    std::map<holder_id, consumer> consumers_;
+    std::uint64_t logs_ = 0;
+
+    // The open group.
+    std::set<partition_id> dirty_logs_;
+    std::set<std::pair<subscription_id, std::uint32_t>> dirty_progress_;
+    std::vector<mutation> mutations_;                                // frees and drops
+    std::map<std::string, std::optional<std::string>> catalog_rows_;  // puts, and erases where there is no value
+    pending_group open_;
+
+    std::deque<pending_group> in_flight_;
+    group_number last_closed_{};
+    group_number durable_{};
+
+    std::set<std::pair<subscription_id, std::uint32_t>> loading_blocks_;
+    std::vector<parked> parked_;
+    std::optional<timestamp> deadline_;
+};
+
+}  // namespace millrace::core

@@ -1,0 +1,41 @@
+// Batches come in; people look.
+#include <algorithm>
+
+#include "broker/core/invariant.hpp"
+#include "broker/core/shard.hpp"
+
+namespace millrace::core {
+
+void shard::perform(const input::publish& c) {
+    invariant(!c.record_ends.empty(), "publishing an empty batch");
+    auto* t = find_topic(c.partition.topic);
+    if (!t)
+        return reply(c.from, error{errc::no_such_topic, "there is no topic with id " +
+                                                            std::to_string(static_cast<std::uint32_t>(c.partition.topic)) + ": ask for its metadata again"});
+    auto* log = find_log(c.partition);
+    if (!log)
+        return reply(c.from, error{errc::no_such_partition, "topic '" + t->row.name + "' has no partition " + std::to_string(c.partition.index) +
+                                                                ": it has " + std::to_string(t->logs.size())});
+    if (c.demanded > settings_.level)
+        return reply(c.from, error{errc::durability_unavailable, std::string("the producer demands ") + name_of(c.demanded) +
+                                                                     " and the store gives " + name_of(settings_.level)});
+    if (auto refused = refuse_at_limit(*t, *log, c.record_ends.back())) return reply(c.from, std::move(refused));
+
+    const auto where = log->append(now_, c.record_ends);
+    out_->taken = accepted{where.entry, where.first, log->newest()};
+    dirty_logs_.insert(c.partition);
+    reply(c.from, answers::published{where.first});
+}
+
+void shard::perform(const input::peek& c) {
+    auto found = named_topic(c.topic);
+    if (!found) return reply(c.from, found.failure());
+    const auto& t = *found.value();
+    if (c.partition >= t.logs.size())
+        return reply(c.from, error{errc::no_such_partition, "topic '" + c.topic + "' has no partition " + std::to_string(c.partition) +
+                                                                ": it has " + std::to_string(t.logs.size())});
+    const auto& log = t.logs[c.partition];
+    reply(c.from, answers::browse{log.id(), std::max(c.at, log.start()), log.start(), log.high(), c.messages, c.bytes});
+}
+
+}  // namespace millrace::core

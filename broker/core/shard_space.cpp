@@ -1,0 +1,122 @@
+// What follows from settling: cursors move, entries are freed, limits are kept.
+#include <algorithm>
+
+#include "broker/core/shard.hpp"
+
+namespace millrace::core {
+
+/// Messages of first..last have been settled by `s`.
+void shard::progressed(subscription& s, std::uint32_t partition, sequence first, sequence last) {
+    dirty_progress_.emplace(s.row.id, partition);
+    auto& t = *find_topic(s.row.topic);
+    auto& log = t.logs[partition];
+    const auto low = low_of(t, partition);
+    if (low != log.low()) {
+        log.set_low(low);
+        reclaim(t, log);
+    }
+    if (last >= log.low()) free_holes(t, log, first, last);
+}
+
+void shard::reclaim(topic& t, partition_log& log) {
+    const auto start = log.start();
+    if (const auto missing = log.reclaim(now_, t.row.settings, mutations_)) request_entries(log, *missing);
+    if (log.start() != start) dirty_logs_.insert(log.id());
+}
+
+/// Frees entries that every subscription has settled though older messages stand: one stuck message does not hold the disk.
+void shard::free_holes(topic& t, partition_log& log, sequence first, sequence last) {
+    const auto& keep = t.row.settings;
+    if (keep.keep_age.count() > 0 || keep.keep_bytes > 0) return;
+    if (!log.slot_at(std::max(first, log.low()))) {
+        request_entries(log, std::max(first, log.low()));
+        return;
+    }
+    for (const auto& [entry_first, entry_last] : log.entries_touching(first, last)) {
+        const auto settled = std::all_of(t.subscriptions.begin(), t.subscriptions.end(), [&](const auto& named) {
+            const auto& set = find_subscription(named.second)->partitions[log.id().index].settled();
+            return set.knows(entry_first, entry_last) && set.contains_all(entry_first, entry_last);
+        });
+        if (!settled) continue;
+        log.free_hole(entry_last, open_.number, mutations_);
+        dirty_logs_.insert(log.id());
+    }
+}
+
+void shard::release_passed(topic& t, partition_log& log) {
+    auto passed = log.high();
+    for (const auto& [name, id] : t.subscriptions) passed = std::min(passed, find_subscription(id)->partitions[log.id().index].scan());
+    log.release_before(passed);
+}
+
+void shard::trim(topic& t, partition_log& log) {
+    std::vector<sequence> readers{log.start(), log.kept_to()};
+    for (const auto& [name, id] : t.subscriptions) readers.push_back(find_subscription(id)->partitions[log.id().index].scan());
+    const auto fair = std::max<std::uint64_t>(settings_.window_messages / std::max<std::uint64_t>(logs_, 1), 8192);
+    log.trim(fair, readers, durable_);
+}
+
+error shard::refuse_at_limit(const topic& t, const partition_log& log, std::uint64_t more) const {
+    const auto& s = t.row.settings;
+    if (s.on_limit != limit_policy::refuse) return {};
+    if (s.max_backlog > 0 && log.backlog_bytes() + more > s.max_backlog)
+        return {errc::backlog_full, "partition " + std::to_string(log.id().index) + " of topic '" + t.row.name + "' has " +
+                                        std::to_string(log.backlog_bytes()) + " unsettled bytes of at most " + std::to_string(s.max_backlog)};
+    if (s.max_age.count() > 0) {
+        const auto* oldest = log.slot_at(log.low());
+        if (oldest && !oldest->freed && now_ - oldest->appended_at > s.max_age)
+            return {errc::backlog_full, "the oldest unsettled message in partition " + std::to_string(log.id().index) + " of topic '" +
+                                            t.row.name + "' is older than " + std::to_string(s.max_age.count()) + " ms"};
+    }
+    return {};
+}
+
+/// Under the expire policy: expires the oldest entries until the limits hold, as far as they can be seen now; goes on when more is loaded.
+void shard::enforce_limits(topic& t, partition_log& log) {
+    const auto& s = t.row.settings;
+    if (s.on_limit != limit_policy::expire || (s.max_backlog == 0 && s.max_age.count() == 0) || t.subscriptions.empty()) return;
+    auto at = log.low();
+    auto over = s.max_backlog > 0 && log.backlog_bytes() > s.max_backlog ? log.backlog_bytes() - s.max_backlog : 0;
+    while (at < log.high()) {
+        sequence last;
+        const auto* oldest = log.slot_at(at, &last);
+        if (!oldest) return request_entries(log, at);
+        const auto too_old = s.max_age.count() > 0 && !oldest->freed && now_ - oldest->appended_at > s.max_age;
+        if (over == 0 && !too_old) return;
+        over -= std::min<std::uint64_t>(over, oldest->bytes);
+        const auto first = std::max(at, oldest->first);
+        at = last + 1;
+        if (!settle_unleased(t, log, first, last, &settled_counts::expired, nullptr)) return;
+    }
+}
+
+void shard::perform(const input::purge_topic& c) {
+    auto found = named_topic(c.name);
+    if (!found) return reply(c.from, found.failure());
+    auto& t = *found.value();
+    const any_input again = c;
+    for (auto& log : t.logs)
+        if (log.high() > log.low() && !settle_unleased(t, log, log.low(), log.high() - 1, &settled_counts::skipped, &again)) return;
+    reply(c.from, answers::done{});
+}
+
+/// Settles what nobody holds in first..last for every subscription. False when blocks must be loaded first: then `retry` is performed again.
+bool shard::settle_unleased(topic& t, partition_log& log, sequence first, sequence last, std::uint64_t settled_counts::*as,
+                            const any_input* retry) {
+    const auto partition = log.id().index;
+    for (const auto& [name, id] : t.subscriptions) {
+        auto& s = *find_subscription(id);
+        auto& p = s.partitions[partition];
+        if (p.settled().knows(first, last)) continue;
+        if (retry) parked_.push_back({id, partition, *retry});
+        request_blocks(s, partition, p.settled().first_unknown_block(std::max(first, p.cursor())));
+        return false;
+    }
+    for (const auto& [name, id] : t.subscriptions) {
+        auto& s = *find_subscription(id);
+        if (s.partitions[partition].settle_unleased(first, last, as) > 0) progressed(s, partition, first, last);
+    }
+    return true;
+}
+
+}  // namespace millrace::core

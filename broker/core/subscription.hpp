@@ -1,0 +1,42 @@
+// A subscription: its progress in every partition, and the consumers that share its messages.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "broker/core/identity.hpp"
+#include "broker/core/progress.hpp"
+#include "broker/core/row.hpp"
+
+namespace millrace::core {
+
+struct consumer {
+    holder_id id;
+    subscription_id subscription{};
+    std::string name;
+    std::uint64_t messages = 0;  // credit: what may still be sent
+    std::uint64_t bytes = 0;
+    std::uint64_t held = 0;      // messages leased to it
+    bool active = false;         // its Subscribed answer has left
+    bool hungry = false;         // stands in the subscription's queue
+
+    /// Whether a message of unknown size may be tried: one that holds nothing gets a message whatever its byte credit.
+    bool wants() const { return active && messages > 0 && (bytes > 0 || held == 0); }
+};
+
+struct subscription {
+    subscription_row row;
+    std::vector<progress> partitions;
+    std::uint32_t consumers = 0;
+
+    /// Consumers with credit, in the order in which they are served: each gets one run and goes to the back.
+    std::deque<consumer*> hungry;
+    /// Partitions that may have something ready.
+    std::set<std::uint32_t> work;
+    std::uint32_t next_partition = 0;
+};
+
+}  // namespace millrace::core

@@ -1,0 +1,279 @@
+#include "broker/driver/driver.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "broker/core/invariant.hpp"
+#include "proto/entry.hpp"
+#include "proto/record.hpp"
+
+namespace millrace::driver {
+
+using core::invariant;
+
+namespace {
+
+/// Of one read that a delivery or a peek needs again.
+constexpr std::uint32_t reread_bytes = 256u << 10;
+
+}  // namespace
+
+bool actions::empty() const {
+    return answers.empty() && peeks.empty() && pushes.empty() && ended.empty() && closes.empty() && commits.empty() && reads.empty() &&
+           scans.empty() && !fatal;
+}
+
+driver::driver(core::shard shard, const driver_settings& settings)
+    : shard_(std::move(shard)), settings_(settings), tail_(settings.tail_cache_bytes), read_(settings.read_cache_bytes) {}
+
+actions driver::take_actions() {
+    return std::exchange(actions_, {});
+}
+
+void driver::submit(timestamp now, const core::any_input& request) {
+    if (const auto* lost = std::get_if<core::input::session_lost>(&request)) {
+        std::erase_if(waiting_, [&](const auto& w) { return w.first.session == lost->session; });
+        std::erase_if(browsing_, [&](const auto& b) { return b.first.session == lost->session; });
+    }
+    step(now, request);
+}
+
+void driver::publish(timestamp now, const publish_request& request) {
+    const auto refuse = [&](error why) { actions_.answers.push_back({request.from, std::move(why)}); };
+    record_ends_.clear();
+    if (request.count == 0) return refuse({errc::invalid_argument, "a batch of no messages: publish at least one"});
+    if (auto bad = proto::verify_records(request.records, request.count, 0, record_ends_)) return refuse(std::move(bad));
+
+    core::effects effects;
+    shard_.step(now, core::input::publish{request.from, request.partition, record_ends_, request.demanded}, effects);
+    if (const auto& taken = effects.taken) {
+        auto& bytes = open_entries_[{request.partition, taken->entry}];
+        if (!bytes) bytes = std::make_shared<std::vector<std::byte>>();
+        const proto::batch_header header{static_cast<std::uint32_t>(request.records.size()), request.count, taken->first, taken->appended_at,
+                                         0, 0, 0, proto::batch_checksum(request.records)};
+        proto::append_batch_header(header, *bytes);
+        bytes->insert(bytes->end(), request.records.begin(), request.records.end());
+    }
+    perform(now, effects);
+}
+
+void driver::on_committed(timestamp now, core::group_number number, const error& failed) {
+    if (failed) {
+        actions_.fatal = failed;
+        return;
+    }
+    invariant(!in_flight_.empty() && in_flight_.front() == number, "a group was committed out of order", static_cast<std::uint64_t>(number));
+    in_flight_.pop_front();
+    step(now, core::input::committed{number});
+}
+
+void driver::on_time(timestamp now) {
+    step(now, core::input::tick{});
+}
+
+void driver::flush(timestamp) {
+    if (!shard_.has_open_group() || in_flight_.size() >= settings_.groups_in_flight) return;
+    auto group = shard_.close_group();
+    for (auto& m : group.mutations) {
+        if (auto* append = std::get_if<core::append_entry>(&m)) {
+            auto filled = open_entries_.extract({append->partition, append->first});
+            invariant(!filled.empty(), "a closed entry has no bytes", append->first.value);
+            append->bytes = std::move(filled.mapped());
+            tail_.insert(append->partition, {append->index, append->bytes});
+        } else if (const auto* dropped = std::get_if<core::drop_partition>(&m)) {
+            tail_.forget(dropped->partition);
+            read_.forget(dropped->partition);
+        }
+    }
+    open_entries_.clear();  // what is left belongs to topics that were deleted in the same group
+    in_flight_.push_back(group.number);
+    actions_.commits.push_back(std::move(group));
+}
+
+void driver::step(timestamp now, const core::any_input& in) {
+    core::effects effects;
+    shard_.step(now, in, effects);
+    perform(now, effects);
+}
+
+void driver::perform(timestamp now, core::effects& effects) {
+    for (auto& a : effects.answered) {
+        if (const auto* wanted = std::get_if<core::answers::browse>(&a.what))
+            browse(a.to, *wanted);
+        else
+            actions_.answers.push_back(std::move(a));
+    }
+    for (auto& d : effects.delivered) deliver(std::move(d));
+    for (auto& e : effects.ended) {
+        waiting_.erase({e.session, e.consumer});
+        actions_.ended.push_back(std::move(e));
+    }
+    for (const auto& wanted : effects.loads) {
+        if (const auto* entries = std::get_if<core::load_entries>(&wanted)) {
+            load(now, *entries);
+        } else {
+            const auto& blocks = std::get<core::load_blocks>(wanted);
+            actions_.scans.push_back({blocks.subscription, blocks.partition, blocks.from,
+                                      core::block_rows(blocks.subscription, blocks.partition, blocks.from), blocks.limit});
+        }
+    }
+}
+
+// ---- reading ----
+
+const cached_entry* driver::find(core::partition_id partition, sequence s) const {
+    if (const auto* recent = tail_.find(partition, s)) return recent;
+    return read_.find(partition, s);
+}
+
+void driver::load(timestamp now, const core::load_entries& wanted) {
+    core::input::loaded_entries loaded{wanted.partition, wanted.from, {}};
+    std::size_t bytes = 0;
+    for (auto at = wanted.from; bytes < wanted.bytes;) {
+        const auto* entry = find(wanted.partition, at);
+        if (!entry) break;
+        loaded.entries.push_back(entry->index);
+        bytes += entry->bytes->size();
+        at = entry->index->last() + 1;
+    }
+    if (!loaded.entries.empty()) return step(now, loaded);
+    core_reads_.emplace(wanted.partition, wanted.from);
+    request_read(wanted.partition, wanted.from, wanted.bytes);
+}
+
+void driver::request_read(core::partition_id partition, sequence from, std::uint32_t bytes) {
+    if (reading_.emplace(partition, from).second) actions_.reads.push_back({partition, from, bytes});
+}
+
+void driver::on_read(timestamp now, const read_request& request, result<std::vector<storage::stored_entry>> found) {
+    reading_.erase({request.partition, request.from});
+    const auto for_core = core_reads_.erase({request.partition, request.from}) > 0;
+    error failed = found ? error{} : found.failure();
+    core::input::loaded_entries loaded{request.partition, request.from, {}};
+    if (!failed) {
+        for (auto& e : found.value()) {
+            auto entry = index_entry(e.last, std::move(e.bytes));
+            if (!entry) {
+                failed = entry.failure();
+                break;
+            }
+            loaded.entries.push_back(entry.value().index);
+            read_.insert(request.partition, std::move(entry.value()));
+        }
+    }
+    if (failed) {
+        for (const auto& [id, waiting] : waiting_)
+            if (waiting.deliveries.front().partition == request.partition) actions_.closes.push_back({id.session, failed});
+        for (const auto& [to, wanted] : browsing_)
+            if (wanted.partition == request.partition) actions_.answers.push_back({to, failed});
+        std::erase_if(browsing_, [&](const auto& b) { return b.second.partition == request.partition; });
+        if (for_core) step(now, core::input::read_failed{request.partition, request.from, failed});
+        return;
+    }
+    drain_waiting(request, loaded.entries);
+    resume_browsing(request, loaded.entries);
+    if (for_core) step(now, loaded);
+}
+
+void driver::on_scanned(timestamp now, const scan_request& request, result<std::vector<core::row>> found) {
+    if (!found) {
+        actions_.fatal = found.failure();
+        return;
+    }
+    core::input::loaded_blocks loaded{request.subscription, request.partition, request.from, {}, found.value().size() < request.limit};
+    for (const auto& r : found.value()) {
+        if (auto damaged = core::decode(r, loaded.rows.emplace_back())) {
+            actions_.fatal = damaged;
+            return;
+        }
+    }
+    step(now, loaded);
+}
+
+// ---- delivering ----
+
+void driver::deliver(core::delivery&& d) {
+    const core::holder_id id{d.session, d.consumer};
+    const auto waiting = waiting_.find(id);
+    if (waiting == waiting_.end() && try_deliver(d)) return;
+    request_read(d.partition, d.first, reread_bytes);
+    waiting_[id].deliveries.push_back(std::move(d));
+}
+
+bool driver::try_deliver(const core::delivery& d) {
+    const auto* entry = find(d.partition, d.first);
+    if (!entry) return false;
+    const auto& batch = d.entry->batches[d.entry->batch_of(d.first)];
+    const auto count = static_cast<std::uint32_t>(d.last - d.first + 1);
+    actions_.pushes.push_back({d.session, d.consumer,
+                               {d.partition, d.first, count, d.attempt, batch.appended_at, entry->bytes,
+                                records_of(*d.entry, *entry->bytes, d.first, d.last)}});
+    return true;
+}
+
+void driver::drain_waiting(const read_request& done, const std::vector<core::shared_index>& found) {
+    for (auto it = waiting_.begin(); it != waiting_.end();) {
+        auto& queue = it->second.deliveries;
+        while (!queue.empty() && try_deliver(queue.front())) queue.pop_front();
+        if (queue.empty()) {
+            it = waiting_.erase(it);
+            continue;
+        }
+        const auto& next = queue.front();
+        const auto was_read = next.partition == done.partition && next.first == done.from;
+        if (was_read && (found.empty() || !found.front()->contains(next.first)))
+            actions_.closes.push_back({it->first.session, {errc::corruption, "message " + std::to_string(next.first.value) +
+                                                                                 " is leased and not in the store"}});
+        else
+            request_read(next.partition, next.first, reread_bytes);
+        ++it;
+    }
+}
+
+// ---- looking without consuming ----
+
+void driver::browse(const core::origin& to, const core::answers::browse& wanted) {
+    if (try_browse(to, wanted)) return;
+    browsing_.emplace_back(to, wanted);
+    request_read(wanted.partition, wanted.at, reread_bytes);
+}
+
+void driver::resume_browsing(const read_request& done, const std::vector<core::shared_index>& found) {
+    auto again = std::exchange(browsing_, {});
+    for (auto& [to, wanted] : again) {
+        if (wanted.partition == done.partition && wanted.at == done.from) {
+            // What was asked for may be settled and gone: what follows is shown, or that there is nothing.
+            const auto next = found.empty() ? wanted.high : found.front()->first;
+            wanted.at = std::max(wanted.at, next);
+        }
+        browse(to, wanted);
+    }
+}
+
+bool driver::try_browse(const core::origin& to, const core::answers::browse& wanted) {
+    peeked found{to, wanted.start, wanted.high, {}};
+    auto at = wanted.at;
+    std::uint64_t messages = wanted.messages;
+    std::uint64_t bytes = wanted.bytes;
+    while (at < wanted.high && messages > 0) {
+        const auto* entry = find(wanted.partition, at);
+        if (!entry && found.runs.empty()) return false;
+        if (!entry) break;
+        const auto& index = *entry->index;
+        const auto& batch = index.batches[index.batch_of(at)];
+        const auto last = std::min(batch.last(), at + (messages - 1));
+        auto count = index.count_within(at, last, bytes);
+        if (count == 0 && !found.runs.empty()) break;
+        count = std::max<std::uint64_t>(count, 1);
+        const auto to_sequence = at + (count - 1);
+        const auto records = records_of(index, *entry->bytes, at, to_sequence);
+        found.runs.push_back({wanted.partition, at, static_cast<std::uint32_t>(count), 0, batch.appended_at, entry->bytes, records});
+        messages -= count;
+        bytes -= std::min<std::uint64_t>(bytes, records.size());
+        at = to_sequence + 1;
+    }
+    actions_.peeks.push_back(std::move(found));
+    return true;
+}
+
+}  // namespace millrace::driver

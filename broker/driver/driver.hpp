@@ -1,0 +1,157 @@
+// Runs a shard: gives the core its inputs, fills its groups with payload, turns its effects into actions for whoever has sockets, disks and clocks.
+//
+//   session ──request──►┌────────┐──input──►┌──────┐
+//   store ──committed──►│ driver │          │ core │
+//   store ──read───────►│        │◄─effect──└──────┘
+//   clock ──on_time────►└────────┘──actions──► answers, pushes, commits, reads
+//
+// A plain class: no sockets, no threads, no clock. The simulator runs it unchanged.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <vector>
+
+#include "broker/core/shard.hpp"
+#include "broker/driver/entry_cache.hpp"
+#include "broker/storage/store.hpp"
+#include "millrace/error.hpp"
+#include "millrace/message.hpp"
+
+namespace millrace::driver {
+
+struct driver_settings {
+    std::size_t tail_cache_bytes = 96u << 20;
+    std::size_t read_cache_bytes = 32u << 20;
+    std::size_t groups_in_flight = 2;  // one is written while the other is synced
+};
+
+/// A batch as it came. `records` is verified here and must stay during the call only.
+struct publish_request {
+    core::origin from;
+    core::partition_id partition;
+    std::uint32_t count = 0;
+    durability demanded = durability::memory;
+    std::span<const std::byte> records;
+};
+
+/// Records of one batch, as stored; `owner` keeps them.
+struct record_run {
+    core::partition_id partition;
+    sequence first;
+    std::uint32_t count = 0;
+    std::uint32_t attempt = 0;
+    timestamp appended_at;
+    core::entry_bytes owner;
+    std::span<const std::byte> records;
+};
+
+struct push {
+    core::session_id session{};
+    core::consumer_id consumer{};
+    record_run run;
+};
+
+struct peeked {
+    core::origin to;
+    sequence start, high;
+    std::vector<record_run> runs;
+};
+
+struct read_request {
+    core::partition_id partition;
+    sequence from;
+    std::uint32_t bytes = 0;
+};
+
+struct scan_request {
+    core::subscription_id subscription{};
+    std::uint32_t partition = 0;
+    std::uint64_t from = 0;
+    core::row_range range;
+    std::uint32_t limit = 0;
+};
+
+struct session_close {
+    core::session_id session{};
+    error why;
+};
+
+/// What is to be done, in this order. Everything in here may leave at once.
+struct actions {
+    std::vector<core::answer> answers;  // never answers::browse
+    std::vector<peeked> peeks;
+    std::vector<push> pushes;
+    std::vector<core::consumer_ended> ended;
+    std::vector<session_close> closes;
+    std::vector<core::group> commits;
+    std::vector<read_request> reads;
+    std::vector<scan_request> scans;
+    error fatal;  // set: the store failed in a way after which nothing may be promised; end the process
+
+    bool empty() const;
+};
+
+class driver {
+public:
+    driver(core::shard shard, const driver_settings& settings);
+
+    /// Any input of a session but a publish.
+    void submit(timestamp now, const core::any_input& request);
+    void publish(timestamp now, const publish_request& request);
+
+    void on_committed(timestamp now, core::group_number number, const error& failed);
+    void on_read(timestamp now, const read_request& request, result<std::vector<storage::stored_entry>> found);
+    void on_scanned(timestamp now, const scan_request& request, result<std::vector<core::row>> found);
+    void on_time(timestamp now);
+
+    /// Closes a group when there is something to commit and the store can take it. Call when all input at hand has been submitted.
+    void flush(timestamp now);
+
+    std::optional<timestamp> next_deadline() const { return shard_.next_deadline(); }
+    std::size_t groups_in_flight() const { return in_flight_.size(); }
+    bool idle() const { return in_flight_.empty() && !shard_.has_open_group(); }
+
+    /// What has gathered since the last call.
+    actions take_actions();
+
+    const core::shard& shard() const { return shard_; }
+
+private:
+    struct waiting_consumer {
+        std::deque<core::delivery> deliveries;  // in order; the first waits for its bytes
+    };
+
+    void step(timestamp now, const core::any_input& in);
+    void perform(timestamp now, core::effects& effects);
+    void load(timestamp now, const core::load_entries& wanted);
+    void deliver(core::delivery&& d);
+    bool try_deliver(const core::delivery& d);
+    void drain_waiting(const read_request& done, const std::vector<core::shared_index>& found);
+    void browse(const core::origin& to, const core::answers::browse& wanted);
+    void resume_browsing(const read_request& done, const std::vector<core::shared_index>& found);
+    bool try_browse(const core::origin& to, const core::answers::browse& wanted);
+    void request_read(core::partition_id partition, sequence from, std::uint32_t bytes);
+    const cached_entry* find(core::partition_id partition, sequence s) const;
+
+    core::shard shard_;
+    driver_settings settings_;
+    entry_cache tail_;
+    entry_cache read_;
+
+    std::map<std::pair<core::partition_id, sequence>, std::shared_ptr<std::vector<std::byte>>> open_entries_;
+    std::deque<core::group_number> in_flight_;
+    std::map<core::holder_id, waiting_consumer> waiting_;
+    std::vector<std::pair<core::origin, core::answers::browse>> browsing_;
+    std::set<std::pair<core::partition_id, sequence>> reading_;
+    std::set<std::pair<core::partition_id, sequence>> core_reads_;  // of them, those the core asked for
+
+    std::vector<std::uint32_t> record_ends_;
+    actions actions_;
+};
+
+}  // namespace millrace::driver

@@ -1,0 +1,23 @@
+#include "broker/driver/stored_entry.hpp"
+
+#include "proto/entry.hpp"
+
+namespace millrace::driver {
+
+result<cached_entry> index_entry(sequence last, core::entry_bytes bytes) {
+    proto::entry_layout layout;
+    if (auto damaged = proto::parse_entry(*bytes, last, layout)) return damaged;
+    auto index = std::make_shared<core::entry_index>();
+    index->first = layout.first();
+    index->batches.reserve(layout.batches.size());
+    for (const auto& b : layout.batches) index->batches.push_back({b.first, b.count, b.appended_at});
+    index->ends = std::move(layout.ends);
+    return cached_entry{std::move(index), std::move(bytes)};
+}
+
+std::span<const std::byte> records_of(const core::entry_index& index, std::span<const std::byte> bytes, sequence first, sequence last) {
+    const auto headers = (index.batch_of(first) + 1) * proto::batch_header_bytes;
+    return bytes.subspan(headers + index.bytes_before(first), index.bytes_between(first, last));
+}
+
+}  // namespace millrace::driver

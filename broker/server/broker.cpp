@@ -1,0 +1,283 @@
+#include "broker/server/broker.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <thread>
+
+namespace millrace::server {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+constexpr auto awaiting = asio::as_tuple(asio::use_awaitable);
+
+namespace {
+
+/// A connection that always has more to read lets the others in after so many bytes.
+constexpr std::size_t turn_bytes = 512u << 10;
+constexpr auto sweep_interval = std::chrono::milliseconds{500};
+constexpr auto write_timeout = std::chrono::seconds{30};
+
+}  // namespace
+
+broker::broker(asio::io_context& io, driver::driver driver, storage::store& store, broker_settings settings, clock now)
+    : io_(io), driver_(std::move(driver)), store_(store), settings_(std::move(settings)), now_(std::move(now)), acceptor_(io), timer_(io) {}
+
+broker::~broker() {
+    readers_.join();
+}
+
+result<tcp::endpoint> broker::listen(const tcp::endpoint& where) {
+    boost::system::error_code ec;
+    const auto refused = [&] {
+        return error{errc::invalid_argument, "cannot listen on " + where.address().to_string() + ":" + std::to_string(where.port()) + ": " + ec.message()};
+    };
+    acceptor_.open(where.protocol(), ec);
+    if (ec) return refused();
+    acceptor_.set_option(tcp::acceptor::reuse_address(true), ec);
+    acceptor_.bind(where, ec);
+    if (ec) return refused();
+    acceptor_.listen(4096, ec);
+    if (ec) return refused();
+    const auto bound = acceptor_.local_endpoint(ec);
+    if (ec) return refused();
+    asio::co_spawn(io_, accept_loop(), asio::detached);
+    asio::co_spawn(io_, watch_time(), asio::detached);
+    return bound;
+}
+
+asio::awaitable<void> broker::accept_loop() {
+    while (acceptor_.is_open()) {
+        auto [ec, socket] = co_await acceptor_.async_accept(awaiting);
+        if (ec == asio::error::operation_aborted) break;
+        if (ec) {  // out of descriptors: wait for some to come back
+            spdlog::warn("cannot accept a connection: {}", ec.message());
+            asio::steady_timer pause(io_, std::chrono::milliseconds{100});
+            co_await pause.async_wait(awaiting);
+            continue;
+        }
+        const core::session_id id{++last_session_};
+        auto c = std::make_shared<connection>(std::move(socket), id, settings_.session, now_());
+        connections_.emplace(last_session_, c);
+        if (connections_.size() > settings_.sessions_max)
+            c->session().close({errc::too_many_sessions, "this broker takes " + std::to_string(settings_.sessions_max) + " connections"});
+        asio::co_spawn(io_, serve(c), asio::detached);
+    }
+}
+
+asio::awaitable<void> broker::serve(std::shared_ptr<connection> c) {
+    std::size_t turn = 0;
+    c->write();  // a session that was refused at the door has its goodbye to say
+    while (c->socket().is_open() && !c->session().closing()) {
+        const auto space = c->session().prepare();
+        boost::system::error_code ec;
+        const auto n = c->socket().read_some(asio::buffer(space.data(), space.size()), ec);
+        if (ec == asio::error::would_block || ec == asio::error::try_again) {
+            turn = 0;
+            auto [waited] = co_await c->socket().async_wait(tcp::socket::wait_read, awaiting);
+            if (waited) break;
+            continue;
+        }
+        if (ec) break;
+        c->session().received(now_(), n);
+        take_requests(*c);
+        turn += n;
+        if (turn < turn_bytes) continue;
+        turn = 0;
+        co_await asio::post(io_, asio::use_awaitable);
+    }
+    end_session(c->session().id());
+    if (c->session().closing()) {
+        spdlog::info("session {} ({}) closed: {}", static_cast<std::uint64_t>(c->session().id()), c->session().client_name(),
+                     to_string(c->session().close_reason()));
+        c->write();  // ends the connection when the goodbye is out
+    } else {
+        c->abort();
+    }
+}
+
+void broker::take_requests(connection& c) {
+    const auto now = now_();
+    c.note_time(now);
+    auto& session = c.session();
+    while (auto r = session.next()) {
+        if (auto* p = std::get_if<driver::publish_request>(&*r))
+            driver_.publish(now, *p);
+        else
+            driver_.submit(now, std::get<core::any_input>(*r));
+    }
+    to_write_.push_back(c.shared_from_this());
+    run_driver();
+    schedule_flush();
+}
+
+/// A group is closed only after everything that is readable by now has been read: the posted flush comes behind the handlers that are ready.
+void broker::schedule_flush() {
+    if (flush_scheduled_) return;
+    flush_scheduled_ = true;
+    asio::post(io_, [this] {
+        flush_scheduled_ = false;
+        driver_.flush(now_());
+        run_driver();
+    });
+}
+
+void broker::run_driver() {
+    if (running_) return;
+    running_ = true;
+    while (!fatal_) {
+        auto a = driver_.take_actions();
+        if (a.empty()) break;
+        perform(a);
+        const auto finished = std::exchange(finished_inline_, {});
+        for (const auto& [number, failed] : finished) driver_.on_committed(now_(), number, failed);
+        if (!finished.empty()) driver_.flush(now_());
+    }
+    running_ = false;
+    const auto writers = std::exchange(to_write_, {});
+    for (const auto& c : writers) c->write();
+}
+
+connection* broker::find(core::session_id id) {
+    const auto it = connections_.find(static_cast<std::uint64_t>(id));
+    if (it == connections_.end()) return nullptr;
+    to_write_.push_back(it->second);
+    return it->second.get();
+}
+
+void broker::perform(driver::actions& a) {
+    if (a.fatal) return fail(a.fatal);
+    for (const auto& answer : a.answers)
+        if (auto* c = find(answer.to.session)) c->session().answer(answer);
+    for (auto& p : a.peeks)
+        if (auto* c = find(p.to.session)) c->session().answer(std::move(p));
+    for (auto& p : a.pushes)
+        if (auto* c = find(p.session)) c->session().push(std::move(p));
+    for (const auto& e : a.ended)
+        if (auto* c = find(e.session)) c->session().ended(e);
+    for (const auto& s : a.closes)
+        if (auto* c = find(s.session)) c->session().close(s.why);
+    for (auto& g : a.commits) commit(std::move(g));
+    for (const auto& r : a.reads) read(r);
+    for (const auto& s : a.scans) scan(s);
+}
+
+void broker::commit(core::group g) {
+    committing_inline_ = true;
+    store_.commit(settings_.shard, settings_.epoch, std::move(g.mutations),
+                  [this, number = g.number, here = std::this_thread::get_id()](error failed) {
+                      if (std::this_thread::get_id() == here && committing_inline_) {
+                          finished_inline_.emplace_back(number, std::move(failed));
+                          return;
+                      }
+                      asio::post(io_, [this, number, failed = std::move(failed)] { on_committed(number, failed); });
+                  });
+    committing_inline_ = false;
+}
+
+void broker::on_committed(core::group_number number, error failed) {
+    driver_.on_committed(now_(), number, failed);
+    driver_.flush(now_());
+    run_driver();
+}
+
+void broker::read(const driver::read_request& r) {
+    asio::post(readers_, [this, r] {
+        auto found = store_.read(r.partition, r.from, r.bytes);
+        asio::post(io_, [this, r, found = std::move(found)]() mutable {
+            driver_.on_read(now_(), r, std::move(found));
+            run_driver();
+            schedule_flush();
+        });
+    });
+}
+
+void broker::scan(const driver::scan_request& s) {
+    asio::post(readers_, [this, s] {
+        auto found = store_.scan(s.range, s.limit);
+        asio::post(io_, [this, s, found = std::move(found)]() mutable {
+            driver_.on_scanned(now_(), s, std::move(found));
+            run_driver();
+            schedule_flush();
+        });
+    });
+}
+
+void broker::end_session(core::session_id id) {
+    if (connections_.erase(static_cast<std::uint64_t>(id)) == 0) return;
+    driver_.submit(now_(), core::input::session_lost{id});
+    run_driver();
+    schedule_flush();
+}
+
+void broker::fail(const error& why) {
+    fatal_ = why;
+    spdlog::critical("the store failed, nothing more can be promised: {}", to_string(why));
+    io_.stop();
+}
+
+asio::awaitable<void> broker::watch_time() {
+    while (!draining_) {
+        timer_.expires_after(sweep_interval);
+        co_await timer_.async_wait(awaiting);
+        const auto now = now_();
+        if (const auto deadline = driver_.next_deadline(); deadline && *deadline <= now) {
+            driver_.on_time(now);
+            run_driver();
+            schedule_flush();
+        }
+        std::vector<std::shared_ptr<connection>> all;
+        for (const auto& [id, c] : connections_) all.push_back(c);
+        for (const auto& c : all) {
+            c->note_time(now);
+            if (c->stuck(now - write_timeout)) {
+                spdlog::info("session {} dropped: {}", static_cast<std::uint64_t>(c->session().id()), name_of(errc::slow_reader));
+                c->abort();
+                continue;
+            }
+            c->session().check_time(now);
+            if (!c->session().closing()) continue;
+            c->write();
+            boost::system::error_code ignored;  // it is closed already, then
+            c->socket().shutdown(tcp::socket::shutdown_receive, ignored);  // wakes serve()
+        }
+    }
+}
+
+void broker::drain() {
+    if (draining_) return;
+    draining_ = true;
+    timer_.cancel();
+    boost::system::error_code ignored;
+    acceptor_.close(ignored);
+    asio::co_spawn(io_, finish_drain(), asio::detached);
+}
+
+asio::awaitable<void> broker::finish_drain() {
+    const auto give_up = now_() + settings_.drain_timeout;
+    asio::steady_timer pause(io_);
+    const auto wait = [&pause] {
+        pause.expires_after(std::chrono::milliseconds{5});
+        return pause.async_wait(awaiting);
+    };
+    while (!driver_.idle() && now_() < give_up) {
+        driver_.flush(now_());
+        run_driver();
+        co_await wait();
+    }
+    for (const auto& [id, c] : connections_) {
+        c->session().close({errc::shutting_down, "the broker is stopping; connect again"});
+        to_write_.push_back(c);
+    }
+    run_driver();
+    const auto remaining = std::exchange(connections_, {});
+    for (const auto& [id, c] : remaining)
+        while (c->socket().is_open() && now_() < give_up) co_await wait();
+    io_.stop();
+}
+
+}  // namespace millrace::server

@@ -1,0 +1,228 @@
+#include "broker/server/wire_session.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "broker/server/wire_translate.hpp"
+
+namespace millrace::server {
+namespace {
+
+std::size_t records_bytes(const std::vector<driver::record_run>& runs) {
+    std::size_t bytes = 0;
+    for (const auto& r : runs) bytes += r.records.size();
+    return bytes;
+}
+
+std::vector<wire::Run> wire_runs(const std::vector<driver::record_run>& runs) {
+    std::vector<wire::Run> out;
+    out.reserve(runs.size());
+    for (const auto& r : runs)
+        out.emplace_back(r.first.value, r.appended_at.time_since_epoch().count(), r.partition.index, r.count,
+                         static_cast<std::uint32_t>(r.records.size()), r.attempt);
+    return out;
+}
+
+/// Everything in `out.buffer` that no piece covers yet becomes one.
+void cover_buffer(output& out) {
+    if (out.covered == out.buffer.size()) return;
+    out.pieces.push_back({out.covered, out.buffer.size() - out.covered, {}});
+    out.covered = out.buffer.size();
+}
+
+}  // namespace
+
+wire_session::wire_session(core::session_id id, const session_settings& settings, timestamp now)
+    : id_(id), settings_(settings), decoder_(limits::frame_bytes), opened_at_(now), heard_at_(now) {}
+
+void wire_session::received(timestamp now, std::size_t n) {
+    heard_at_ = now;
+    decoder_.commit(n);
+}
+
+std::optional<request> wire_session::next() {
+    while (!closing_) {
+        proto::frame f;
+        switch (decoder_.next(f)) {
+            case proto::frame_decoder::status::need_more: return std::nullopt;
+            case proto::frame_decoder::status::failed: close(decoder_.failure()); return std::nullopt;
+            case proto::frame_decoder::status::frame: break;
+        }
+        if (auto r = translate(f)) return r;
+    }
+    return std::nullopt;
+}
+
+std::optional<request> wire_session::translate(const proto::frame& f) {
+    const core::request_id id{f.head->id()};
+    const core::origin from{id_, id};
+    const auto kind = f.head->message_type();
+    if (!greeted_) {
+        if (kind == wire::Message::Hello)
+            hello(*f.head->message_as_Hello());
+        else
+            close({errc::hello_expected, std::string("the first frame is ") + wire::EnumNameMessage(kind) + ", not Hello"});
+        return std::nullopt;
+    }
+    switch (kind) {
+        case wire::Message::Publish: return publish(from, *f.head->message_as_Publish(), f.body);
+        case wire::Message::Credit: {
+            const auto& c = *f.head->message_as_Credit();
+            return core::any_input(core::input::credit{id_, core::consumer_id{c.consumer()}, c.messages(), c.bytes()});
+        }
+        case wire::Message::Ping: send(id, wire::CreatePong(builder_)); return std::nullopt;
+        default: break;
+    }
+    auto in = to_input(from, *f.head);
+    if (!in) {
+        refuse(id, {errc::unknown_request, std::string("a broker does not take ") + wire::EnumNameMessage(kind)});
+        return std::nullopt;
+    }
+    if (!begin_request(from, {})) return std::nullopt;
+    return in;
+}
+
+void wire_session::hello(const wire::Hello& h) {
+    if (h.version_min() > proto::protocol_version || h.version_max() < proto::protocol_version)
+        return close({errc::unsupported_version, "the client speaks versions " + std::to_string(h.version_min()) + " to " +
+                                                     std::to_string(h.version_max()) + ", this broker " + std::to_string(proto::protocol_version)});
+    greeted_ = true;
+    if (h.name()) client_name_ = h.name()->str().substr(0, limits::name_bytes);
+    const auto name = builder_.CreateString(settings_.broker_name);
+    send(core::request_id{}, wire::CreateWelcome(builder_, proto::protocol_version, 0, name, static_cast<std::uint64_t>(id_),
+                                                 static_cast<std::uint64_t>(settings_.epoch), static_cast<wire::Durability>(settings_.level),
+                                                 settings_.publish_messages, settings_.publish_bytes, limits::frame_bytes,
+                                                 limits::message_bytes, static_cast<std::uint32_t>(settings_.idle_timeout.count())));
+}
+
+std::optional<request> wire_session::publish(core::origin from, const wire::Publish& p, std::span<const std::byte> body) {
+    if (!begin_request(from, {p.count(), body.size()})) return std::nullopt;
+    return driver::publish_request{from, {core::topic_id{p.topic()}, p.partition()}, p.count(), static_cast<durability>(p.durability()), body};
+}
+
+bool wire_session::begin_request(core::origin from, under_way cost) {
+    const auto alone = unanswered_messages_ == 0;
+    const auto fits = unanswered_messages_ + cost.messages <= settings_.publish_messages &&
+                      unanswered_bytes_ + cost.bytes <= settings_.publish_bytes;
+    if (cost.messages > 0 && !fits && !alone) {
+        close({errc::credit_exceeded, std::to_string(unanswered_messages_ + cost.messages) + " messages and " +
+                                          std::to_string(unanswered_bytes_ + cost.bytes) + " bytes are unanswered, of " +
+                                          std::to_string(settings_.publish_messages) + " and " + std::to_string(settings_.publish_bytes)});
+        return false;
+    }
+    if (requests_.size() >= settings_.requests) {
+        close({errc::credit_exceeded, "more than " + std::to_string(settings_.requests) + " requests are unanswered"});
+        return false;
+    }
+    if (!requests_.emplace(static_cast<std::uint64_t>(from.request), cost).second) {
+        close({errc::malformed_frame, "request id " + std::to_string(static_cast<std::uint64_t>(from.request)) + " is under way already"});
+        return false;
+    }
+    unanswered_messages_ += cost.messages;
+    unanswered_bytes_ += cost.bytes;
+    return true;
+}
+
+void wire_session::end_request(core::request_id id) {
+    const auto it = requests_.find(static_cast<std::uint64_t>(id));
+    if (it == requests_.end()) return;
+    unanswered_messages_ -= it->second.messages;
+    unanswered_bytes_ -= it->second.bytes;
+    requests_.erase(it);
+}
+
+template <class Table>
+void wire_session::send(core::request_id id, flatbuffers::Offset<Table> message) {
+    proto::append_frame(builder_, static_cast<std::uint64_t>(id), message, 0, control_);
+    if (control_.size() > settings_.unread_bytes && !closing_)
+        close({errc::slow_reader, std::to_string(control_.size()) + " bytes of answers wait to be read"});
+}
+
+void wire_session::refuse(core::request_id id, const error& why) {
+    send(id, wire::CreateFailed(builder_, static_cast<std::uint16_t>(why.code), builder_.CreateString(why.what)));
+}
+
+void wire_session::answer(const core::answer& a) {
+    end_request(a.to.request);
+    append_answer(builder_, a, settings_.level, control_);
+    if (control_.size() > settings_.unread_bytes && !closing_)
+        close({errc::slow_reader, std::to_string(control_.size()) + " bytes of answers wait to be read"});
+}
+
+void wire_session::answer(driver::peeked p) {
+    end_request(p.to.request);
+    peeks_.push_back(std::move(p));
+}
+
+void wire_session::push(driver::push p) {
+    pushes_.push_back(std::move(p));
+}
+
+void wire_session::ended(const core::consumer_ended& e) {
+    std::erase_if(pushes_, [&](const driver::push& p) { return p.consumer == e.consumer; });
+    send(core::request_id{}, wire::CreateConsumerEnded(builder_, static_cast<std::uint32_t>(e.consumer), static_cast<std::uint16_t>(e.why.code),
+                                                       builder_.CreateString(e.why.what)));
+}
+
+void wire_session::close(const error& why) {
+    if (closing_) return;
+    closing_ = true;
+    close_reason_ = why;
+    send(core::request_id{}, wire::CreateGoodbye(builder_, static_cast<std::uint16_t>(why.code),
+                                                 builder_.CreateString(why.what.empty() ? error_category().message(static_cast<int>(why.code)) : why.what)));
+}
+
+void wire_session::check_time(timestamp now) {
+    if (!greeted_ && now - opened_at_ > settings_.hello_timeout)
+        close({errc::hello_expected, "no hello came within " + std::to_string(settings_.hello_timeout.count()) + " ms"});
+    else if (now - heard_at_ > settings_.idle_timeout)
+        close({errc::idle_timeout, "nothing was heard for " + std::to_string(settings_.idle_timeout.count()) + " ms: send Ping"});
+}
+
+output wire_session::take_output() {
+    output out;
+    out.buffer = std::exchange(control_, {});
+    while (!peeks_.empty()) {
+        auto p = std::move(peeks_.front());
+        peeks_.pop_front();
+        const auto runs = wire_runs(p.runs);
+        const auto list = builder_.CreateVectorOfStructs(runs);
+        proto::append_frame(builder_, static_cast<std::uint64_t>(p.to.request), wire::CreatePeeked(builder_, p.start.value, p.high.value, list),
+                            records_bytes(p.runs), out.buffer);
+        append_runs(out, p.runs);
+    }
+    if (!pushes_.empty() && !closing_) take_push(out);
+    cover_buffer(out);
+    return out;
+}
+
+/// One Deliver frame: the pushes at the front that go to the same consumer, up to push_bytes.
+void wire_session::take_push(output& out) {
+    const auto consumer = pushes_.front().consumer;
+    std::vector<driver::record_run> runs;
+    std::size_t bytes = 0;
+    while (!pushes_.empty() && pushes_.front().consumer == consumer) {
+        const auto size = pushes_.front().run.records.size();
+        if (!runs.empty() && bytes + size > push_bytes) break;
+        bytes += size;
+        runs.push_back(std::move(pushes_.front().run));
+        pushes_.pop_front();
+    }
+    const auto list = builder_.CreateVectorOfStructs(wire_runs(runs));
+    proto::append_frame(builder_, 0, wire::CreateDeliver(builder_, static_cast<std::uint32_t>(consumer), list), bytes, out.buffer);
+    append_runs(out, runs);
+}
+
+void wire_session::append_runs(output& out, const std::vector<driver::record_run>& runs) {
+    for (const auto& r : runs) {
+        if (r.records.size() < copied_bytes) {
+            out.buffer.insert(out.buffer.end(), r.records.begin(), r.records.end());
+            continue;
+        }
+        cover_buffer(out);
+        out.pieces.push_back({0, r.records.size(), r.records});
+        out.owners.push_back(r.owner);
+    }
+}
+
+}  // namespace millrace::server

@@ -1,0 +1,274 @@
+#include "broker/storage/rocksdb_database.hpp"
+
+#include <rocksdb/cache.h>
+#include <rocksdb/utilities/checkpoint.h>
+#include <rocksdb/write_batch.h>
+
+#include <utility>
+
+#include "broker/storage/rocksdb_directory.hpp"
+#include "broker/storage/rocksdb_keys.hpp"
+#include "broker/storage/rocksdb_tuning.hpp"
+
+namespace millrace::storage {
+namespace {
+
+constexpr std::size_t batch_overhead = 64;         // of a key and its lengths in a batch, rounded up
+constexpr std::size_t kept_batch_bytes = 2u << 20;  // a write of waiting groups fits; one huge group has a batch of its own
+
+rocksdb::Slice slice_of(const std::vector<std::byte>& bytes) {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+/// Puts mutations into a batch; the handles say where.
+struct batch_writer {
+    rocksdb::WriteBatch& batch;
+    rocksdb::ColumnFamilyHandle* rows;
+    rocksdb::ColumnFamilyHandle* entries;
+
+    rocksdb::Status operator()(const core::append_entry& append) {
+        return batch.Put(entries, entry_key(append.partition, append.last), slice_of(*append.bytes));
+    }
+    rocksdb::Status operator()(const core::free_entry& freed) { return batch.SingleDelete(entries, entry_key(freed.partition, freed.last)); }
+    rocksdb::Status operator()(const core::drop_partition& dropped) {
+        return batch.DeleteRange(entries, entry_key(dropped.partition, {0}), entry_keys_end(dropped.partition));
+    }
+    rocksdb::Status operator()(const core::put_row& put) { return batch.Put(rows, put.key, put.value); }
+    rocksdb::Status operator()(const core::erase_row& erased) { return batch.Delete(rows, erased.key); }
+    rocksdb::Status operator()(const core::erase_rows& erased) {
+        if (erased.range.begin >= erased.range.end) {
+            return rocksdb::Status::OK();
+        }
+        return batch.DeleteRange(rows, erased.range.begin, erased.range.end);
+    }
+};
+
+std::size_t reserved_for(std::span<const pending_commit> groups) {
+    std::size_t bytes = batch_overhead;
+    for (const auto& commit : groups) {
+        bytes += commit.verdict ? 0 : commit.bytes + commit.group.size() * batch_overhead;
+    }
+    return bytes;
+}
+
+}  // namespace
+
+error error_of(const rocksdb::Status& status, const std::string& doing) {
+    if (status.ok()) {
+        return {};
+    }
+    const auto code = status.IsCorruption() ? errc::corruption : status.IsNoSpace() ? errc::disk_full : errc::storage_failure;
+    return {code, doing + ": " + status.ToString()};
+}
+
+result<std::unique_ptr<rocksdb_database>> rocksdb_database::open(const rocksdb_options& options) {
+    std::unique_ptr<rocksdb_database> opened(new rocksdb_database);
+    const auto files = options.file_system ? options.file_system : rocksdb::FileSystem::Default();
+    if (options.file_system) {
+        opened->env_ = rocksdb::NewCompositeEnv(options.file_system);
+    }
+    bool direct_io = false;
+    if (error refused = prepare_directory(*files, options.directory.string(), direct_io)) {
+        return refused;
+    }
+    if (error refused = opened->open_families(options, direct_io)) {
+        if (is_locked(*files, options.directory.string())) {
+            return error{errc::store_in_use, "the store " + options.directory.string() +
+                                                 " is open in another process; stop that broker, or name another directory"};
+        }
+        return refused;
+    }
+    if (error refused = opened->check_format()) {
+        return refused;
+    }
+    opened->reclaim_ = std::make_unique<rocksdb_reclaim>(*opened->database_, opened->entries_);
+    return opened;
+}
+
+rocksdb_database::~rocksdb_database() {
+    reclaim_.reset();
+    if (!database_) {
+        return;
+    }
+    for (auto* family : {own_, rows_, entries_}) {
+        database_->DestroyColumnFamilyHandle(family).PermitUncheckedError();
+    }
+    database_->Close().PermitUncheckedError();  // a database that failed says so again; recovery is open()'s work
+}
+
+error rocksdb_database::open_families(const rocksdb_options& options, bool direct_io) {
+    const auto cache = rocksdb::NewLRUCache(options.block_cache_bytes);
+    const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
+        {rocksdb::kDefaultColumnFamilyName, tuned_default(options)},
+        {"rows", tuned_rows(options, cache)},
+        {"entries", tuned_entries(options, cache)},
+    };
+    std::vector<rocksdb::ColumnFamilyHandle*> handles;
+    rocksdb::DB* database = nullptr;
+    auto* env = env_ ? env_.get() : rocksdb::Env::Default();
+    const auto status =
+        rocksdb::DB::Open(tuned_database(options, env, direct_io), options.directory.string(), families, &handles, &database);
+    if (!status.ok()) {
+        return error_of(status, "the store " + options.directory.string() + " does not open");
+    }
+    database_.reset(database);
+    own_ = handles[0];
+    rows_ = handles[1];
+    entries_ = handles[2];
+    return {};
+}
+
+error rocksdb_database::check_format() {
+    std::string found;
+    const auto status = database_->Get({}, own_, std::string(format_key), &found);
+    if (status.IsNotFound()) {  // new, or left by a process that ended while making it
+        rocksdb::WriteOptions synced;
+        synced.sync = true;
+        return error_of(database_->Put(synced, own_, std::string(format_key), std::string(format_version)), "a new store cannot be written");
+    }
+    if (!status.ok()) {
+        return error_of(status, "the store's format cannot be read");
+    }
+    if (found != format_version) {
+        return {errc::storage_failure, "the store has format " + found + "; this program reads format " + std::string(format_version)};
+    }
+    return {};
+}
+
+error rocksdb_database::write(std::span<const pending_commit> groups) {
+    const auto bytes = reserved_for(groups);
+    auto batch = take_batch(bytes);
+    batch_writer writer{*batch, rows_, entries_};
+    for (const auto& commit : groups) {
+        if (commit.verdict) {
+            continue;
+        }
+        for (const auto& mutation : commit.group) {
+            const auto status = std::visit(writer, mutation);
+            if (!status.ok()) {
+                return error_of(status, "a group cannot be written");
+            }
+        }
+    }
+    const auto status = database_->Write({}, batch.get());
+    if (!status.ok()) {
+        return error_of(status, "writing the log failed");
+    }
+    for (const auto& commit : groups) {
+        if (!commit.verdict) {
+            reclaim_->note(commit.group);
+        }
+    }
+    give_back(std::move(batch), bytes);
+    return {};
+}
+
+error rocksdb_database::sync() {
+    return error_of(database_->SyncWAL(), "syncing the log failed");
+}
+
+result<core::fencing_epoch> rocksdb_database::raise_epoch(core::shard_id shard) {
+    std::string found;
+    core::fencing_epoch epoch{};
+    const auto status = database_->Get({}, own_, epoch_key(shard), &found);
+    if (!status.ok() && !status.IsNotFound()) {
+        return error_of(status, "the shard's fencing epoch cannot be read");
+    }
+    if (status.ok() && !parse_epoch_value(found, epoch)) {
+        return error{errc::corruption, "the shard's fencing epoch is not a number"};
+    }
+    epoch = core::fencing_epoch{static_cast<std::uint64_t>(epoch) + 1};
+    rocksdb::WriteOptions synced;
+    synced.sync = true;
+    if (error refused = error_of(database_->Put(synced, own_, epoch_key(shard), epoch_value(epoch)), "the shard's fencing epoch cannot be written")) {
+        return refused;
+    }
+    return epoch;
+}
+
+// The upper bound keeps the iterator out of the next partition, whose tombstones it would walk to find nothing.
+result<std::vector<stored_entry>> rocksdb_database::read(core::partition_id partition, sequence from, std::size_t max_bytes) {
+    const auto end = entry_keys_end(partition);
+    const rocksdb::Slice bound(end);
+    rocksdb::ReadOptions options;
+    options.iterate_upper_bound = &bound;
+    const std::unique_ptr<rocksdb::Iterator> at(database_->NewIterator(options, entries_));
+    std::vector<stored_entry> found;
+    std::size_t bytes = 0;
+    for (at->Seek(entry_key(partition, from)); at->Valid(); at->Next()) {
+        bytes += at->value().size();
+        if (!found.empty() && bytes > max_bytes) {
+            break;
+        }
+        stored_entry entry;
+        if (!parse_entry_key(at->key().ToStringView(), entry.last)) {
+            return error{errc::corruption, "an entry's key has " + std::to_string(at->key().size()) + " bytes"};
+        }
+        const auto* begin = reinterpret_cast<const std::byte*>(at->value().data());
+        entry.bytes = std::make_shared<const std::vector<std::byte>>(begin, begin + at->value().size());
+        found.push_back(std::move(entry));
+        if (bytes >= max_bytes) {
+            break;  // the next one would be read from disk only to be left
+        }
+    }
+    if (!at->status().ok()) {
+        return error_of(at->status(), "entries cannot be read");
+    }
+    return found;
+}
+
+result<std::vector<core::row>> rocksdb_database::scan(const core::row_range& range, std::size_t limit) {
+    std::vector<core::row> found;
+    if (limit == 0 || range.begin >= range.end) {
+        return found;
+    }
+    const rocksdb::Slice bound(range.end);
+    rocksdb::ReadOptions options;
+    options.iterate_upper_bound = &bound;
+    const std::unique_ptr<rocksdb::Iterator> at(database_->NewIterator(options, rows_));
+    for (at->Seek(range.begin); at->Valid(); at->Next()) {
+        found.push_back({at->key().ToString(), at->value().ToString()});
+        if (found.size() == limit) {
+            break;
+        }
+    }
+    if (!at->status().ok()) {
+        return error_of(at->status(), "rows cannot be read");
+    }
+    return found;
+}
+
+error rocksdb_database::checkpoint(const std::filesystem::path& dir) {
+    rocksdb::Checkpoint* made = nullptr;
+    auto status = rocksdb::Checkpoint::Create(database_.get(), &made);
+    const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
+    if (status.ok()) {
+        status = checkpoint->CreateCheckpoint(dir.string());
+    }
+    return error_of(status, "the checkpoint " + dir.string() + " cannot be made (it must be a new directory on the store's disk)");
+}
+
+// Reserved in full before it is filled: a batch that grows copies what it holds. Usual ones are used again, for fresh memory costs page faults.
+std::unique_ptr<rocksdb::WriteBatch> rocksdb_database::take_batch(std::size_t bytes) {
+    if (bytes > kept_batch_bytes) {
+        return std::make_unique<rocksdb::WriteBatch>(bytes);
+    }
+    std::lock_guard lock(spare_mutex_);
+    if (spare_.empty()) {
+        return std::make_unique<rocksdb::WriteBatch>(kept_batch_bytes);
+    }
+    auto batch = std::move(spare_.back());
+    spare_.pop_back();
+    return batch;
+}
+
+void rocksdb_database::give_back(std::unique_ptr<rocksdb::WriteBatch> batch, std::size_t bytes) {
+    if (bytes > kept_batch_bytes) {
+        return;
+    }
+    batch->Clear();
+    std::lock_guard lock(spare_mutex_);
+    spare_.push_back(std::move(batch));
+}
+
+}  // namespace millrace::storage

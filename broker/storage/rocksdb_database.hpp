@@ -1,0 +1,61 @@
+// Private: one open RocksDB with the engine's column families. Knows keys, batches and errors; nothing of shards' order or fencing.
+//
+// Threads: write() from two at once and beside everything; the rest from any.
+#pragma once
+
+#include <rocksdb/db.h>
+#include <rocksdb/env.h>
+
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "broker/storage/commit_loop.hpp"
+#include "broker/storage/rocksdb_reclaim.hpp"
+#include "broker/storage/rocksdb_store.hpp"
+
+namespace millrace::storage {
+
+/// What RocksDB says, in our words: corruption, disk_full or storage_failure, and `doing` what.
+error error_of(const rocksdb::Status& status, const std::string& doing);
+
+class rocksdb_database {
+public:
+    static result<std::unique_ptr<rocksdb_database>> open(const rocksdb_options& options);
+    ~rocksdb_database();
+
+    rocksdb_database(const rocksdb_database&) = delete;
+    rocksdb_database& operator=(const rocksdb_database&) = delete;
+
+    /// The groups without a verdict, as one batch; not synced.
+    error write(std::span<const pending_commit> groups);
+    error sync();
+
+    /// A larger epoch than any before, synced.
+    result<core::fencing_epoch> raise_epoch(core::shard_id shard);
+
+    result<std::vector<stored_entry>> read(core::partition_id partition, sequence from, std::size_t max_bytes);
+    result<std::vector<core::row>> scan(const core::row_range& range, std::size_t limit);
+    error checkpoint(const std::filesystem::path& dir);
+
+private:
+    rocksdb_database() = default;
+    error open_families(const rocksdb_options& options, bool direct_io);
+    error check_format();
+    std::unique_ptr<rocksdb::WriteBatch> take_batch(std::size_t bytes);
+    void give_back(std::unique_ptr<rocksdb::WriteBatch> batch, std::size_t bytes);
+
+    std::unique_ptr<rocksdb::Env> env_;  // null: the process's own
+    std::unique_ptr<rocksdb::DB> database_;
+    rocksdb::ColumnFamilyHandle* own_ = nullptr;
+    rocksdb::ColumnFamilyHandle* rows_ = nullptr;
+    rocksdb::ColumnFamilyHandle* entries_ = nullptr;
+    std::unique_ptr<rocksdb_reclaim> reclaim_;
+
+    std::mutex spare_mutex_;
+    std::vector<std::unique_ptr<rocksdb::WriteBatch>> spare_;
+};
+
+}  // namespace millrace::storage

@@ -1,0 +1,115 @@
+#include "broker/storage/rocksdb_store.hpp"
+
+#include <mutex>
+#include <shared_mutex>
+#include <utility>
+
+#include "broker/storage/commit_loop.hpp"
+#include "broker/storage/rocksdb_database.hpp"
+
+namespace millrace::storage {
+namespace {
+
+class rocksdb_store final : public store, private durable_log {
+public:
+    rocksdb_store(rocksdb_options options, std::unique_ptr<rocksdb_database> database)
+        : options_(std::move(options)), database_(std::move(database)), loop_(*this, options_.level >= durability::disk) {
+        sound_generation_ = loop_.generation();
+    }
+
+    durability level() const override { return options_.level; }
+
+    result<core::fencing_epoch> open(core::shard_id shard) override {
+        loop_.drain();
+        if (error refused = recover()) {
+            return refused;
+        }
+        std::shared_lock lock(database_mutex_);
+        auto epoch = database_->raise_epoch(shard);
+        if (epoch) {
+            loop_.admit(shard, epoch.value());
+        } else {
+            sound_generation_ = unsound;  // the write of the epoch failed: what followed it would stand on its remains
+        }
+        return epoch;
+    }
+
+    void commit(core::shard_id shard, core::fencing_epoch epoch, std::vector<core::mutation> group, commit_done done) override {
+        loop_.submit(shard, epoch, std::move(group), std::move(done));
+    }
+
+    result<std::vector<stored_entry>> read(core::partition_id partition, sequence from, std::size_t max_bytes) override {
+        std::shared_lock lock(database_mutex_);
+        return database_ ? database_->read(partition, from, max_bytes) : result<std::vector<stored_entry>>(closed());
+    }
+
+    result<std::vector<core::row>> scan(const core::row_range& range, std::size_t limit) override {
+        std::shared_lock lock(database_mutex_);
+        return database_ ? database_->scan(range, limit) : result<std::vector<core::row>>(closed());
+    }
+
+    error checkpoint(const std::filesystem::path& dir) override {
+        std::shared_lock lock(database_mutex_);
+        return database_ ? database_->checkpoint(dir) : closed();
+    }
+
+private:
+    static constexpr std::uint64_t unsound = 0;
+
+    error write(std::span<const pending_commit> groups) override {
+        std::shared_lock lock(database_mutex_);
+        return database_ ? database_->write(groups) : closed();
+    }
+
+    error sync() override {
+        std::shared_lock lock(database_mutex_);
+        return database_ ? database_->sync() : closed();
+    }
+
+    // After a failure the log may end in the middle of a group, and memtables may hold what the log does not. Closing and recovering leaves one
+    // truth: what the log gives back, moved into files of its own before anything new is written.
+    error recover() {
+        const auto generation = loop_.generation();
+        if (generation == sound_generation_) {
+            return {};
+        }
+        std::unique_lock lock(database_mutex_);
+        database_.reset();
+        auto opened = rocksdb_database::open(options_);
+        if (!opened) {
+            return opened.failure();
+        }
+        database_ = std::move(opened.value());
+        sound_generation_ = generation;
+        return {};
+    }
+
+    error closed() const {
+        return {errc::storage_failure, "the store " + options_.directory.string() + " failed and has not been recovered"};
+    }
+
+    const rocksdb_options options_;
+    std::shared_mutex database_mutex_;  // exclusive while it is closed and recovered
+    std::unique_ptr<rocksdb_database> database_;
+    std::uint64_t sound_generation_ = unsound;  // of the loop, when the database was opened
+    commit_loop loop_;                          // last: it ends before the database does
+};
+
+std::filesystem::path without_trailing_slash(const std::filesystem::path& directory) {
+    const auto normal = directory.lexically_normal();
+    return normal.has_filename() ? normal : normal.parent_path();
+}
+
+}  // namespace
+
+result<std::unique_ptr<store>> open_rocksdb_store(const rocksdb_options& options) {
+    auto named = options;
+    named.directory = without_trailing_slash(options.directory);
+    auto opened = rocksdb_database::open(named);
+    if (!opened) {
+        return opened.failure();
+    }
+    return std::unique_ptr<store>(std::make_unique<rocksdb_store>(std::move(named), std::move(opened.value())));
+}
+
+}  // namespace millrace::storage

@@ -1,0 +1,82 @@
+// The engines under test, and short ways to speak to a store.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/storage/rocksdb_store.hpp"
+#include "broker/storage/store.hpp"
+
+namespace millrace::storage {
+
+/// A directory of its own, gone when the test ends.
+class scratch_directory {
+public:
+    scratch_directory();
+    ~scratch_directory();
+    scratch_directory(const scratch_directory&) = delete;
+    scratch_directory& operator=(const scratch_directory&) = delete;
+
+    const std::filesystem::path& path() const { return path_; }
+
+private:
+    std::filesystem::path path_;
+};
+
+/// Small memtables, so that a test of a few MiB sees flushes.
+rocksdb_options options_for(const std::filesystem::path& directory);
+
+/// Fails the test when it does not open.
+std::unique_ptr<store> open_or_fail(const rocksdb_options& options);
+
+enum class engine_kind { memory, rocksdb, rocksdb_buffered };
+const char* name_of(engine_kind kind);
+
+class engine {
+public:
+    explicit engine(engine_kind kind);
+
+    store& operator*() { return *store_; }
+    store* operator->() { return store_.get(); }
+    bool keeps_files() const { return kind_ != engine_kind::memory; }
+    const std::filesystem::path& directory() const { return scratch_.path(); }
+
+    /// Closes and opens again what keeps files; leaves the rest alone.
+    void reopen();
+
+private:
+    const engine_kind kind_;
+    scratch_directory scratch_;
+    std::unique_ptr<store> store_;
+};
+
+inline constexpr core::shard_id first_shard{0};
+inline constexpr core::shard_id second_shard{1};
+
+core::partition_id partition(std::uint32_t topic, std::uint32_t index = 0);
+core::entry_bytes bytes_of(const std::string& text);
+std::string text_of(const core::entry_bytes& bytes);
+core::append_entry append(core::partition_id where, std::uint64_t first, std::uint64_t last, const std::string& text);
+core::free_entry free_of(core::partition_id where, std::uint64_t last);
+
+/// Fails the test when the shard does not open.
+core::fencing_epoch open_shard(store& opened, core::shard_id shard = first_shard);
+
+/// Waits for the answer.
+error commit(store& to, core::fencing_epoch epoch, std::vector<core::mutation> group, core::shard_id shard = first_shard);
+
+struct text_entry {
+    std::uint64_t last;
+    std::string text;
+
+    bool operator==(const text_entry&) const = default;
+};
+std::ostream& operator<<(std::ostream& out, const text_entry& entry);
+
+/// Fails the test on an error.
+std::vector<text_entry> read_texts(store& from, core::partition_id where, std::uint64_t first = 0, std::size_t max_bytes = 1u << 30);
+std::vector<core::row> rows_of(store& from, const std::string& begin, const std::string& end, std::size_t limit = 1'000'000);
+
+}  // namespace millrace::storage
