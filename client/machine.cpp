@@ -15,6 +15,9 @@ constexpr std::array expected_answers{
     wire::Message::Subscriptions,    wire::Message::Ok,               wire::Message::Peeked};
 static_assert(expected_answers.size() == std::variant_size_v<request>);
 
+// The hello is the only frame under way when it is answered: it needs no number of its own.
+constexpr std::uint64_t hello_id = 0;
+
 std::string text(const flatbuffers::String* s) { return s ? s->str() : std::string(); }
 
 error protocol_error(std::string what) { return {errc::malformed_frame, std::move(what)}; }
@@ -34,12 +37,11 @@ void machine::connected(moment now) {
     assert(phase_ == phase::fresh);
     phase_ = phase::greeting;
     talk_.now = last_sent_ = last_received_ = last_ping_ = now;
-    const auto id = talk_.ask(recipient::hello, wire::Message::Welcome);
-    talk_.waiting.at(id).deadline = now + settings_.hello_timeout;
+    talk_.waiting.emplace(hello_id, waiting_request{recipient::hello, wire::Message::Welcome, no_ticket, 0, now + settings_.hello_timeout});
     auto& b = talk_.builder;
     const auto token = b.CreateString(settings_.token);
     const auto name = b.CreateString(settings_.name);
-    talk_.send(id, wire::CreateHello(b, proto::protocol_version, proto::protocol_version, 0, token, name));
+    talk_.send(hello_id, wire::CreateHello(b, proto::protocol_version, proto::protocol_version, 0, token, name));
 }
 
 void machine::received(moment now, std::size_t bytes) {
