@@ -1,0 +1,276 @@
+// What the rocksdb: engine promises when the disk forgets, fails and fills.
+#include <algorithm>
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <fstream>
+#include <thread>
+
+#include "tests/storage/engines.hpp"
+#include "tests/storage/forgetful_file_system.hpp"
+
+namespace millrace::storage {
+namespace {
+
+struct faulty_engine {
+    scratch_directory scratch;
+    std::shared_ptr<forgetful_file_system> files = std::make_shared<forgetful_file_system>();
+    std::unique_ptr<store> opened;
+
+    explicit faulty_engine(durability level = durability::disk) { reopen(level); }
+
+    rocksdb_options options(durability level = durability::disk) const {
+        auto chosen = options_for(scratch.path());
+        chosen.level = level;
+        chosen.file_system = files;
+        return chosen;
+    }
+
+    void reopen(durability level = durability::disk) {
+        opened.reset();
+        opened = open_or_fail(options(level));
+    }
+
+    /// The machine ends, and starts again.
+    void lose_power(durability level = durability::disk) {
+        files->forget();
+        opened.reset();
+        files = std::make_shared<forgetful_file_system>();
+        reopen(level);
+    }
+};
+
+std::vector<core::mutation> numbered(std::uint64_t number, std::size_t bytes = 100) {
+    std::vector<core::mutation> group;
+    group.emplace_back(append(partition(1), number, number, std::string(bytes, 'x')));
+    group.emplace_back(core::put_row{"last", std::to_string(number)});
+    return group;
+}
+
+/// Entries 0 … n-1 without a gap, and the row that was put with the last: a group is there whole or not at all. Gives n.
+std::uint64_t consistent_groups(store& found) {
+    const auto entries = read_texts(found, partition(1));
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+        REQUIRE(entries[i].last == i);
+    }
+    const auto rows = rows_of(found, "last", "last~");
+    REQUIRE(rows.size() == (entries.empty() ? 0 : 1));
+    if (!rows.empty()) {
+        REQUIRE(rows[0].value == std::to_string(entries.size() - 1));
+    }
+    return entries.size();
+}
+
+}  // namespace
+
+TEST_CASE("what was answered survives the loss of everything that was not synced") {
+    faulty_engine engine;
+    std::uint64_t next = 0;
+    for (int round = 0; round < 3; ++round) {
+        const auto epoch = open_shard(*engine.opened);
+        for (int i = 0; i < 60; ++i, ++next) {
+            REQUIRE_FALSE(commit(*engine.opened, epoch, numbered(next, i % 3 == 0 ? 150'000 : 100)));
+        }
+        engine.lose_power();
+        CHECK(consistent_groups(*engine.opened) == next);
+        CHECK(open_shard(*engine.opened) > epoch);
+    }
+}
+
+TEST_CASE("what was written and not synced is lost, whole groups at a time") {
+    faulty_engine engine(durability::buffered);
+    const auto epoch = open_shard(*engine.opened);
+    for (std::uint64_t i = 0; i < 20; ++i) {
+        REQUIRE_FALSE(commit(*engine.opened, epoch, numbered(i)));
+    }
+    engine.lose_power(durability::buffered);
+    CHECK(consistent_groups(*engine.opened) == 0);
+}
+
+TEST_CASE("answers given while groups are under way are kept when the power goes") {
+    faulty_engine engine;
+    engine.files->slow_syncs(std::chrono::microseconds(2000));
+    const auto epoch = open_shard(*engine.opened);
+    std::atomic<std::uint64_t> answered{0};
+    std::atomic<bool> refused{false};
+    for (std::uint64_t i = 0; i < 200; ++i) {
+        engine.opened->commit(first_shard, epoch, numbered(i, 5000), [&](const error& outcome) {
+            refused = refused || outcome;
+            answered += refused ? 0 : 1;
+        });
+    }
+    while (answered < 40) {
+        std::this_thread::yield();
+    }
+    engine.lose_power();
+    CHECK(consistent_groups(*engine.opened) >= answered);
+}
+
+TEST_CASE("a failing sync leaves the outcome unknown, and the next open brings one truth") {
+    const bool small = GENERATE(true, false);
+    CAPTURE(small);
+    faulty_engine engine;
+    auto epoch = open_shard(*engine.opened);
+    REQUIRE_FALSE(commit(*engine.opened, epoch, numbered(0)));
+    engine.files->fail_syncs({".log"});
+    CHECK(commit(*engine.opened, epoch, numbered(1, small ? 100 : 200'000)).code == errc::outcome_unknown);
+    CHECK(commit(*engine.opened, epoch, numbered(2)).code == errc::outcome_unknown);
+
+    const auto before = epoch;
+    epoch = open_shard(*engine.opened);
+    CHECK(epoch > before);
+    const auto kept = consistent_groups(*engine.opened);
+    CHECK((kept == 1 || kept == 2));
+    CHECK(commit(*engine.opened, before, numbered(kept)).code == errc::fenced);
+    for (auto next = kept; next < 50; ++next) {
+        REQUIRE_FALSE(commit(*engine.opened, epoch, numbered(next, 70'000)));
+    }
+    CHECK(consistent_groups(*engine.opened) == 50);
+    engine.lose_power();
+    CHECK(consistent_groups(*engine.opened) == 50);
+}
+
+TEST_CASE("a failing write leaves the outcome unknown; its remains do not come back under later groups") {
+    const auto fault = GENERATE(file_fault::io_error, file_fault::no_space);
+    const auto after = GENERATE(0u, 1u, 2u);
+    CAPTURE(after);
+    faulty_engine engine;
+    auto epoch = open_shard(*engine.opened);
+    REQUIRE_FALSE(commit(*engine.opened, epoch, numbered(0)));
+    engine.files->fail_writes({".log", after, fault});
+    std::uint64_t next = 1;
+    error refused;
+    while (!refused && next < 20) {
+        refused = commit(*engine.opened, epoch, numbered(next, 3u << 20));  // several appends to the log's file
+        next += refused ? 0 : 1;
+    }
+    CHECK(refused.code == errc::outcome_unknown);
+    CHECK(refused.what.find("injected") != std::string::npos);
+
+    epoch = open_shard(*engine.opened);
+    auto kept = consistent_groups(*engine.opened);
+    CHECK((kept == next || kept == next + 1));
+    for (int i = 0; i < 10; ++i, ++kept) {
+        REQUIRE_FALSE(commit(*engine.opened, epoch, numbered(kept)));
+    }
+    engine.lose_power();
+    CHECK(consistent_groups(*engine.opened) == kept);
+}
+
+TEST_CASE("a failure poisons the other shards too, each until it is opened again") {
+    faulty_engine engine;
+    const auto epoch = open_shard(*engine.opened);
+    const auto other = open_shard(*engine.opened, second_shard);
+    engine.files->fail_writes({".log"});
+    CHECK(commit(*engine.opened, epoch, numbered(0)).code == errc::outcome_unknown);
+    CHECK(commit(*engine.opened, other, {}, second_shard).code == errc::outcome_unknown);
+    const auto again = open_shard(*engine.opened);
+    CHECK_FALSE(commit(*engine.opened, again, {}));
+    CHECK(commit(*engine.opened, other, {}, second_shard).code == errc::outcome_unknown);
+    CHECK_FALSE(commit(*engine.opened, open_shard(*engine.opened, second_shard), {}, second_shard));
+}
+
+TEST_CASE("a full disk refuses by name, and the store goes on when there is space again, without a restart") {
+    faulty_engine engine;
+    auto epoch = open_shard(*engine.opened);
+    REQUIRE_FALSE(commit(*engine.opened, epoch, numbered(0)));
+    engine.files->fail_writes({"", 0, file_fault::no_space, true});
+    CHECK(commit(*engine.opened, epoch, numbered(1)).code == errc::outcome_unknown);
+    for (int i = 0; i < 3; ++i) {
+        const auto refused = engine.opened->open(first_shard);
+        REQUIRE_FALSE(refused);
+        CHECK(refused.failure().code == errc::disk_full);
+    }
+    CHECK(engine.opened->read(partition(1), {0}, 100).failure().code == errc::storage_failure);
+    CHECK(commit(*engine.opened, epoch, numbered(1)).code == errc::outcome_unknown);
+
+    engine.files->heal();
+    epoch = open_shard(*engine.opened);
+    const auto kept = consistent_groups(*engine.opened);
+    CHECK((kept == 1 || kept == 2));
+    CHECK_FALSE(commit(*engine.opened, epoch, numbered(kept)));
+    engine.lose_power();
+    CHECK(consistent_groups(*engine.opened) == kept + 1);
+}
+
+TEST_CASE("a flush that fails refuses later commits, and loses nothing that was answered") {
+    faulty_engine engine;
+    auto epoch = open_shard(*engine.opened);
+    engine.files->fail_writes({".blob", 0, file_fault::io_error, true});
+    std::uint64_t next = 0;
+    error refused;
+    while (!refused && next < 200) {
+        refused = commit(*engine.opened, epoch, numbered(next, 200'000));
+        next += refused ? 0 : 1;
+    }
+    CHECK(refused.code == errc::outcome_unknown);
+    engine.files->heal();
+    epoch = open_shard(*engine.opened);
+    const auto kept = consistent_groups(*engine.opened);
+    CHECK(kept >= next);
+    CHECK_FALSE(commit(*engine.opened, epoch, numbered(kept)));
+}
+
+TEST_CASE("a flipped byte of an entry is corruption, its neighbours can be read") {
+    const scratch_directory scratch;
+    const auto text = std::string(100'000, 'x');
+    {
+        const auto opened = open_or_fail(options_for(scratch.path()));
+        REQUIRE_FALSE(commit(*opened, open_shard(*opened), {append(partition(1), 0, 0, text), append(partition(1), 1, 1, text)}));
+    }
+    { open_or_fail(options_for(scratch.path())); }  // recovery moves the log into files
+    for (const auto& file : std::filesystem::directory_iterator(scratch.path())) {
+        if (file.path().extension() == ".blob") {
+            std::fstream bytes(file.path(), std::ios::in | std::ios::out | std::ios::binary);
+            bytes.seekp(50'000);
+            bytes.put('y');
+        }
+    }
+    const auto opened = open_or_fail(options_for(scratch.path()));
+    const auto damaged = opened->read(partition(1), {0}, 1u << 20);
+    REQUIRE_FALSE(damaged);
+    CHECK(damaged.failure().code == errc::corruption);
+    CHECK(read_texts(*opened, partition(1), 1) == std::vector<text_entry>{{1, text}});
+}
+
+TEST_CASE("an epoch whose sync fails is not given out twice") {
+    faulty_engine engine;
+    const auto epoch = open_shard(*engine.opened);
+    engine.files->fail_syncs({".log"});
+    const auto refused = engine.opened->open(first_shard);
+    REQUIRE_FALSE(refused);
+    const auto next = open_shard(*engine.opened);
+    CHECK(next > epoch);
+    CHECK_FALSE(commit(*engine.opened, next, numbered(0)));
+    engine.lose_power();
+    CHECK(consistent_groups(*engine.opened) == 1);
+    CHECK(open_shard(*engine.opened) > next);
+}
+
+TEST_CASE("destroying a store finishes what is under way") {
+    faulty_engine engine;
+    engine.files->slow_syncs(std::chrono::microseconds(3000));
+    const auto epoch = open_shard(*engine.opened);
+    std::atomic<int> good{0};
+    for (std::uint64_t i = 0; i < 50; ++i) {
+        engine.opened->commit(first_shard, epoch, numbered(i, 80'000), [&](const error& outcome) { good += outcome ? 0 : 1; });
+    }
+    engine.opened.reset();
+    CHECK(good == 50);
+    engine.reopen();
+    CHECK(consistent_groups(*engine.opened) == 50);
+}
+
+TEST_CASE("one sync covers the groups that gathered during the last") {
+    faulty_engine engine;
+    engine.files->slow_syncs(std::chrono::microseconds(3000));
+    const auto epoch = open_shard(*engine.opened);
+    const auto before = engine.files->syncs();
+    for (std::uint64_t i = 0; i < 300; ++i) {
+        engine.opened->commit(first_shard, epoch, numbered(i), [](const error&) {});
+    }
+    CHECK_FALSE(commit(*engine.opened, epoch, {}));
+    CHECK(engine.files->syncs() - before < 100);
+    CHECK(consistent_groups(*engine.opened) == 300);
+}
+
+}  // namespace millrace::storage
