@@ -43,6 +43,25 @@ private:
     std::unique_ptr<state> state_;
 };
 
+/// Where a dead letter comes from and why it died.
+struct dead_origin {
+    std::string topic;
+    std::string subscription;
+    std::uint32_t partition = 0;
+    sequence at;
+    std::uint32_t failures = 0;
+    std::string reason;
+
+    bool operator==(const dead_origin&) const = default;
+};
+
+/// Bytes by which an envelope may exceed limits::message_bytes: a message of the largest size can die, more than once.
+inline constexpr std::size_t envelope_bytes_max = 64u << 10;
+
+/// Appends the envelope of one whole verified `record` to `out`: the record itself is kept byte for byte.
+/// Errors: message_too_large when it has been wrapped so often that it exceeds the limit and envelope_bytes_max.
+error append_envelope(const dead_origin& origin, std::span<const std::byte> record, std::vector<std::byte>& out);
+
 /// Checks `count` records that must fill `bytes` exactly: lengths, CRC, flatbuffer, limits; never decompresses. `bytes.data()` need not be aligned.
 /// Appends to `ends` the end of each record as an offset from bytes.data() plus `base`. On error `ends` is as it was before.
 /// Errors: malformed_record, checksum_mismatch, message_too_large, too_many_headers; the text names the record's index.
@@ -56,6 +75,7 @@ std::optional<std::uint32_t> record_length(std::span<const std::byte> bytes) noe
 
 /// Verifies and decodes one whole record, decompressing up to limits::message_bytes. Errors: as verify_records, and unknown_compression;
 /// then `out` is unspecified.
-error decode_record(std::span<const std::byte> record, message& out);
+/// Of an envelope, the message is that of the innermost record, and `died`, where given, is set to the outermost origin.
+error decode_record(std::span<const std::byte> record, message& out, std::optional<dead_origin>* died = nullptr);
 
 }  // namespace millrace::proto

@@ -181,7 +181,13 @@ error decode(const row& r, topic_row& out) {
 
 row encode(const subscription_row& s) {
     return {subscription_key(s.id),
-            value_writer().number(number(s.topic)).text(s.name).time(s.created_at).age(s.settings.visibility_timeout).take()};
+            value_writer().number(number(s.topic)).text(s.name).time(s.created_at)
+                                         .age(s.settings.visibility_timeout)
+                                         .number(s.settings.max_deliveries)
+                                         .age(s.settings.backoff_min)
+                                         .age(s.settings.backoff_max)
+                                         .text(s.settings.dead_letter)
+                                         .take()};
 }
 
 error decode(const row& r, subscription_row& out) {
@@ -192,6 +198,10 @@ error decode(const row& r, subscription_row& out) {
     out.name = v.text();
     out.created_at = v.time();
     out.settings.visibility_timeout = v.age();
+    out.settings.max_deliveries = v.number<std::uint32_t>();
+    out.settings.backoff_min = v.age();
+    out.settings.backoff_max = v.age();
+    out.settings.dead_letter = v.text();
     return verdict(r, k.good() && v.good());
 }
 
@@ -239,6 +249,40 @@ error decode(const row& r, progress_row& out) {
     return verdict(r, k.good() && v.good() && out.start <= out.cursor);
 }
 
+row encode(const failure_row& f) {
+    return {key_writer('F').u32(number(f.subscription)).u32(f.partition).u64(f.at.value).take(),
+            value_writer().number(f.count).time(f.due).number(static_cast<std::uint8_t>(f.parked)).text(f.reason).take()};
+}
+
+error decode(const row& r, failure_row& out) {
+    key_reader k(r.key);
+    out.subscription = subscription_id{k.u32()};
+    out.partition = k.u32();
+    out.at = {k.u64()};
+    value_reader v(r.value);
+    out.count = v.number<std::uint32_t>();
+    out.due = v.time();
+    out.parked = v.number<std::uint8_t>() != 0;
+    out.reason = v.text();
+    return verdict(r, k.good() && v.good());
+}
+
+row encode(const hand_over_row& h) {
+    return {key_writer('H').u32(number(h.subscription)).u32(h.partition).u64(h.at.value).take(),
+            value_writer().number(h.failures).text(h.reason).take()};
+}
+
+error decode(const row& r, hand_over_row& out) {
+    key_reader k(r.key);
+    out.subscription = subscription_id{k.u32()};
+    out.partition = k.u32();
+    out.at = {k.u64()};
+    value_reader v(r.value);
+    out.failures = v.number<std::uint32_t>();
+    out.reason = v.text();
+    return verdict(r, k.good() && v.good());
+}
+
 row encode(subscription_id s, std::uint32_t partition, const settled_set::block_row& b) {
     value_writer v;
     if (b.bits) {
@@ -271,6 +315,8 @@ error decode(const row& r, settled_set::block_row& out) {
 row_range start_rows() { return {"C", "Z"}; }
 row_range log_rows(topic_id id) { return keys_with(key_writer('P').u32(number(id)).take()); }
 row_range progress_rows(subscription_id id) { return keys_with(key_writer('G').u32(number(id)).take()); }
+row_range failure_rows(subscription_id id) { return keys_with(key_writer('F').u32(number(id)).take()); }
+row_range hand_over_rows(subscription_id id) { return keys_with(key_writer('H').u32(number(id)).take()); }
 row_range block_rows(subscription_id id) { return keys_with(key_writer('B').u32(number(id)).take()); }
 row_range block_rows(subscription_id id, std::uint32_t partition, std::uint64_t from) {
     return {block_key(id, partition, from), keys_with(key_writer('B').u32(number(id)).u32(partition).take()).end};

@@ -22,7 +22,7 @@ void shard::perform(const input::publish& c) {
     if (auto refused = refuse_at_limit(*t, *log, c.record_ends.back())) return reply(c.from, std::move(refused));
 
     const auto where = log->append(now_, c.record_ends);
-    out_->taken = accepted{where.entry, where.first, log->newest()};
+    out_->taken = accepted{c.partition, where.entry, where.first, log->newest()};
     dirty_logs_.insert(c.partition);
     reply(c.from, answers::published{where.first});
 }

@@ -34,8 +34,9 @@ void shard::free_holes(topic& t, partition_log& log, sequence first, sequence la
     }
     for (const auto& [entry_first, entry_last] : log.entries_touching(first, last)) {
         const auto settled = std::all_of(t.subscriptions.begin(), t.subscriptions.end(), [&](const auto& named) {
-            const auto& set = find_subscription(named.second)->partitions[log.id().index].settled();
-            return set.knows(entry_first, entry_last) && set.contains_all(entry_first, entry_last);
+            const auto& p = find_subscription(named.second)->partitions[log.id().index];
+            const auto& set = p.settled();
+            return set.knows(entry_first, entry_last) && p.is_done_with(entry_first, entry_last);
         });
         if (!settled) continue;
         log.free_hole(entry_last, open_.number, mutations_);

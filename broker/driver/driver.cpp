@@ -46,15 +46,18 @@ void driver::publish(timestamp now, const publish_request& request) {
 
     core::effects effects;
     shard_.step(now, core::input::publish{request.from, request.partition, record_ends_, request.demanded}, effects);
-    if (const auto& taken = effects.taken) {
-        auto& bytes = open_entries_[{request.partition, taken->entry}];
-        if (!bytes) bytes = std::make_shared<std::vector<std::byte>>();
-        const proto::batch_header header{static_cast<std::uint32_t>(request.records.size()), request.count, taken->first, taken->appended_at,
-                                         0, 0, 0, proto::batch_checksum(request.records)};
-        proto::append_batch_header(header, *bytes);
-        bytes->insert(bytes->end(), request.records.begin(), request.records.end());
-    }
+    if (effects.taken) append(*effects.taken, request.records, request.count);
     perform(now, effects);
+}
+
+/// Puts a batch that the core has taken into the open entry of its partition: the one copy of its bytes between socket and store.
+void driver::append(const core::accepted& taken, std::span<const std::byte> records, std::uint32_t count) {
+    auto& bytes = open_entries_[{taken.partition, taken.entry}];
+    if (!bytes) bytes = std::make_shared<std::vector<std::byte>>();
+    const proto::batch_header header{static_cast<std::uint32_t>(records.size()), count, taken.first, taken.appended_at, 0, 0, 0,
+                                     proto::batch_checksum(records)};
+    proto::append_batch_header(header, *bytes);
+    bytes->insert(bytes->end(), records.begin(), records.end());
 }
 
 void driver::on_committed(timestamp now, core::group_number number, const error& failed) {
@@ -108,6 +111,7 @@ void driver::perform(timestamp now, core::effects& effects) {
         waiting_.erase({e.session, e.consumer});
         actions_.ended.push_back(std::move(e));
     }
+    for (const auto& h : effects.hand_overs) hand_over(now, h);
     for (const auto& wanted : effects.loads) {
         if (const auto* entries = std::get_if<core::load_entries>(&wanted)) {
             load(now, *entries);
@@ -171,6 +175,9 @@ void driver::on_read(timestamp now, const read_request& request, result<std::vec
         return;
     }
     drain_waiting(request, loaded.entries);
+    auto dead = std::exchange(handing_over_, {});
+    for (const auto& h : dead)
+        if (h.source != request.partition || h.at != request.from || !loaded.entries.empty()) hand_over(now, h);
     resume_browsing(request, loaded.entries);
     if (for_core) step(now, loaded);
 }
@@ -228,6 +235,29 @@ void driver::drain_waiting(const read_request& done, const std::vector<core::sha
             request_read(next.partition, next.first, reread_bytes);
         ++it;
     }
+}
+
+// ---- the dead ----
+
+void driver::hand_over(timestamp now, const core::hand_over& wanted) {
+    if (try_hand_over(now, wanted)) return;
+    handing_over_.push_back(wanted);
+    request_read(wanted.source, wanted.at, reread_bytes);
+}
+
+bool driver::try_hand_over(timestamp now, const core::hand_over& wanted) {
+    const auto* entry = find(wanted.source, wanted.at);
+    if (!entry) return false;
+    const auto record = records_of(*entry->index, *entry->bytes, wanted.at, wanted.at);
+    std::vector<std::byte> envelope;
+    const proto::dead_origin origin{wanted.topic, wanted.subscription_name, wanted.source.index, wanted.at, wanted.failures, wanted.reason};
+    if (proto::append_envelope(origin, record, envelope)) return true;  // wrapped too often: it stays where it is, under its row
+    const std::uint32_t end[] = {static_cast<std::uint32_t>(envelope.size())};
+    core::effects effects;
+    shard_.step(now, core::input::handed_over{wanted.subscription, wanted.source.index, wanted.at, end}, effects);
+    if (effects.taken) append(*effects.taken, envelope, 1);
+    perform(now, effects);
+    return true;
 }
 
 // ---- looking without consuming ----

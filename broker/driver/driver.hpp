@@ -132,6 +132,9 @@ private:
     void deliver(core::delivery&& d);
     bool try_deliver(const core::delivery& d);
     void drain_waiting(const read_request& done, const std::vector<core::shared_index>& found);
+    void hand_over(timestamp now, const core::hand_over& wanted);
+    bool try_hand_over(timestamp now, const core::hand_over& wanted);
+    void append(const core::accepted& taken, std::span<const std::byte> records, std::uint32_t count);
     void browse(const core::origin& to, const core::answers::browse& wanted);
     void resume_browsing(const read_request& done, const std::vector<core::shared_index>& found);
     bool try_browse(const core::origin& to, const core::answers::browse& wanted);
@@ -147,6 +150,7 @@ private:
     std::deque<core::group_number> in_flight_;
     std::map<core::holder_id, waiting_consumer> waiting_;
     std::vector<std::pair<core::origin, core::answers::browse>> browsing_;
+    std::vector<core::hand_over> handing_over_;  // wait for the bytes of their message
     std::set<std::pair<core::partition_id, sequence>> reading_;
     std::set<std::pair<core::partition_id, sequence>> core_reads_;  // of them, those the core asked for
 

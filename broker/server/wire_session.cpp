@@ -78,7 +78,8 @@ std::optional<request> wire_session::translate(const proto::frame& f) {
         refuse(id, {errc::unknown_request, std::string("a broker does not take ") + wire::EnumNameMessage(kind)});
         return std::nullopt;
     }
-    if (!begin_request(from, {})) return std::nullopt;
+    const auto answered = kind != wire::Message::Start;
+    if (answered && !begin_request(from, {})) return std::nullopt;
     return in;
 }
 

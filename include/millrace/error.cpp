@@ -47,6 +47,7 @@ constexpr sentence sentences[] = {
     {errc::disk_full, "disk_full", "the disk is below the reserve; publishing reopens when it drains"},
     {errc::not_owner, "not_owner", "another broker owns the partition"},
     {errc::lease_lost, "lease_lost", "the message was given to somebody else"},
+    {errc::lease_limit, "lease_limit", "a lease cannot be renewed any longer"},
     {errc::storage_failure, "storage_failure", "the store failed"},
     {errc::corruption, "corruption", "stored bytes are damaged"},
     {errc::fenced, "fenced", "another writer has taken the shard"},

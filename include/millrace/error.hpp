@@ -56,6 +56,7 @@ enum class errc : std::uint16_t {
 
     // leases (90..)
     lease_lost = 90,          // somebody else was given the message
+    lease_limit = 91,         // a lease is as old as a lease may get, and is not renewed further
 
     // storage (110..)
     storage_failure = 110,    // the store refused or failed; the text has its own words
