@@ -109,6 +109,10 @@ void progress::settle(sequence first, sequence last, std::uint64_t settled_count
     const auto added = settled_.settle(first, last);
     counts_.*as += added;
     if (first >= scan_) settled_beyond_scan_ += added;
+    if (settled_.cursor() > scan_) {  // messages that were never given, settled by a purge or a limit
+        settled_beyond_scan_ -= settled_.cursor() - scan_;
+        scan_ = settled_.cursor();
+    }
 }
 
 std::uint64_t progress::settle_returned(sequence first, sequence last, std::uint64_t settled_counts::*as) {
