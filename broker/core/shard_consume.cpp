@@ -29,16 +29,21 @@ void shard::perform(const input::unsubscribe& c) {
     if (!leaving)
         return reply(c.from, error{errc::no_such_consumer, "this session has no consumer " +
                                                                std::to_string(static_cast<std::uint32_t>(c.consumer))});
+    auto& s = *find_subscription(leaving->subscription);
     end_consumer(*leaving);
+    pump(s);
     reply(c.from, answers::done{});
 }
 
 void shard::perform(const input::session_lost& c) {
+    std::set<subscription_id> left;  // given to others when the whole session is gone, not to its own next consumer
     for (;;) {
         const auto it = consumers_.lower_bound({c.session, consumer_id{}});
-        if (it == consumers_.end() || it->first.session != c.session) return;
+        if (it == consumers_.end() || it->first.session != c.session) break;
+        left.insert(it->second.subscription);
         end_consumer(it->second);
     }
+    for (const auto id : left) pump(*find_subscription(id));
 }
 
 void shard::end_consumer(consumer& c) {
@@ -56,7 +61,6 @@ void shard::end_consumer(consumer& c) {
         s.work.insert(p.partition());
     }
     invariant(held == 0, "a consumer held more than its leases", held);
-    pump(s);
 }
 
 void shard::perform(const input::credit& c) {
