@@ -158,10 +158,11 @@ bool partition_log::may_drop(timestamp appended_at, timestamp now, const topic_s
 
 std::optional<sequence> partition_log::reclaim(timestamp now, const topic_settings& keep, std::vector<mutation>& out) {
     sequence last;
-    while (kept_to_ < low_) {
+    const auto settled = std::min(low_, high_);  // a subscription from latest begins beyond what is durable
+    while (kept_to_ < settled) {
         const auto* front = slot_at(kept_to_, &last);
         if (!front) return kept_to_;
-        if (last >= low_) break;
+        if (last >= settled) break;
         kept_bytes_ += front->freed ? 0 : front->bytes;
         kept_to_ = last + 1;
     }

@@ -135,6 +135,7 @@ void shard::perform(const input::committed& c) {
                 find_subscription(sub)->work.insert(id.index);
                 touched.insert(sub);
             }
+            if (log->kept_to() < log->low()) reclaim(*t, *log);
             trim(*t, *log);
             enforce_limits(*t, *log);
         }
