@@ -103,6 +103,13 @@ bool shard::deliver_one(subscription& s, std::uint32_t partition) {
     }
     const auto index = log.find(ready->first);
     if (!index) {
+        sequence hole_last;
+        if (const auto* found = log.slot_at(ready->first, &hole_last); found && found->freed) {  // it began after the others had settled them
+            const auto skipped_last = std::min(ready->last, hole_last);
+            p.settle_unleased(ready->first, skipped_last, &settled_counts::skipped);
+            progressed(s, partition, ready->first, skipped_last);
+            return true;
+        }
         request_entries(log, ready->first);
         return false;
     }
