@@ -109,10 +109,21 @@ void progress::settle(sequence first, sequence last, std::uint64_t settled_count
     const auto added = settled_.settle(first, last);
     counts_.*as += added;
     if (first >= scan_) settled_beyond_scan_ += added;
-    if (settled_.cursor() > scan_) {  // messages that were never given, settled by a purge or a limit
-        settled_beyond_scan_ -= settled_.cursor() - scan_;
-        scan_ = settled_.cursor();
-    }
+    scan_from_cursor();
+}
+
+/// The cursor may pass the scan: messages that were never given are settled by a purge or a limit, or found settled in the store.
+void progress::scan_from_cursor() {
+    if (settled_.cursor() <= scan_) return;
+    settled_beyond_scan_ -= settled_.cursor() - scan_;
+    scan_ = settled_.cursor();
+}
+
+bool progress::load(std::uint64_t from, std::uint64_t to, const std::vector<settled_set::block_row>& rows) {
+    const auto before = settled_.cursor();
+    settled_.load(from, to, rows);
+    scan_from_cursor();
+    return settled_.cursor() != before;
 }
 
 std::uint64_t progress::settle_returned(sequence first, sequence last, std::uint64_t settled_counts::*as) {

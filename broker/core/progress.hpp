@@ -46,9 +46,12 @@ public:
     std::uint64_t leased() const { return leased_count_; }
     std::uint64_t ready(sequence high) const;
     const settled_counts& counts() const { return counts_; }
-    settled_set& settled() { return settled_; }
+    settled_set::changes take_changes() { return settled_.take_changes(); }
     const settled_set& settled() const { return settled_; }
     progress_row to_row() const { return {subscription_, partition_, start_, settled_.cursor(), counts_}; }
+
+    /// Rows as settled_set::load wants them. Returns whether the cursor moved.
+    bool load(std::uint64_t from, std::uint64_t to, const std::vector<settled_set::block_row>& rows);
 
     struct run {
         sequence first, last;
@@ -92,6 +95,7 @@ private:
     void add_lease(const run& r, holder_id holder);
     void add_returned(sequence first, sequence last, std::uint32_t attempt);
     void settle(sequence first, sequence last, std::uint64_t settled_counts::*as);
+    void scan_from_cursor();
     std::uint64_t settle_returned(sequence first, sequence last, std::uint64_t settled_counts::*as);
 
     subscription_id subscription_;

@@ -106,7 +106,7 @@ group shard::close_group() {
     for (const auto& [id, partition] : dirty_progress_) {
         auto& p = find_subscription(id)->partitions[partition];
         put(encode(p.to_row()));
-        const auto changes = p.settled().take_changes();
+        const auto changes = p.take_changes();
         for (const auto& block : changes.put) put(encode(id, partition, block));
         for (const auto block : changes.erase) g.mutations.push_back(erase_row{block_key(id, partition, block)});
     }
@@ -196,7 +196,8 @@ void shard::perform(const input::loaded_blocks& l) {
     auto* s = find_subscription(l.subscription);
     if (!s) return;
     const auto to = l.complete || l.rows.empty() ? std::numeric_limits<std::uint64_t>::max() : l.rows.back().last;
-    s->partitions[l.partition].settled().load(l.from, to, l.rows);
+    const auto cursor = s->partitions[l.partition].cursor();
+    if (s->partitions[l.partition].load(l.from, to, l.rows)) progressed(*s, l.partition, cursor, s->partitions[l.partition].cursor() - 1);
     s->work.insert(l.partition);
     resume_parked([&](const parked& p) { return p.subscription == l.subscription && p.partition == l.partition; });
     if ((s = find_subscription(l.subscription))) pump(*s);
