@@ -69,6 +69,8 @@ result<shard> shard::recover(const shard_settings& settings, const std::vector<r
         for (auto& log : t.logs) log.set_low(s.low_of(t, log.id().index));
     }
     s.open_.number = s.open_number();
+    s.just_recovered_ = !s.topics_.empty();
+    if (s.just_recovered_) s.deadline_ = timestamp{};
     return s;
 }
 
@@ -219,9 +221,11 @@ void shard::perform(const input::read_failed& f) {
 
 void shard::perform(const input::tick&) {
     deadline_.reset();
+    const auto all = std::exchange(just_recovered_, false);
     for (auto& [id, t] : topics_) {
-        if (t.row.settings.keep_age.count() == 0 && t.row.settings.max_age.count() == 0) continue;
-        deadline_ = now_ + age_interval;
+        const auto ages = t.row.settings.keep_age.count() > 0 || t.row.settings.max_age.count() > 0;
+        if (!ages && !all) continue;
+        if (ages) deadline_ = now_ + age_interval;
         for (auto& log : t.logs) {
             reclaim(t, log);
             enforce_limits(t, log);

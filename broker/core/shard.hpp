@@ -169,6 +169,7 @@ private:
     std::set<std::pair<subscription_id, std::uint32_t>> loading_blocks_;
     std::vector<parked> parked_;
     std::optional<timestamp> deadline_;
+    bool just_recovered_ = false;  // what was being reclaimed or expired is taken up by the first tick
 };
 
 }  // namespace millrace::core
