@@ -425,7 +425,22 @@ void progress::settle(sequence first, sequence last, std::uint64_t settled_count
     const auto added = settled_.settle(first, last);
     counts_.*as += added;
     if (first >= scan_) settled_beyond_scan_ += added;
+    scan_from_cursor();
     forget_failures(first, last);
+}
+
+/// The cursor may pass the scan: messages that were never given are settled by a purge or a limit, or found settled in the store.
+void progress::scan_from_cursor() {
+    if (settled_.cursor() <= scan_) return;
+    settled_beyond_scan_ -= settled_.cursor() - scan_;
+    scan_ = settled_.cursor();
+}
+
+bool progress::load(std::uint64_t from, std::uint64_t to, const std::vector<settled_set::block_row>& rows) {
+    const auto before = settled_.cursor();
+    settled_.load(from, to, rows);
+    scan_from_cursor();
+    return settled_.cursor() != before;
 }
 
 void progress::forget_failures(sequence first, sequence last) {
@@ -523,7 +538,7 @@ void progress::check(sequence high) const {
     const auto published = high - start_;
     const auto accounted = counts_.total() + leased_count_ + delayed_.size() + ready(high);
     invariant(published == accounted, "published is not the sum of the states", published, accounted);
-    invariant(scan_ <= high && settled_.cursor() <= std::max(scan_, high), "the cursor or the scan ran ahead", scan_.value, high.value);
+    invariant(scan_ <= high && settled_.cursor() <= scan_, "the cursor or the scan ran ahead", scan_.value, high.value);
     if (!settled_.fully_known()) return;
     const auto settled = (settled_.cursor() - start_) + settled_.settled_beyond_cursor();
     invariant(settled == counts_.total(), "the settled set does not match its counts", settled, counts_.total());
@@ -539,8 +554,7 @@ void progress::check(sequence high) const {
     for (const auto& [at, d] : delayed_) count(at, at);
     invariant(open == leased_count_ + returned_count_ + delayed_.size(), "what is outstanding does not match its counts", open, leased_count_);
     invariant(beyond == claimed_beyond_scan_, "claims beyond the scan do not match their count", beyond, claimed_beyond_scan_);
-    const auto from = std::min(settled_.cursor(), scan_);
-    const auto unsettled = (scan_ - from) - settled_.count_settled(from, scan_);
+    const auto unsettled = (scan_ - settled_.cursor()) - settled_.count_settled(settled_.cursor(), scan_);
     invariant(unsettled == open - beyond, "an unsettled message before the scan is nowhere", unsettled, open);
 }
 

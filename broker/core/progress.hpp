@@ -52,9 +52,12 @@ public:
     std::uint64_t delayed() const { return delayed_.size(); }
     std::uint64_t ready(sequence high) const;
     const settled_counts& counts() const { return counts_; }
-    settled_set& settled() { return settled_; }
+    settled_set::changes take_changes() { return settled_.take_changes(); }
     const settled_set& settled() const { return settled_; }
     progress_row to_row() const { return {subscription_, partition_, start_, settled_.cursor(), counts_}; }
+
+    /// Rows as settled_set::load wants them. Returns whether the cursor moved.
+    bool load(std::uint64_t from, std::uint64_t to, const std::vector<settled_set::block_row>& rows);
 
     /// The least sequence whose entry this subscription still needs: unsettled, parked, or on its way to another topic.
     sequence least_needed() const;
@@ -187,6 +190,7 @@ private:
     template <class Taken>
     void take_unleased(sequence first, sequence last, Taken taken);
     void settle(sequence first, sequence last, std::uint64_t settled_counts::*as);
+    void scan_from_cursor();
     void claim(sequence first, sequence last);
     void unclaim(sequence first, sequence last);
     std::optional<sequence> claimed_at(sequence s) const;

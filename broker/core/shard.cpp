@@ -91,7 +91,8 @@ result<shard> shard::recover(const shard_settings& settings, const std::vector<r
             s.adopting_ |= log.low() < log.high() && !t.subscriptions.empty();
         }
     }
-    s.deadline_ = timestamp{};
+    s.just_recovered_ = !s.topics_.empty();
+    if (s.just_recovered_) s.deadline_ = timestamp{};
     s.open_.number = s.open_number();
     return s;
 }
@@ -134,7 +135,7 @@ group shard::close_group() {
         auto rows = p.take_row_changes();
         for (auto& r : rows.put) put(std::move(r));
         for (auto& key : rows.erase) g.mutations.push_back(erase_row{std::move(key)});
-        const auto changes = p.settled().take_changes();
+        const auto changes = p.take_changes();
         for (const auto& block : changes.put) put(encode(id, partition, block));
         for (const auto block : changes.erase) g.mutations.push_back(erase_row{block_key(id, partition, block)});
     }
@@ -164,6 +165,7 @@ void shard::perform(const input::committed& c) {
                 find_subscription(sub)->work.insert(id.index);
                 touched.insert(sub);
             }
+            if (log->kept_to() < log->low()) reclaim(*t, *log);
             trim(*t, *log);
             enforce_limits(*t, *log);
         }
@@ -224,7 +226,8 @@ void shard::perform(const input::loaded_blocks& l) {
     auto* s = find_subscription(l.subscription);
     if (!s) return;
     const auto to = l.complete || l.rows.empty() ? std::numeric_limits<std::uint64_t>::max() : l.rows.back().last;
-    s->partitions[l.partition].settled().load(l.from, to, l.rows);
+    const auto cursor = s->partitions[l.partition].cursor();
+    if (s->partitions[l.partition].load(l.from, to, l.rows)) progressed(*s, l.partition, cursor, s->partitions[l.partition].cursor() - 1);
     s->work.insert(l.partition);
     resume_parked([&](const parked& p) { return p.subscription == l.subscription && p.partition == l.partition; });
     if ((s = find_subscription(l.subscription))) pump(*s);
@@ -257,13 +260,14 @@ void shard::perform(const input::tick&) {
 }
 
 void shard::check_ages() {
+    const auto all = std::exchange(just_recovered_, false);
     const auto due = now_ >= next_age_check_;
     if (due) next_age_check_ = now_ + age_interval;
     for (auto& [id, t] : topics_) {
-        if (t.row.settings.keep_age.count() == 0 && t.row.settings.max_age.count() == 0) continue;
-        wake_at(next_age_check_);
+        const auto ages = t.row.settings.keep_age.count() > 0 || t.row.settings.max_age.count() > 0;
+        if (ages) wake_at(next_age_check_);
+        if (!all && !(ages && due)) continue;
         for (auto& log : t.logs) {
-            if (!due) break;
             reclaim(t, log);
             enforce_limits(t, log);
         }

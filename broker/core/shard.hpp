@@ -200,6 +200,7 @@ private:
     std::vector<hand_over> stalled_;  // their target was missing or full: tried again
     std::optional<timestamp> deadline_;
     timestamp next_age_check_;
+    bool just_recovered_ = false;  // what was being reclaimed or expired is taken up by the first tick
     std::optional<timestamp> opened_at_;
     bool adopting_ = false;  // returning clients may still claim what they held before a restart
 };

@@ -71,12 +71,14 @@ void shard::perform(const input::unsubscribe& c) {
 
 /// What the session's consumers had started stays theirs for a while: they may come back and adopt it.
 void shard::perform(const input::session_lost& c) {
+    std::set<subscription_id> left;  // given to others when the whole session is gone, not to its own next consumer
     for (;;) {
         const auto it = consumers_.lower_bound({c.session, consumer_id{}});
-        if (it == consumers_.end() || it->first.session != c.session) return;
+        if (it == consumers_.end() || it->first.session != c.session) break;
         auto& s = *find_subscription(it->second.subscription);
         const auto id = it->first;
         auto held = it->second.held;
+        left.insert(s.row.id);
         remove_consumer(it->second);
         for (auto& p : s.partitions) {
             if (held == 0) break;
@@ -87,8 +89,8 @@ void shard::perform(const input::session_lost& c) {
             arm(s, p.partition());
         }
         invariant(held == 0, "a consumer held more than its leases", held);
-        pump(s);
     }
+    for (const auto id : left) pump(*find_subscription(id));
 }
 
 void shard::remove_consumer(consumer& c) {
@@ -139,6 +141,13 @@ bool shard::deliver_one(subscription& s, std::uint32_t partition) {
     }
     const auto index = log.find(ready->first);
     if (!index) {
+        sequence hole_last;
+        if (const auto* found = log.slot_at(ready->first, &hole_last); found && found->freed) {  // it began after the others had settled them
+            const auto skipped_last = std::min(ready->last, hole_last);
+            p.settle_unleased(ready->first, skipped_last, &settled_counts::skipped);
+            progressed(s, partition, ready->first, skipped_last);
+            return true;
+        }
         request_entries(log, ready->first);
         return false;
     }

@@ -34,6 +34,8 @@ void driver::submit(timestamp now, const core::any_input& request) {
     if (const auto* lost = std::get_if<core::input::session_lost>(&request)) {
         std::erase_if(waiting_, [&](const auto& w) { return w.first.session == lost->session; });
         std::erase_if(browsing_, [&](const auto& b) { return b.first.session == lost->session; });
+    } else if (const auto* left = std::get_if<core::input::unsubscribe>(&request)) {
+        waiting_.erase({left->from.session, left->consumer});  // its number may be taken again, and what it held is another's
     }
     step(now, request);
 }
@@ -154,6 +156,7 @@ void driver::on_read(timestamp now, const read_request& request, result<std::vec
     const auto for_core = core_reads_.erase({request.partition, request.from}) > 0;
     error failed = found ? error{} : found.failure();
     core::input::loaded_entries loaded{request.partition, request.from, {}};
+    std::vector<cached_entry> read;
     if (!failed) {
         for (auto& e : found.value()) {
             auto entry = index_entry(e.last, std::move(e.bytes));
@@ -162,7 +165,7 @@ void driver::on_read(timestamp now, const read_request& request, result<std::vec
                 break;
             }
             loaded.entries.push_back(entry.value().index);
-            read_.insert(request.partition, std::move(entry.value()));
+            read.push_back(std::move(entry.value()));
         }
     }
     if (failed) {
@@ -174,6 +177,8 @@ void driver::on_read(timestamp now, const read_request& request, result<std::vec
         if (for_core) step(now, core::input::read_failed{request.partition, request.from, failed});
         return;
     }
+    // From the end, so that a small cache gives up what is needed last.
+    for (auto entry = read.rbegin(); entry != read.rend(); ++entry) read_.insert(request.partition, std::move(*entry));
     drain_waiting(request, loaded.entries);
     auto dead = std::exchange(handing_over_, {});
     for (const auto& h : dead)
