@@ -43,9 +43,9 @@ struct header {
 
 /// What a producer sends. The key chooses the partition (xxh64(key) mod partitions); without one the client spreads messages.
 struct message {
-    std::string key;
-    std::vector<header> headers;  // at most 64, in order; names may repeat
-    std::string payload;
+    std::string key{};
+    std::vector<header> headers{};  // at most 64, in order; names may repeat
+    std::string payload{};
 
     bool operator==(const message&) const = default;
 };

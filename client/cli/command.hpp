@@ -1,0 +1,63 @@
+// What every command of the program is made of: a coroutine on one connection that prints, or throws a failure.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <tuple>
+
+#include <CLI/CLI.hpp>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "millrace/client.hpp"
+
+namespace millrace::cli {
+
+namespace asio = boost::asio;
+
+/// Ends the program with 1 and one line on stderr.
+struct failure {
+    std::string line;
+};
+
+inline constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
+
+/// "no_such_topic: there is no topic 'photos'", or the system's words for codes that are not ours.
+std::string describe(const boost::system::error_code& failed, const std::string& refusal);
+
+template <class T>
+const std::string& refusal_of(const T& result) { return result.refusal; }
+inline const std::string& refusal_of(const client::consumer& result) { return result.refusal(); }
+
+/// The result, or a failure with the broker's words.
+template <class T>
+T checked(std::tuple<boost::system::error_code, T> outcome) {
+    auto& [failed, result] = outcome;
+    if (failed) throw failure{describe(failed, refusal_of(result))};
+    return std::move(result);
+}
+
+struct session {
+    client::connection& broker;
+    bool json = false;
+    std::function<void()> on_interrupt;  // SIGINT or SIGTERM; without one the program ends at once
+};
+
+using command = std::function<asio::awaitable<void>(session&)>;
+
+/// Writes all of it to stdout, unbuffered. Throws a failure: what is not written must not be acked.
+void write_out(std::string_view text);
+void write_line(std::string line);
+
+void add_topic_commands(CLI::App& app, command& chosen);
+void add_subscription_commands(CLI::App& app, command& chosen);
+void add_publish_command(CLI::App& app, command& chosen);
+void add_consume_command(CLI::App& app, command& chosen);
+void add_peek_command(CLI::App& app, command& chosen);
+
+/// Options whose value is a duration or a size; a value that is neither is a usage error.
+CLI::Option* add_duration(CLI::App& app, const std::string& name, std::function<void(std::chrono::milliseconds)> take, const std::string& help);
+CLI::Option* add_size(CLI::App& app, const std::string& name, std::function<void(std::uint64_t)> take, const std::string& help);
+
+}  // namespace millrace::cli

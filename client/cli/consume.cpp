@@ -1,0 +1,113 @@
+// millrace consume: payload and newline per message to stdout; acked after it is written.
+#include <algorithm>
+#include <memory>
+#include <optional>
+
+#include <boost/asio/detached.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "client/cli/command.hpp"
+#include "client/cli/json.hpp"
+
+namespace millrace::cli {
+namespace {
+
+struct consume_command {
+    std::string topic;
+    std::string subscription;
+    std::optional<std::uint64_t> max;
+    std::uint32_t credit = 1'000;
+    std::optional<std::chrono::milliseconds> timeout;
+    bool no_ack = false;
+};
+
+/// Closes the consumer when nothing comes for a while, or on a signal: the receive under way then ends.
+class stopping {
+public:
+    stopping(client::consumer& consumer, asio::any_io_executor executor, std::optional<std::chrono::milliseconds> timeout)
+        : consumer_(consumer), timer_(std::move(executor)), timeout_(timeout) {
+        restart();
+    }
+
+    void restart() {
+        if (!timeout_ || stopped_) return;
+        timer_.expires_after(*timeout_);
+        timer_.async_wait([this](const boost::system::error_code& canceled) {
+            if (!canceled) stop();
+        });
+    }
+
+    void stop() {
+        if (std::exchange(stopped_, true)) return;
+        consumer_.async_close([](boost::system::error_code, client::done) {});
+    }
+
+    bool stopped() const noexcept { return stopped_; }
+    void cancel() { timer_.cancel(); }
+
+private:
+    client::consumer& consumer_;
+    asio::steady_timer timer_;
+    std::optional<std::chrono::milliseconds> timeout_;
+    bool stopped_ = false;
+};
+
+/// Only what is written is acked: a full disk or a closed pipe loses nothing.
+void print(const session& s, const consume_command& o, client::consumer& consumer, const client::delivery* begin, const client::delivery* end) {
+    std::string text;
+    for (const auto* d = begin; d != end; ++d) text += (s.json ? json_of(*d) : d->message.payload) + "\n";
+    write_out(text);
+    for (const auto* d = begin; d != end; ++d) {
+        if (o.no_ack)
+            consumer.set_aside(*d);
+        else
+            consumer.ack(*d);
+    }
+}
+
+asio::awaitable<void> consume_all(session& s, consume_command o, client::consumer& consumer, stopping& stop) {
+    std::uint64_t shown = 0;
+    while (!stop.stopped() && (!o.max || shown < *o.max)) {
+        auto [failed, batch] = co_await consumer.async_receive(as_result);
+        if (failed && stop.stopped()) co_return;
+        if (failed) throw failure{describe(failed, batch.refusal)};
+        stop.restart();
+        const auto& all = batch.deliveries;
+        const auto count = o.max ? std::min<std::uint64_t>(all.size(), *o.max - shown) : all.size();
+        print(s, o, consumer, all.data(), all.data() + count);
+        shown += count;
+    }
+}
+
+asio::awaitable<void> run(session& s, consume_command o) {
+    if (o.max && *o.max < o.credit) o.credit = static_cast<std::uint32_t>(std::max<std::uint64_t>(*o.max, 1));
+    client::subscribe_options options;
+    options.credit_messages = o.credit;
+    options.name = "millrace consume";
+    auto consumer = checked(co_await s.broker.async_subscribe(o.topic, o.subscription, options, as_result));
+    stopping stop(consumer, s.broker.get_executor(), o.timeout);
+    s.on_interrupt = [&stop] { stop.stop(); };
+    co_await consume_all(s, o, consumer, stop);
+    s.on_interrupt = nullptr;
+    stop.cancel();
+    const auto settled = checked(co_await consumer.async_settle(as_result));
+    std::uint64_t lost = 0;
+    for (const auto& range : settled.lost) lost += range.last - range.first + 1;
+    if (lost > 0) throw failure{to_string(error{errc::lease_lost, std::to_string(lost) + " messages were given to somebody else before their ack came; they are processed twice"})};
+}
+
+}  // namespace
+
+void add_consume_command(CLI::App& app, command& chosen) {
+    const auto o = std::make_shared<consume_command>();
+    auto& consuming = *app.add_subcommand("consume", "Print messages as they come and ack each after it is written");
+    consuming.add_option("TOPIC", o->topic, "the topic")->required();
+    consuming.add_option("SUBSCRIPTION", o->subscription, "the subscription")->required();
+    consuming.add_option("--max", o->max, "end after so many messages");
+    consuming.add_option("--credit", o->credit, "messages that may be on their way or unacked")->capture_default_str()->check(CLI::PositiveNumber);
+    add_duration(consuming, "--timeout", [o](auto t) { o->timeout = t; }, "end when none came for so long");
+    consuming.add_flag("--no-ack", o->no_ack, "leave the messages to come again when their leases end");
+    consuming.callback([&chosen, o] { chosen = [o](session& s) { return run(s, *o); }; });
+}
+
+}  // namespace millrace::cli

@@ -1,0 +1,245 @@
+#include "client/connection_core.hpp"
+
+#include <boost/asio/post.hpp>
+
+namespace millrace::client {
+namespace {
+
+boost::system::error_code code_of(const error& refused) {
+    return refused ? boost::system::error_code(make_error_code(refused.code)) : boost::system::error_code();
+}
+
+/// The words for `refusal`: what was said, else what the code means.
+std::string words_of(const error& refused) {
+    return refused && refused.what.empty() ? error_category().message(static_cast<int>(refused.code)) : refused.what;
+}
+
+template <class T>
+void finish(completion<T>& handler, const error& refused, T result) {
+    result.refusal = words_of(refused);
+    handler(code_of(refused), std::move(result));
+}
+
+}  // namespace
+
+void consumer_state::hand_over() {
+    if (!waiting || (arrived.empty() && !reason)) return;
+    auto handler = std::move(waiting);
+    if (!arrived.empty()) return finish(handler, {}, received{std::exchange(arrived, {}), {}});
+    finish(handler, reason, received{});
+}
+
+template <class T>
+void connection_core::complete_later(completion<T> handler, error refused, T result) {
+    boost::asio::post(executor_, [handler = std::move(handler), refused = std::move(refused), result = std::move(result)]() mutable {
+        finish(handler, refused, std::move(result));
+    });
+}
+
+machine_settings connection_core::for_machine() const {
+    machine_settings s;
+    s.token = settings_.token;
+    s.name = settings_.name;
+    s.hello_timeout = settings_.connect_timeout;
+    s.request_timeout = settings_.request_timeout;
+    s.publishing.linger = settings_.linger;
+    s.publishing.compression = static_cast<proto::compression>(settings_.compression);
+    return s;
+}
+
+// ---- operations ------------------------------------------------------------------------------------------------------------
+
+void connection_core::connect(completion<broker_description> handler) {
+    if (link_) return complete_later(std::move(handler), {errc::invalid_argument, "there is a connection already"}, broker_description{});
+    connecting_ = std::move(handler);
+    link_ = std::make_shared<link>(executor_, for_machine(), weak_from_this());
+    link::start(link_, shared_from_this(), settings_.server, settings_.connect_timeout, [self = weak_from_this()] {
+        if (const auto core = self.lock()) core->on_link_closed();
+    });
+}
+
+void connection_core::close(completion<done> handler) {
+    if (!link_) return complete_later(std::move(handler), {}, done{});
+    closing_.push_back(std::move(handler));
+    link_->close();
+}
+
+void connection_core::publish(completion<receipt> handler, const std::string& topic, message&& m, publish_options options) {
+    if (!link_) return complete_later(std::move(handler), not_connected(), receipt{});
+    link_->ask().publish(ticket{publishes_.put(std::move(handler))}, topic, std::move(m), options);
+}
+
+void connection_core::subscribe(completion<consumer> handler, const std::string& topic, const std::string& subscription,
+                                const subscribe_options& options) {
+    if (!link_) {
+        boost::asio::post(executor_, [handler = std::move(handler)]() mutable {
+            handler(code_of(not_connected()), consumer(not_connected().what));
+        });
+        return;
+    }
+    const ticket operation{++last_ticket_};
+    auto state = std::make_shared<consumer_state>();
+    state->on = link_;
+    state->number = link_->ask().subscribe(operation, topic, subscription, options);
+    requests_.emplace_hint(requests_.end(), operation, opening_consumer{std::move(handler), std::move(state)});
+}
+
+void connection_core::receive(completion<received> handler, const detail::consumer_pointer& state) {
+    if (state->waiting) return complete_later(std::move(handler), {errc::invalid_argument, "a receive is under way already"}, received{});
+    state->waiting = std::move(handler);
+    if (!state->arrived.empty() || state->reason) boost::asio::post(executor_, [state] { state->hand_over(); });
+}
+
+void connection_core::settle(completion<settlement> handler, const detail::consumer_pointer& state) {
+    auto& machine = state->on->ask();
+    machine.settle(keep(std::move(handler)), state->number);
+}
+
+void connection_core::unsubscribe(completion<done> handler, const detail::consumer_pointer& state) {
+    auto& machine = state->on->ask();
+    machine.unsubscribe(keep(std::move(handler)), state->number);
+    mark_closed(state);
+}
+
+void connection_core::drop(const detail::consumer_pointer& state) {
+    state->on->ask().unsubscribe(no_ticket, state->number);
+    mark_closed(state);
+}
+
+void connection_core::mark_closed(const detail::consumer_pointer& state) {
+    if (std::exchange(state->closed, true)) return;
+    // Credit for what arrived and was not received is of no use to a consumer that ends.
+    state->arrived.clear();
+    if (!state->reason) state->reason = {errc::canceled, "the consumer is closed"};
+    if (state->on == link_) consumers_.erase(state->number);
+    boost::asio::post(executor_, [state] { state->hand_over(); });
+}
+
+void connection_core::abandon() {
+    if (link_) link_->abort({errc::canceled, "the connection was destroyed"});
+}
+
+// ---- events ----------------------------------------------------------------------------------------------------------------
+
+void connection_core::on_events(std::vector<event>& events) {
+    for (auto& e : events) std::visit([this](auto& content) { take(content); }, e);
+}
+
+void connection_core::take(published& e) {
+    if (e.refused) {
+        for (const auto operation : e.operations) {
+            auto handler = publishes_.take(static_cast<std::uint64_t>(operation));
+            finish(handler, e.refused, receipt{});
+        }
+        return;
+    }
+    sequence next = e.first;
+    for (const auto operation : e.operations) {
+        auto handler = publishes_.take(static_cast<std::uint64_t>(operation));
+        handler({}, receipt{e.partition, next, e.level, {}});
+        ++next;
+    }
+}
+
+void connection_core::take(completed& e) {
+    auto node = requests_.extract(e.operation);
+    assert(!node.empty());
+    std::visit([&](auto& waiting) { complete(std::move(waiting), e); }, node.mapped());
+}
+
+template <class T>
+void connection_core::complete(completion<T> handler, completed& e) {
+    auto* content = std::get_if<T>(&e.content);
+    assert(content || e.refused);
+    finish(handler, e.refused, content && !e.refused ? std::move(*content) : T{});
+}
+
+void connection_core::complete(opening_consumer opened, completed& e) {
+    if (e.refused) return opened.handler(code_of(e.refused), consumer(words_of(e.refused)));
+    consumers_[opened.state->number] = opened.state;
+    opened.handler({}, consumer(shared_from_this(), opened.state));
+}
+
+void connection_core::take(delivered& e) {
+    const auto found = consumers_.find(e.consumer);
+    if (found == consumers_.end()) return;
+    const auto state = found->second;
+    if (state->arrived.empty())
+        state->arrived = std::move(e.deliveries);
+    else
+        state->arrived.insert(state->arrived.end(), std::make_move_iterator(e.deliveries.begin()), std::make_move_iterator(e.deliveries.end()));
+    state->hand_over();
+}
+
+void connection_core::take(consumer_ended& e) {
+    auto node = consumers_.extract(e.consumer);
+    if (node.empty()) return;
+    node.mapped()->reason = e.reason ? e.reason : error{errc::no_such_consumer, "the broker ended the consumer"};
+    node.mapped()->hand_over();
+}
+
+void connection_core::take(welcomed& e) {
+    if (auto handler = std::move(connecting_)) handler({}, std::move(e.broker));
+}
+
+void connection_core::take(ended& e) {
+    if (!e.reason && connecting_) e.reason = {errc::canceled, "the connection was closed"};
+    if (auto handler = std::move(connecting_)) finish(handler, e.reason, broker_description{});
+}
+
+void connection_core::on_link_closed() {
+    link_.reset();
+    consumers_.clear();
+    for (auto& handler : std::exchange(closing_, {})) handler({}, done{});
+}
+
+// ---- what the header's templates call ------------------------------------------------------------------------------------------
+
+namespace detail {
+
+const boost::asio::any_io_executor& executor_of(const core_pointer& core) noexcept { return core->executor(); }
+
+void start_connect(const core_pointer& c, completion<broker_description> h) { c->connect(std::move(h)); }
+void start_close(const core_pointer& c, completion<done> h) { c->close(std::move(h)); }
+void start_create_topic(const core_pointer& c, completion<topic_description> h, std::string name, topic_settings s) {
+    c->ask(std::move(h), create_topic{std::move(name), s});
+}
+void start_update_topic(const core_pointer& c, completion<topic_description> h, std::string name, topic_settings s) {
+    c->ask(std::move(h), update_topic{std::move(name), s});
+}
+void start_describe_topic(const core_pointer& c, completion<topic_description> h, std::string name) {
+    c->ask(std::move(h), describe_topic{std::move(name)});
+}
+void start_list_topics(const core_pointer& c, completion<name_list> h, std::string after) {
+    c->ask(std::move(h), list_topics{std::move(after), 0});
+}
+void start_delete_topic(const core_pointer& c, completion<done> h, std::string name, bool force) {
+    c->ask(std::move(h), delete_topic{std::move(name), force});
+}
+void start_purge_topic(const core_pointer& c, completion<done> h, std::string name) { c->ask(std::move(h), purge_topic{std::move(name)}); }
+void start_create_subscription(const core_pointer& c, completion<subscription_description> h, std::string topic, std::string name,
+                               subscription_settings s, start_position start) {
+    c->ask(std::move(h), create_subscription{std::move(topic), std::move(name), s, start});
+}
+void start_describe_subscription(const core_pointer& c, completion<subscription_description> h, std::string topic, std::string name) {
+    c->ask(std::move(h), describe_subscription{std::move(topic), std::move(name)});
+}
+void start_list_subscriptions(const core_pointer& c, completion<name_list> h, std::string topic) {
+    c->ask(std::move(h), list_subscriptions{std::move(topic)});
+}
+void start_delete_subscription(const core_pointer& c, completion<done> h, std::string topic, std::string name, bool force) {
+    c->ask(std::move(h), delete_subscription{std::move(topic), std::move(name), force});
+}
+void start_publish(const core_pointer& c, completion<receipt> h, std::string topic, message m, publish_options o) {
+    c->publish(std::move(h), topic, std::move(m), o);
+}
+void start_peek(const core_pointer& c, completion<peeked> h, std::string topic, peek_options o) { c->ask(std::move(h), peek{std::move(topic), o}); }
+void start_subscribe(const core_pointer& c, completion<consumer> h, std::string topic, std::string subscription, subscribe_options o) {
+    c->subscribe(std::move(h), topic, subscription, o);
+}
+void start_receive(const core_pointer& c, completion<received> h, consumer_pointer s) { c->receive(std::move(h), s); }
+void start_settle(const core_pointer& c, completion<settlement> h, consumer_pointer s) { c->settle(std::move(h), s); }
+void start_unsubscribe(const core_pointer& c, completion<done> h, consumer_pointer s) { c->unsubscribe(std::move(h), s); }
+
+}  // namespace detail
+}  // namespace millrace::client

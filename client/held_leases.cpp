@@ -1,0 +1,41 @@
+#include "client/held_leases.hpp"
+
+#include <utility>
+
+namespace millrace::client {
+
+held_leases::freed held_leases::add(std::uint32_t partition, std::uint32_t attempt, sequence first, std::vector<std::uint32_t> sizes) {
+    freed replaced;
+    auto& held = runs_[{partition, attempt, first}];
+    replaced.messages = held.left;
+    for (const auto size : held.sizes) replaced.bytes += size;
+    held.left = static_cast<std::uint32_t>(sizes.size());
+    held.sizes = std::move(sizes);
+    return replaced;
+}
+
+held_leases::freed held_leases::remove(std::uint32_t partition, std::uint32_t attempt, sequence one) {
+    const auto found = find(partition, attempt, one);
+    if (found == runs_.end()) return {};
+    const auto size = std::exchange(found->second.sizes[one - found->first.first], 0);
+    if (size == 0) return {};
+    last_ = found;
+    if (--found->second.left == 0) {
+        runs_.erase(found);
+        last_ = runs_.end();
+    }
+    return {1, size};
+}
+
+held_leases::run_map::iterator held_leases::find(std::uint32_t partition, std::uint32_t attempt, sequence one) {
+    const auto covers = [&](run_map::iterator candidate) {
+        const auto& [at, held] = *candidate;
+        return at.partition == partition && at.attempt == attempt && at.first <= one && one - at.first < held.sizes.size();
+    };
+    if (last_ != runs_.end() && covers(last_)) return last_;
+    auto after = runs_.upper_bound({partition, attempt, one});
+    if (after == runs_.begin()) return runs_.end();
+    return covers(--after) ? after : runs_.end();
+}
+
+}  // namespace millrace::client

@@ -1,0 +1,109 @@
+// One connection's life with a broker, without IO: bytes, requests and time go in, bytes and events come out. Deterministic: the same inputs
+// give the same outputs. One thread at a time. A layer that reconnects owns several machines, one after the other.
+//
+//   construct ─► connected ─hello─► (Welcome) welcomed ─► requests … ─► close ─► everything answered ─► ended
+//                    └──── lost · Goodbye · malformed bytes · silence: every operation gets its event, then ended with the reason ────┘
+//
+// A turn of its caller: any inputs; take_events() and act on them; end_turn(); then write what take_output() gives and come back at
+// next_deadline(). Acks and messages gathered during a turn go out together at its end.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "client/consumers.hpp"
+#include "client/conversation.hpp"
+#include "client/publisher.hpp"
+#include "client/request.hpp"
+
+namespace millrace::client {
+
+struct machine_settings {
+    std::string token;
+    std::string name;
+    duration hello_timeout = std::chrono::seconds(5);
+    duration request_timeout = std::chrono::seconds(30);
+    publisher_settings publishing;
+};
+
+class machine {
+public:
+    explicit machine(machine_settings settings);
+    machine(const machine&) = delete;
+    machine& operator=(const machine&) = delete;
+
+    // ---- inputs; `now` never goes back ----
+
+    /// The transport is open: the hello goes out. Once.
+    void connected(moment now);
+
+    /// Where to read the next bytes into. Invalidated by received().
+    std::span<std::byte> read_buffer() { return decoder_.prepare(read_bytes_min); }
+    void received(moment now, std::size_t bytes);
+
+    /// To be told at the start of every turn that asks for something, and at next_deadline().
+    void time_passed(moment now);
+
+    /// The transport failed or the other side closed it. An empty reason becomes connection_lost.
+    void lost(error reason);
+
+    // ---- requests: each ticket comes back in exactly one event; before `welcomed` and after `ended` at once, with an error ----
+
+    void publish(ticket operation, std::string_view topic, message&& m, publish_options options = {});
+    void ask(ticket operation, const request& asked);
+    /// The consumer may be named in other calls from now on; deliveries follow the completion.
+    consumer_number subscribe(ticket operation, const std::string& topic, const std::string& subscription, const subscribe_options& options);
+    void unsubscribe(ticket operation, consumer_number number);
+    void ack(consumer_number number, const delivery& d) { consumers_.ack(number, d); }
+    void set_aside(consumer_number number, const delivery& d) { consumers_.set_aside(number, d); }
+    void settle(ticket operation, consumer_number number);
+
+    /// Takes no more requests, gives back what consumers hold, and ends without an error when all is answered.
+    void close();
+
+    // ---- outputs ----
+
+    void end_turn();
+
+    /// Swaps: `events` must be empty, its memory is used again.
+    void take_events(std::vector<event>& events);
+    void take_output(outgoing& output);
+    bool has_output() const noexcept { return !talk_.out.empty(); }
+    bool has_events() const noexcept { return !talk_.events.empty(); }
+
+    /// When time_passed() and end_turn() have something to do; `never` when nothing waits.
+    moment next_deadline() const;
+
+    bool is_over() const noexcept { return phase_ == phase::over; }
+
+private:
+    static constexpr std::size_t read_bytes_min = 64 * 1024;
+
+    enum class phase : std::uint8_t { fresh, greeting, serving, closing, over };
+
+    error why_not() const;
+    bool may_ask(ticket operation);
+    error on_frame(const proto::frame& frame);
+    error on_answer(const proto::frame& frame);
+    error on_welcome(const wire::Welcome& welcome);
+    error on_reply(std::uint64_t id, const waiting_request& asked, const error& refused, const proto::frame& frame);
+    void expire_requests();
+    void give_up(std::uint64_t id, waiting_request& asked);
+    void watch_silence();
+    moment silence_deadline() const;
+    void finish(error reason);
+
+    machine_settings settings_;
+    phase phase_ = phase::fresh;
+    error reason_;
+    conversation talk_;
+    proto::frame_decoder decoder_;
+    publisher publisher_;
+    consumers consumers_;
+    duration idle_timeout_{};  // 0: the broker waits for ever
+    moment last_sent_{};
+    moment last_received_{};
+    moment last_ping_{};
+};
+
+}  // namespace millrace::client

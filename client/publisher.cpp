@@ -1,0 +1,297 @@
+#include "client/publisher.hpp"
+
+#include <algorithm>
+#include <cassert>
+
+#include <xxhash.h>
+
+namespace millrace::client {
+namespace {
+
+constexpr std::size_t batches_in_flight_eager = 2;
+constexpr std::size_t spare_buffers_max = 8;
+constexpr std::size_t frame_head_bytes_max = 1024;
+
+// More than a record of `m` can take: a batch is closed before it would grow over the limit, not after.
+std::size_t record_bytes_at_most(const message& m) {
+    std::size_t sum = 128 + m.key.size() + m.payload.size();
+    for (const auto& h : m.headers) sum += 64 + h.name.size() + h.value.size();
+    return sum;
+}
+
+std::uint32_t partition_of_key(const std::string& key, std::size_t partitions) {
+    return static_cast<std::uint32_t>(XXH64(key.data(), key.size(), 0) % partitions);
+}
+
+}  // namespace
+
+void publisher::on_welcome(const wire::Welcome& welcome) {
+    credit_messages_ = std::max<std::size_t>(welcome.publish_messages(), 1);
+    credit_bytes_ = std::max<std::uint64_t>(welcome.publish_bytes(), 1);
+    if (welcome.message_bytes_max() != 0) message_bytes_max_ = welcome.message_bytes_max();
+    // Half the credit, so that one batch is filled and sent while the other one is answered.
+    batch_messages_max_ = std::clamp<std::size_t>(credit_messages_ / 2, 1, limits::batch_messages);
+    batch_bytes_max_ = std::clamp<std::uint64_t>(credit_bytes_ / 2, 1, limits::batch_bytes);
+    const std::size_t frame_bytes_max = welcome.frame_bytes_max();
+    if (frame_bytes_max > frame_head_bytes_max) batch_bytes_max_ = std::min(batch_bytes_max_, frame_bytes_max - frame_head_bytes_max);
+}
+
+void publisher::publish(ticket operation, std::string_view topic, message&& m, publish_options options) {
+    auto& r = route_to(topic);
+    if (r.known && !r.resolving) return append(r, operation, m, options, false);
+    r.parked.push_back({operation, std::move(m), options, false});
+    resolve(r);
+}
+
+void publisher::end_turn() {
+    send_closed();
+    while (closed_.empty() && !open_.empty() && in_flight_.size() < batches_in_flight_eager &&
+           open_.front()->opened + settings_.linger <= talk_.now) {
+        close(*open_.front());
+        send_closed();
+    }
+}
+
+// ---- topics to ids -----------------------------------------------------------------------------------------------------
+
+publisher::route& publisher::route_to(std::string_view topic) {
+    if (last_route_ && last_route_->name == topic) return *last_route_;
+    auto found = routes_.find(topic);
+    if (found == routes_.end()) {
+        auto fresh = std::make_unique<route>();
+        fresh->name = topic;
+        found = routes_.emplace(fresh->name, std::move(fresh)).first;
+    }
+    return *(last_route_ = found->second.get());
+}
+
+void publisher::resolve(route& r) {
+    if (r.resolving) return;
+    r.resolving = true;
+    const auto id = talk_.ask(recipient::metadata, wire::Message::MetadataOk);
+    lookups_.emplace(id, &r);
+    auto& b = talk_.builder;
+    talk_.send(id, wire::CreateMetadata(b, b.CreateVectorOfStrings({r.name})));
+}
+
+void publisher::on_metadata(std::uint64_t id, const error& refused, const wire::MetadataOk* content) {
+    const auto lookup = lookups_.find(id);
+    if (lookup == lookups_.end()) return;
+    auto& r = *lookup->second;
+    lookups_.erase(lookup);
+    r.resolving = false;
+    const auto failed = refused ? refused : learn(r, *content);
+    if (failed) r.known = false;
+    for (auto& p : std::exchange(r.parked, {})) {
+        if (failed)
+            finish_one(p.operation, failed);
+        else
+            append(r, p.operation, p.content, p.options, p.second_try);
+    }
+}
+
+error publisher::learn(route& r, const wire::MetadataOk& content) {
+    const auto* places = content.topics() && content.topics()->size() == 1 ? content.topics()->Get(0) : nullptr;
+    if (!places) return {errc::malformed_frame, "the broker did not answer for the topic it was asked about"};
+    if (places->code() != 0) return {static_cast<errc>(places->code()), "there is no topic '" + r.name + "'"};
+    if (!places->partitions() || places->partitions()->size() == 0 || places->partitions()->size() > limits::partitions)
+        return {errc::malformed_frame, "the broker gave topic '" + r.name + "' no usable number of partitions"};
+    r.id = places->id();
+    r.known = true;
+    resize(r, places->partitions()->size());
+    return {};
+}
+
+void publisher::on_topic_seen(std::string_view name, std::uint32_t id, std::size_t partitions) {
+    const auto found = routes_.find(name);
+    if (found == routes_.end() || partitions > limits::partitions) return;
+    auto& r = *found->second;
+    if (r.known && r.id == id && partitions > r.open.size()) resize(r, partitions);
+}
+
+/// Fewer partitions than before: the topic is another one of the same name, and what was meant for the others is placed again.
+void publisher::resize(route& r, std::size_t partitions) {
+    std::vector<std::unique_ptr<batch>> homeless;
+    for (auto p = partitions; p < r.open.size(); ++p)
+        if (r.open[p]) homeless.push_back(take_open(*r.open[p]));
+    r.open.resize(partitions);
+    if (r.sticky >= partitions) r.sticky = 0;
+    for (auto& b : homeless) park_again(*b);
+}
+
+/// Takes the messages of a batch apart again. Rare: its topic was deleted and created again.
+void publisher::park_again(batch& b) {
+    std::span<const std::byte> rest(*b.records);
+    for (const auto operation : b.operations) {
+        parked_publish p{operation, {}, {b.least}, true};
+        const auto length = proto::record_length(rest);
+        assert(length);
+        const auto failed = proto::decode_record(rest.first(*length), p.content);
+        assert(!failed);
+        rest = rest.subspan(*length);
+        b.to->parked.push_back(std::move(p));
+    }
+}
+
+// ---- messages to batches -------------------------------------------------------------------------------------------------
+
+void publisher::append(route& r, ticket operation, const message& m, publish_options options, bool second_try) {
+    const auto partition = m.key.empty() ? r.sticky : partition_of_key(m.key, r.open.size());
+    auto& b = open_batch(r, partition, options, record_bytes_at_most(m), second_try);
+    const auto before = b.records->size();
+    auto refused = encoder_.append(m, settings_.compression, *b.records);
+    const auto bytes = b.records->size() - before;
+    if (!refused && bytes > message_bytes_max_) {
+        refused = {errc::message_too_large, "a record of " + std::to_string(bytes) + " bytes is over this broker's limit of " +
+                                                std::to_string(message_bytes_max_)};
+        b.records->resize(before);
+    }
+    if (refused) {
+        if (b.operations.empty()) recycle(take_open(b)->records);
+        return finish_one(operation, refused);
+    }
+    b.operations.push_back(operation);
+    b.second_try |= second_try;
+    if (b.operations.size() >= batch_messages_max_ || b.records->size() >= batch_bytes_max_) close(b);
+}
+
+publisher::batch& publisher::open_batch(route& r, std::uint32_t partition, publish_options options, std::size_t bytes_at_most,
+                                        bool second_try) {
+    auto& place = r.open[partition];
+    if (place && (place->least != options.least || place->records->size() + bytes_at_most > batch_bytes_max_)) close(*place);
+    if (!place) {
+        place = std::make_unique<batch>(batch{&r, partition, options.least, second_try, talk_.now, empty_buffer(), {}, 0});
+        place->operations.reserve(operations_last_);
+        open_.push_back(place.get());
+    }
+    return *place;
+}
+
+void publisher::close(batch& b) {
+    auto& r = *b.to;
+    if (b.partition == r.sticky) r.sticky = static_cast<std::uint32_t>((r.sticky + 1) % r.open.size());
+    operations_last_ = b.operations.size();
+    closed_.push_back(take_open(b));
+}
+
+std::unique_ptr<publisher::batch> publisher::take_open(batch& b) {
+    open_.erase(std::find(open_.begin(), open_.end(), &b));
+    return std::move(b.to->open[b.partition]);
+}
+
+record_buffer publisher::empty_buffer() {
+    if (spare_.empty()) return std::make_shared<std::vector<std::byte>>();
+    auto buffer = std::move(spare_.back());
+    spare_.pop_back();
+    return buffer;
+}
+
+void publisher::recycle(record_buffer buffer) {
+    // A write under way may still hold it, and one large message must not keep its memory.
+    if (spare_.size() >= spare_buffers_max || buffer.use_count() > 1 || buffer->capacity() > 2 * limits::batch_bytes) return;
+    buffer->clear();
+    spare_.push_back(std::move(buffer));
+}
+
+// ---- batches to frames -----------------------------------------------------------------------------------------------------
+
+bool publisher::may_send(const batch& b) const noexcept {
+    if (in_flight_.empty()) return true;
+    return in_flight_messages_ + b.operations.size() <= credit_messages_ && in_flight_bytes_ + b.records->size() <= credit_bytes_;
+}
+
+void publisher::send_closed() {
+    while (!closed_.empty() && may_send(*closed_.front())) {
+        auto next = std::move(closed_.front());
+        closed_.pop_front();
+        send(std::move(next));
+    }
+}
+
+void publisher::send(std::unique_ptr<batch> b) {
+    const auto count = static_cast<std::uint32_t>(b->operations.size());
+    const auto id = talk_.ask(recipient::publish, wire::Message::Published);
+    talk_.send(id, wire::CreatePublish(talk_.builder, b->to->id, b->partition, count, static_cast<wire::Durability>(b->least)), b->records);
+    b->count = count;
+    in_flight_messages_ += count;
+    in_flight_bytes_ += b->records->size();
+    in_flight_.emplace_hint(in_flight_.end(), id, std::move(b));
+}
+
+std::unique_ptr<publisher::batch> publisher::take_in_flight(std::uint64_t id) {
+    auto node = in_flight_.extract(id);
+    assert(!node.empty());
+    auto b = std::move(node.mapped());
+    in_flight_messages_ -= b->count;
+    in_flight_bytes_ -= b->records->size();
+    return b;
+}
+
+void publisher::on_published(std::uint64_t id, const wire::Published& content) {
+    finish(take_in_flight(id), {content.first()}, static_cast<durability>(content.durability()), {});
+}
+
+void publisher::on_refused(std::uint64_t id, const error& refused) {
+    auto b = take_in_flight(id);
+    if (refused.code != errc::no_such_topic || b->second_try) return finish(std::move(b), {}, durability::memory, refused);
+    auto& r = *b->to;
+    park_again(*b);
+    recycle(std::move(b->records));
+    if (!r.parked.empty()) resolve(r);
+}
+
+void publisher::finish(std::unique_ptr<batch> b, sequence first, durability level, const error& refused) {
+    if (!b->operations.empty())
+        talk_.events.emplace_back(published{std::move(b->operations), b->partition, first, level, refused});
+    recycle(std::move(b->records));
+}
+
+void publisher::finish_one(ticket operation, const error& refused) {
+    talk_.events.emplace_back(published{{operation}, 0, {}, durability::memory, refused});
+}
+
+// ---- time and the end --------------------------------------------------------------------------------------------------------
+
+void publisher::give_up(std::uint64_t id, const waiting_request& asked, const error& refused) {
+    if (asked.taker == recipient::metadata) return on_metadata(id, refused, nullptr);
+    auto& b = *in_flight_.at(id);
+    talk_.events.emplace_back(published{std::exchange(b.operations, {}), b.partition, {}, durability::memory, refused});
+}
+
+void publisher::time_passed() {
+    const error refused{errc::timed_out, "the batch was not sent in time: earlier ones are unanswered and fill the credit"};
+    const auto expired = [&](const batch& b) { return b.opened + talk_.request_timeout <= talk_.now; };
+    while (!closed_.empty() && expired(*closed_.front())) {
+        finish(std::move(closed_.front()), {}, durability::memory, refused);
+        closed_.pop_front();
+    }
+    while (!open_.empty() && expired(*open_.front())) finish(take_open(*open_.front()), {}, durability::memory, refused);
+}
+
+moment publisher::next_deadline() const {
+    moment next = never;
+    if (!closed_.empty()) next = closed_.front()->opened + talk_.request_timeout;
+    if (!open_.empty()) {
+        const bool lingers = closed_.empty() && in_flight_.size() < batches_in_flight_eager;
+        next = std::min(next, open_.front()->opened + (lingers ? settings_.linger : talk_.request_timeout));
+    }
+    return next;
+}
+
+void publisher::fail_all(const error& reason) {
+    for (auto& [id, b] : in_flight_) finish(std::move(b), {}, durability::memory, reason);
+    for (auto& b : closed_) finish(std::move(b), {}, durability::memory, reason);
+    while (!open_.empty()) finish(take_open(*open_.front()), {}, durability::memory, reason);
+    // Lookups are in the order they were asked, so the events' order does not depend on hashes.
+    for (auto& [id, r] : lookups_)
+        for (auto& p : std::exchange(r->parked, {})) finish_one(p.operation, reason);
+    in_flight_.clear();
+    closed_.clear();
+    lookups_.clear();
+}
+
+bool publisher::idle() const noexcept {
+    return open_.empty() && closed_.empty() && in_flight_.empty() && lookups_.empty();
+}
+
+}  // namespace millrace::client

@@ -1,0 +1,138 @@
+// Publishing on one connection: topics to ids, messages to batches, batches to frames within the broker's credit. No IO; a part of the machine.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "client/conversation.hpp"
+#include "proto/record.hpp"
+
+namespace millrace::client {
+
+struct publisher_settings {
+    duration linger{};
+    proto::compression compression = proto::compression::none;
+};
+
+class publisher {
+public:
+    publisher(conversation& with, publisher_settings settings) : talk_(with), settings_(settings) {}
+    publisher(const publisher&) = delete;
+    publisher& operator=(const publisher&) = delete;
+
+    /// The credit and limits of this connection. Nothing is published before.
+    void on_welcome(const wire::Welcome& welcome);
+
+    /// Ends in one `published` event. Messages of one partition are sent in the order of these calls.
+    void publish(ticket operation, std::string_view topic, message&& m, publish_options options);
+
+    /// Sends what may go: full batches as credit allows, others while fewer than two batches are unanswered.
+    void end_turn();
+
+    /// From now on nothing waits for linger.
+    void hurry() { settings_.linger = {}; }
+
+    void on_metadata(std::uint64_t id, const error& refused, const wire::MetadataOk* content);
+    void on_published(std::uint64_t id, const wire::Published& content);
+    void on_refused(std::uint64_t id, const error& refused);
+
+    /// A topic was described on this connection: more partitions are used from now on.
+    void on_topic_seen(std::string_view name, std::uint32_t id, std::size_t partitions);
+
+    /// The operations of a request ran into its timeout; its answer may still come.
+    void give_up(std::uint64_t id, const waiting_request& asked, const error& refused);
+
+    /// Ends batches that were held back for too long.
+    void time_passed();
+    moment next_deadline() const;
+
+    /// Ends every operation that waits here.
+    void fail_all(const error& reason);
+
+    bool idle() const noexcept;
+
+private:
+    struct parked_publish {
+        ticket operation;
+        message content;
+        publish_options options;
+        bool second_try;
+    };
+
+    struct batch;
+
+    /// What is known of a topic, and its batches that still grow.
+    struct route {
+        std::string name;
+        std::uint32_t id = 0;
+        bool known = false;
+        bool resolving = false;
+        std::vector<std::unique_ptr<batch>> open;  // by partition
+        std::uint32_t sticky = 0;                  // where messages without a key go until that batch closes
+        std::vector<parked_publish> parked;        // until the topic is known
+    };
+
+    struct batch {
+        route* to;
+        std::uint32_t partition;
+        durability least;
+        bool second_try;  // the topic's id was looked up again for it: another no_such_topic is final
+        moment opened;
+        record_buffer records;
+        std::vector<ticket> operations;
+        std::size_t count = 0;  // records, once it is sent: also after its operations were given up
+    };
+
+    struct name_hash {
+        using is_transparent = void;
+        std::size_t operator()(std::string_view name) const noexcept { return std::hash<std::string_view>{}(name); }
+    };
+
+    route& route_to(std::string_view topic);
+    void resolve(route& r);
+    error learn(route& r, const wire::MetadataOk& content);
+    void append(route& r, ticket operation, const message& m, publish_options options, bool second_try);
+    batch& open_batch(route& r, std::uint32_t partition, publish_options options, std::size_t bytes_at_most, bool second_try);
+    void close(batch& b);
+    std::unique_ptr<batch> take_open(batch& b);
+    void resize(route& r, std::size_t partitions);
+    void park_again(batch& b);
+    bool may_send(const batch& b) const noexcept;
+    void send_closed();
+    void send(std::unique_ptr<batch> b);
+    std::unique_ptr<batch> take_in_flight(std::uint64_t id);
+    void finish(std::unique_ptr<batch> b, sequence first, durability level, const error& refused);
+    void finish_one(ticket operation, const error& refused);
+    record_buffer empty_buffer();
+    void recycle(record_buffer buffer);
+
+    conversation& talk_;
+    publisher_settings settings_;
+    proto::record_encoder encoder_;
+
+    std::size_t credit_messages_ = 1;
+    std::uint64_t credit_bytes_ = 1;
+    std::size_t batch_messages_max_ = 1;
+    std::size_t batch_bytes_max_ = 1;
+    std::size_t message_bytes_max_ = limits::message_bytes;
+
+    // Routes are never erased, so that batches may point to them; there are as many as topics this connection published to.
+    std::unordered_map<std::string, std::unique_ptr<route>, name_hash, std::equal_to<>> routes_;
+    route* last_route_ = nullptr;
+    std::map<std::uint64_t, route*> lookups_;  // metadata requests under way
+
+    std::vector<batch*> open_;                     // in the order they were opened; owned by their routes
+    std::deque<std::unique_ptr<batch>> closed_;    // wait for credit, in order
+    std::map<std::uint64_t, std::unique_ptr<batch>> in_flight_;  // by request id
+    std::size_t in_flight_messages_ = 0;
+    std::uint64_t in_flight_bytes_ = 0;
+
+    std::vector<record_buffer> spare_;  // growing a megabyte again for each batch costs as much as filling it
+    std::size_t operations_last_ = 0;   // of the last batch: the next one is mostly as long
+};
+
+}  // namespace millrace::client

@@ -1,0 +1,179 @@
+// What the client library's operations take and give back. Every result carries `refusal`: the broker's own words when the operation's
+// error code is set (which name, which limit, what to do), empty otherwise.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "millrace/message.hpp"
+
+namespace millrace::client {
+
+// ---- topics --------------------------------------------------------------------------------------------------------------
+
+/// What the broker does with a publish at a topic's limit on unsettled messages.
+enum class limit_policy : std::uint8_t { refuse = 0, expire = 1 };
+
+/// Absent: the default on create, unchanged on update. Bytes are per partition; 0 means no limit (max_…) or nothing kept (keep_…).
+struct topic_settings {
+    std::optional<std::uint32_t> partitions{};
+    std::optional<std::chrono::milliseconds> keep_age{};
+    std::optional<std::uint64_t> keep_bytes{};
+    std::optional<std::chrono::milliseconds> max_age{};
+    std::optional<std::uint64_t> max_backlog{};
+    std::optional<limit_policy> on_limit{};
+};
+
+/// start: first sequence retained; low: least cursor of all subscriptions; high: next durable sequence.
+struct partition_state {
+    sequence start, low, high;
+    std::uint64_t bytes = 0;    // retained
+    std::uint64_t backlog = 0;  // bytes of them not settled by every subscription
+};
+
+struct topic_description {
+    std::string name{};
+    std::uint32_t id = 0;
+    timestamp created_at;
+    topic_settings settings;
+    std::vector<partition_state> partitions;
+    std::vector<std::string> subscriptions;
+    std::string refusal{};
+};
+
+struct name_list {
+    std::vector<std::string> names;
+    bool more = false;  // ask again for the names after the last
+    std::string refusal{};
+};
+
+// ---- subscriptions -------------------------------------------------------------------------------------------------------
+
+struct subscription_settings {
+    std::optional<std::chrono::milliseconds> visibility_timeout{};
+};
+
+/// Where a new subscription starts.
+struct start_position {
+    enum class kind : std::uint8_t { earliest = 0, latest = 1, sequence = 2, time = 3 };
+
+    kind from = kind::earliest;
+    sequence at;     // with kind::sequence
+    timestamp when;  // with kind::time
+};
+
+/// One subscription in one partition; published is the sum of the states below it.
+struct subscription_progress {
+    sequence start, cursor, high;
+    std::uint64_t published = 0;
+    std::uint64_t acked = 0, dead = 0, parked = 0, expired = 0, skipped = 0, delayed = 0, ready = 0, leased = 0;
+};
+
+struct subscription_description {
+    std::string topic{};
+    std::string name{};
+    std::uint32_t id = 0;
+    timestamp created_at;
+    subscription_settings settings;
+    std::uint32_t consumers = 0;
+    std::vector<subscription_progress> partitions;
+    std::string refusal{};
+};
+
+/// The result of operations that say nothing but done.
+struct done {
+    std::string refusal{};
+};
+
+// ---- publishing ----------------------------------------------------------------------------------------------------------
+
+struct publish_options {
+    durability least = durability::memory;  // refused with durability_unavailable when the broker gives less
+};
+
+/// Where the message now is, and how safe.
+struct receipt {
+    std::uint32_t partition = 0;
+    millrace::sequence sequence;
+    durability level = durability::memory;
+    std::string refusal{};
+};
+
+// ---- consuming -----------------------------------------------------------------------------------------------------------
+
+/// A message given to a consumer: the session holds its lease until it is acked, the consumer is closed, or the visibility timeout passes.
+struct delivery {
+    millrace::message message;
+    millrace::sequence sequence;
+    timestamp appended_at;  // broker time
+    std::uint32_t partition = 0;
+    std::uint32_t attempt = 0;  // from 1; 0 on a message that was only looked at (peek)
+};
+
+struct received {
+    std::vector<delivery> deliveries;  // in the order they came; at least one without an error
+    std::string refusal{};
+};
+
+/// What may be on its way to a consumer or in its hands without being acked.
+struct subscribe_options {
+    std::uint32_t credit_messages = 1000;
+    std::uint64_t credit_bytes = 16u << 20;  // of records; a consumer that holds nothing gets one message whatever its size
+    std::string name{};                        // for people
+};
+
+/// Messages from first to last whose ack came too late: they had been given to somebody else with a larger attempt.
+struct lost_range {
+    std::uint32_t partition = 0;
+    std::uint32_t attempt = 0;
+    sequence first, last;
+
+    bool operator==(const lost_range&) const = default;
+};
+
+/// Every ack given so far is durable but for the ranges in `lost`.
+struct settlement {
+    std::vector<lost_range> lost;  // of all acks since the last settlement; at most 1024 ranges are kept
+    std::string refusal{};
+};
+
+struct peek_options {
+    std::uint32_t partition = 0;
+    sequence from;
+    std::uint32_t messages = 100;    // at most
+    std::uint32_t bytes = 1u << 20;  // at most, but at least one message
+};
+
+struct peeked {
+    sequence start, high;               // first sequence retained, next durable sequence of the partition
+    std::vector<delivery> deliveries;   // nothing is leased
+    std::string refusal{};
+};
+
+// ---- the connection ------------------------------------------------------------------------------------------------------
+
+enum class payload_compression : std::uint8_t { none = 0, lz4 = 1, zstd = 2 };
+
+/// What the broker said of itself when the connection opened.
+struct broker_description {
+    std::string broker{};  // name and version, for people
+    std::uint64_t session = 0;
+    std::uint64_t epoch = 0;
+    durability level = durability::memory;  // what a receipt promises by default
+    std::string refusal{};
+};
+
+struct connection_settings {
+    std::string server = "127.0.0.1:7070";  // HOST:PORT, [V6]:PORT
+    std::string token{};
+    std::string name{};  // for people
+    std::chrono::milliseconds connect_timeout{5'000};   // resolve, connect and hello together
+    std::chrono::milliseconds request_timeout{30'000};  // of every operation, counted from when it was asked for or its batch was opened
+    std::chrono::milliseconds linger{0};  // how long a batch that is not full may wait for more although the connection is idle
+    payload_compression compression = payload_compression::none;  // of payloads above 512 bytes
+};
+
+}  // namespace millrace::client
