@@ -27,7 +27,7 @@ auto on_wire(builder_type& b, const start_position& s) {
     std::uint64_t value = 0;
     if (s.from == start_position::kind::sequence) value = s.at.value;
     if (s.from == start_position::kind::time) value = static_cast<std::uint64_t>(s.when.time_since_epoch().count());
-    return wire::CreateStart(b, static_cast<wire::StartKind>(s.from), value);
+    return wire::CreateStartFrom(b, static_cast<wire::StartKind>(s.from), value);
 }
 
 auto on_wire(builder_type& b, const create_topic& r) {

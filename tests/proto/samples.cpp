@@ -87,7 +87,7 @@ void add_topics(frame_collector& to) {
 
 void add_subscriptions(frame_collector& to) {
     to.add(12, [](B b) {
-        return CreateCreateSubscriptionDirect(b, "photos", "resize", CreateSubscriptionSettings(b, 30'000), CreateStart(b, StartKind::sequence, 42));
+        return CreateCreateSubscriptionDirect(b, "photos", "resize", CreateSubscriptionSettings(b, 30'000), CreateStartFrom(b, StartKind::sequence, 42));
     });
     to.add(13, [](B b) { return CreateDescribeSubscriptionDirect(b, "photos", "resize"); });
     to.add(14, [](B b) { return CreateListSubscriptionsDirect(b, "photos"); });
