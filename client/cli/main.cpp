@@ -51,6 +51,7 @@ int run(const general_options& o, const command& chosen) {
     settings.server = o.server;
     settings.token = o.token;
     settings.name = "millrace";
+    settings.reconnect.enabled = false;  // a command that fails says so at once
     client::connection broker(context.get_executor(), settings);
     session s{broker, o.json, nullptr};
     std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is a failed write, after which nothing is acked
