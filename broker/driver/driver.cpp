@@ -46,18 +46,20 @@ void driver::publish(timestamp now, const publish_request& request) {
     if (request.count == 0) return refuse({errc::invalid_argument, "a batch of no messages: publish at least one"});
     if (auto bad = proto::verify_records(request.records, request.count, 0, record_ends_)) return refuse(std::move(bad));
 
+    auto claim = request.claim;
+    claim.checksum = proto::batch_checksum(request.records);
     core::effects effects;
-    shard_.step(now, core::input::publish{request.from, request.partition, record_ends_, request.demanded}, effects);
-    if (effects.taken) append(*effects.taken, request.records, request.count);
+    shard_.step(now, core::input::publish{request.from, request.partition, record_ends_, request.demanded, claim}, effects);
+    if (effects.taken) append(*effects.taken, request.records, request.count, claim);
     perform(now, effects);
 }
 
 /// Puts a batch that the core has taken into the open entry of its partition: the one copy of its bytes between socket and store.
-void driver::append(const core::accepted& taken, std::span<const std::byte> records, std::uint32_t count) {
+void driver::append(const core::accepted& taken, std::span<const std::byte> records, std::uint32_t count, const core::batch_claim& claim) {
     auto& bytes = open_entries_[{taken.partition, taken.entry}];
     if (!bytes) bytes = std::make_shared<std::vector<std::byte>>();
-    const proto::batch_header header{static_cast<std::uint32_t>(records.size()), count, taken.first, taken.appended_at, 0, 0, 0,
-                                     proto::batch_checksum(records)};
+    const proto::batch_header header{static_cast<std::uint32_t>(records.size()), count, taken.first, taken.appended_at,
+                                     static_cast<std::uint64_t>(claim.producer), claim.number, claim.epoch, claim.checksum};
     proto::append_batch_header(header, *bytes);
     bytes->insert(bytes->end(), records.begin(), records.end());
 }
@@ -260,7 +262,7 @@ bool driver::try_hand_over(timestamp now, const core::hand_over& wanted) {
     const std::uint32_t end[] = {static_cast<std::uint32_t>(envelope.size())};
     core::effects effects;
     shard_.step(now, core::input::handed_over{wanted.subscription, wanted.source.index, wanted.at, end}, effects);
-    if (effects.taken) append(*effects.taken, envelope, 1);
+    if (effects.taken) append(*effects.taken, envelope, 1, {{}, 0, 0, proto::batch_checksum(envelope)});
     perform(now, effects);
     return true;
 }

@@ -37,6 +37,7 @@ struct publish_request {
     std::uint32_t count = 0;
     durability demanded = durability::memory;
     std::span<const std::byte> records;
+    core::batch_claim claim;  // its checksum is computed here
 };
 
 /// Records of one batch, as stored; `owner` keeps them.
@@ -134,7 +135,7 @@ private:
     void drain_waiting(const read_request& done, const std::vector<core::shared_index>& found);
     void hand_over(timestamp now, const core::hand_over& wanted);
     bool try_hand_over(timestamp now, const core::hand_over& wanted);
-    void append(const core::accepted& taken, std::span<const std::byte> records, std::uint32_t count);
+    void append(const core::accepted& taken, std::span<const std::byte> records, std::uint32_t count, const core::batch_claim& claim);
     void browse(const core::origin& to, const core::answers::browse& wanted);
     void resume_browsing(const read_request& done, const std::vector<core::shared_index>& found);
     bool try_browse(const core::origin& to, const core::answers::browse& wanted);
