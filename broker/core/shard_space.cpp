@@ -28,10 +28,9 @@ void shard::reclaim(topic& t, partition_log& log) {
 void shard::free_holes(topic& t, partition_log& log, sequence first, sequence last) {
     const auto& keep = t.row.settings;
     if (keep.keep_age.count() > 0 || keep.keep_bytes > 0) return;
-    if (!log.slot_at(std::max(first, log.low()))) {
-        request_entries(log, std::max(first, log.low()));
-        return;
-    }
+    const auto from = std::max(first, log.low());
+    if (from > last || from >= log.high()) return;  // what was loaded may be in the store and not durable yet
+    if (!log.slot_at(from)) return request_entries(log, from);
     for (const auto& [entry_first, entry_last] : log.entries_touching(first, last)) {
         const auto settled = std::all_of(t.subscriptions.begin(), t.subscriptions.end(), [&](const auto& named) {
             const auto& set = find_subscription(named.second)->partitions[log.id().index].settled();
