@@ -8,6 +8,9 @@ namespace millrace::core {
 /// Messages of first..last have been settled by `s`.
 void shard::progressed(subscription& s, std::uint32_t partition, sequence first, sequence last) {
     dirty_progress_.emplace(s.row.id, partition);
+    const auto& p = s.partitions[partition];
+    if (p.counts().total() > p.cursor() - p.start() && !p.settled().knows(p.cursor(), p.cursor()))
+        request_blocks(s, partition, p.settled().first_unknown_block(p.cursor()));  // what is settled there lets the cursor go on
     auto& t = *find_topic(s.row.topic);
     auto& log = t.logs[partition];
     const auto low = low_of(t, partition);
