@@ -148,6 +148,7 @@ private:
     std::map<core::holder_id, waiting_consumer> waiting_;
     std::vector<std::pair<core::origin, core::answers::browse>> browsing_;
     std::set<std::pair<core::partition_id, sequence>> reading_;
+    std::set<std::pair<core::partition_id, sequence>> freed_;       // while reads are under way: these may bring back what is no more
     std::set<std::pair<core::partition_id, sequence>> core_reads_;  // of them, those the core asked for
 
     std::vector<std::uint32_t> record_ends_;
