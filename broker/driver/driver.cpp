@@ -153,6 +153,11 @@ void driver::request_read(core::partition_id partition, sequence from, std::uint
 }
 
 void driver::on_read(timestamp now, const read_request& request, result<std::vector<storage::stored_entry>> found) {
+    const auto is_freed = [&](const auto& e) { return freed_.contains({request.partition, e.last}); };
+    if (found && std::any_of(found.value().begin(), found.value().end(), is_freed)) {
+        actions_.reads.push_back(request);  // it began before the freeing was done, and says nothing of what follows
+        return;
+    }
     reading_.erase({request.partition, request.from});
     const auto for_core = core_reads_.erase({request.partition, request.from}) > 0;
     const auto forget_freed = reading_.empty();
@@ -161,7 +166,6 @@ void driver::on_read(timestamp now, const read_request& request, result<std::vec
     std::vector<cached_entry> read;
     if (!failed) {
         for (auto& e : found.value()) {
-            if (freed_.contains({request.partition, e.last})) continue;
             auto entry = index_entry(e.last, std::move(e.bytes));
             if (!entry) {
                 failed = entry.failure();

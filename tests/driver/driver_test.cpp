@@ -279,7 +279,7 @@ TEST_CASE("a read that began before an entry was freed does not bring it back") 
     b.flush();
     b.commit_one();
     b->on_read(b.now_, b.reads_.front(), std::move(early));
-    b.reads_.clear();
+    b.reads_.clear();  // it is asked for again
     const auto seen = b.settle();
     REQUIRE(seen.peeks.size() == 1);
     CHECK(seen.peeks[0].runs.front().first == sequence{2});
