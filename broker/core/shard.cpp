@@ -233,7 +233,11 @@ void shard::perform(const input::loaded_blocks& l) {
     if (s->partitions[l.partition].load(l.from, to, l.rows)) progressed(*s, l.partition, cursor, s->partitions[l.partition].cursor() - 1);
     s->work.insert(l.partition);
     resume_parked([&](const parked& p) { return p.subscription == l.subscription && p.partition == l.partition; });
-    if ((s = find_subscription(l.subscription))) pump(*s);
+    s = find_subscription(l.subscription);
+    if (!s) return;
+    auto& t = *find_topic(s->row.topic);
+    enforce_limits(t, t.logs[l.partition]);  // what is to expire may have waited for these blocks
+    pump(*s);
 }
 
 void shard::resume_parked(const std::function<bool(const parked&)>& which) {

@@ -87,6 +87,11 @@ void driver::flush(timestamp) {
             invariant(!filled.empty(), "a closed entry has no bytes", append->first.value);
             append->bytes = std::move(filled.mapped());
             tail_.insert(append->partition, {append->index, append->bytes});
+        } else if (const auto* freed = std::get_if<core::free_entry>(&m)) {
+            // A core that has forgotten the hole would take a cached entry for one that stands, and free it again.
+            tail_.forget(freed->partition, freed->last);
+            read_.forget(freed->partition, freed->last);
+            if (!reading_.empty()) freed_.emplace(freed->partition, freed->last);
         } else if (const auto* dropped = std::get_if<core::drop_partition>(&m)) {
             tail_.forget(dropped->partition);
             read_.forget(dropped->partition);
@@ -154,8 +159,14 @@ void driver::request_read(core::partition_id partition, sequence from, std::uint
 }
 
 void driver::on_read(timestamp now, const read_request& request, result<std::vector<storage::stored_entry>> found) {
+    const auto is_freed = [&](const auto& e) { return freed_.contains({request.partition, e.last}); };
+    if (found && std::any_of(found.value().begin(), found.value().end(), is_freed)) {
+        actions_.reads.push_back(request);  // it began before the freeing was done, and says nothing of what follows
+        return;
+    }
     reading_.erase({request.partition, request.from});
     const auto for_core = core_reads_.erase({request.partition, request.from}) > 0;
+    const auto forget_freed = reading_.empty();
     error failed = found ? error{} : found.failure();
     core::input::loaded_entries loaded{request.partition, request.from, {}};
     std::vector<cached_entry> read;
@@ -170,6 +181,7 @@ void driver::on_read(timestamp now, const read_request& request, result<std::vec
             read.push_back(std::move(entry.value()));
         }
     }
+    if (forget_freed) freed_.clear();
     if (failed) {
         for (const auto& [id, waiting] : waiting_)
             if (waiting.deliveries.front().partition == request.partition) actions_.closes.push_back({id.session, failed});

@@ -153,6 +153,7 @@ private:
     std::vector<std::pair<core::origin, core::answers::browse>> browsing_;
     std::vector<core::hand_over> handing_over_;  // wait for the bytes of their message
     std::set<std::pair<core::partition_id, sequence>> reading_;
+    std::set<std::pair<core::partition_id, sequence>> freed_;       // while reads are under way: these may bring back what is no more
     std::set<std::pair<core::partition_id, sequence>> core_reads_;  // of them, those the core asked for
 
     std::vector<std::uint32_t> record_ends_;
