@@ -24,6 +24,13 @@ struct done { bool operator==(const done&) const = default; };
 
 struct published { sequence first; bool operator==(const published&) const = default; };
 
+struct producer_opened {
+    producer_id id{};
+    std::uint32_t epoch = 0;
+    std::vector<producer_position> positions;
+    bool operator==(const producer_opened&) const = default;
+};
+
 struct acked { std::vector<lease_range> lost; bool operator==(const acked&) const = default; };
 
 struct subscribed {
@@ -90,7 +97,7 @@ struct browse {
 
 }  // namespace answers
 
-using any_answer = std::variant<answers::done, error, answers::published, answers::acked, answers::subscribed, answers::metadata,
+using any_answer = std::variant<answers::done, error, answers::published, answers::producer_opened, answers::acked, answers::subscribed, answers::metadata,
                                 answers::topic_info, answers::name_page, answers::subscription_names, answers::subscription_info, answers::browse>;
 
 struct answer {

@@ -10,6 +10,7 @@
 #include "broker/core/entry_index.hpp"
 #include "broker/core/identity.hpp"
 #include "broker/core/mutation.hpp"
+#include "broker/core/producers.hpp"
 #include "broker/core/settings.hpp"
 #include "broker/core/settled_set.hpp"
 #include "millrace/error.hpp"
@@ -59,7 +60,11 @@ struct publish {
     partition_id partition;
     std::span<const std::uint32_t> record_ends;
     durability demanded = durability::memory;
+    batch_claim claim;
 };
+
+/// Opens a named producer under a larger epoch; earlier incarnations are fenced.
+struct open_producer { origin from; std::string name; };
 
 struct subscribe {
     origin from;
@@ -125,7 +130,7 @@ struct tick {};
 
 using any_input = std::variant<input::list_metadata, input::create_topic, input::update_topic, input::describe_topic, input::list_topics,
                                input::delete_topic, input::purge_topic, input::create_subscription, input::describe_subscription,
-                               input::list_subscriptions, input::update_subscription, input::delete_subscription, input::publish, input::subscribe, input::unsubscribe,
+                               input::list_subscriptions, input::update_subscription, input::delete_subscription, input::publish, input::open_producer, input::subscribe, input::unsubscribe,
                                input::credit, input::start, input::ack, input::nack, input::reject, input::release, input::extend, input::peek,
                                input::handed_over, input::session_lost, input::committed, input::loaded_entries,
                                input::loaded_blocks, input::read_failed, input::tick>;

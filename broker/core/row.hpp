@@ -6,6 +6,8 @@
 //   'S' subscription                             subscription: topic, name, settings
 //   'P' topic partition                          log: next sequence, start, bytes
 //   'G' subscription partition                   progress: start, cursor, counts
+//   'N' producer                                 named producer: name, epoch (producers.cpp)
+//   'Q' producer topic partition                 its last batches there (producers.cpp)
 //   'F' subscription partition sequence          a message that has failed: how often, when it is due again, or that it is parked and why
 //   'H' subscription partition sequence          a dead message on its way to another topic, with failures and reason
 //   'B' subscription partition last-block        settled blocks: a bitmap, or the first of a run of full ones
@@ -29,6 +31,7 @@ struct meta_row {
     std::uint32_t next_topic = 1;
     std::uint32_t next_subscription = 1;
     std::uint64_t catalog_version = 0;
+    std::uint64_t next_producer = 1;
 
     bool operator==(const meta_row&) const = default;
 };

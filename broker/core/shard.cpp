@@ -24,6 +24,8 @@ result<shard> shard::recover(const shard_settings& settings, const std::vector<r
         switch (r.key.empty() ? '\0' : r.key.front()) {
             case 'M': bad = decode(r, s.meta_); break;
             case 'G': bad = decode(r, progress_rows.emplace_back()); break;
+            case 'N':
+            case 'Q': bad = s.producers_.recover(r); break;
             case 'F': bad = decode(r, failures.emplace_back()); break;
             case 'H': bad = decode(r, hand_overs.emplace_back()); break;
             case 'P': bad = decode(r, log_rows.emplace_back()); break;
@@ -108,7 +110,7 @@ void shard::step(timestamp now, const any_input& in, effects& out) {
 }
 
 bool shard::has_open_group() const {
-    return !mutations_.empty() || !catalog_rows_.empty() || !dirty_logs_.empty() || !dirty_progress_.empty();
+    return !mutations_.empty() || !catalog_rows_.empty() || !dirty_logs_.empty() || !dirty_progress_.empty() || producers_.has_changes();
 }
 
 group shard::close_group() {
@@ -128,6 +130,7 @@ group shard::close_group() {
         else
             g.mutations.push_back(erase_row{key});
     }
+    producers_.take_changes(g.mutations);
     for (const auto id : dirty_logs_) put(encode(find_log(id)->to_row()));
     for (const auto& [id, partition] : dirty_progress_) {
         auto& p = find_subscription(id)->partitions[partition];
@@ -230,7 +233,11 @@ void shard::perform(const input::loaded_blocks& l) {
     if (s->partitions[l.partition].load(l.from, to, l.rows)) progressed(*s, l.partition, cursor, s->partitions[l.partition].cursor() - 1);
     s->work.insert(l.partition);
     resume_parked([&](const parked& p) { return p.subscription == l.subscription && p.partition == l.partition; });
-    if ((s = find_subscription(l.subscription))) pump(*s);
+    s = find_subscription(l.subscription);
+    if (!s) return;
+    auto& t = *find_topic(s->row.topic);
+    enforce_limits(t, t.logs[l.partition]);  // what is to expire may have waited for these blocks
+    pump(*s);
 }
 
 void shard::resume_parked(const std::function<bool(const parked&)>& which) {
@@ -262,7 +269,10 @@ void shard::perform(const input::tick&) {
 void shard::check_ages() {
     const auto all = std::exchange(just_recovered_, false);
     const auto due = now_ >= next_age_check_;
-    if (due) next_age_check_ = now_ + age_interval;
+    if (due) {
+        next_age_check_ = now_ + age_interval;
+        producers_.forget_idle(now_);
+    }
     for (auto& [id, t] : topics_) {
         const auto ages = t.row.settings.keep_age.count() > 0 || t.row.settings.max_age.count() > 0;
         if (ages) wake_at(next_age_check_);

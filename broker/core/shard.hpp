@@ -21,6 +21,7 @@
 #include "broker/core/effect.hpp"
 #include "broker/core/input.hpp"
 #include "broker/core/partition_log.hpp"
+#include "broker/core/producers.hpp"
 #include "broker/core/subscription.hpp"
 #include "millrace/error.hpp"
 #include "millrace/message.hpp"
@@ -125,6 +126,7 @@ private:
 
     // shard_publish.cpp
     void perform(const input::publish&);
+    void perform(const input::open_producer&);
     void perform(const input::peek&);
 
     // shard_consume.cpp: consumers and delivery
@@ -178,6 +180,7 @@ private:
     std::map<std::string, topic_id> names_;
     std::map<subscription_id, subscription> subscriptions_;
     std::map<holder_id, consumer> consumers_;
+    producers producers_;
     std::uint64_t logs_ = 0;
 
     // The open group.

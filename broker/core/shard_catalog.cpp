@@ -164,6 +164,7 @@ void shard::perform(const input::delete_topic& c) {
     mutations_.push_back(erase_rows{log_rows(t.row.id)});
     erase_catalog(topic_key(t.row.id));
     put_meta();
+    producers_.forget_topic(t.row.id);
     logs_ -= t.logs.size();
     names_.erase(t.row.name);
     topics_.erase(t.row.id);

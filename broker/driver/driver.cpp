@@ -46,18 +46,20 @@ void driver::publish(timestamp now, const publish_request& request) {
     if (request.count == 0) return refuse({errc::invalid_argument, "a batch of no messages: publish at least one"});
     if (auto bad = proto::verify_records(request.records, request.count, 0, record_ends_)) return refuse(std::move(bad));
 
+    auto claim = request.claim;
+    claim.checksum = proto::batch_checksum(request.records);
     core::effects effects;
-    shard_.step(now, core::input::publish{request.from, request.partition, record_ends_, request.demanded}, effects);
-    if (effects.taken) append(*effects.taken, request.records, request.count);
+    shard_.step(now, core::input::publish{request.from, request.partition, record_ends_, request.demanded, claim}, effects);
+    if (effects.taken) append(*effects.taken, request.records, request.count, claim);
     perform(now, effects);
 }
 
 /// Puts a batch that the core has taken into the open entry of its partition: the one copy of its bytes between socket and store.
-void driver::append(const core::accepted& taken, std::span<const std::byte> records, std::uint32_t count) {
+void driver::append(const core::accepted& taken, std::span<const std::byte> records, std::uint32_t count, const core::batch_claim& claim) {
     auto& bytes = open_entries_[{taken.partition, taken.entry}];
     if (!bytes) bytes = std::make_shared<std::vector<std::byte>>();
-    const proto::batch_header header{static_cast<std::uint32_t>(records.size()), count, taken.first, taken.appended_at, 0, 0, 0,
-                                     proto::batch_checksum(records)};
+    const proto::batch_header header{static_cast<std::uint32_t>(records.size()), count, taken.first, taken.appended_at,
+                                     static_cast<std::uint64_t>(claim.producer), claim.number, claim.epoch, claim.checksum};
     proto::append_batch_header(header, *bytes);
     bytes->insert(bytes->end(), records.begin(), records.end());
 }
@@ -85,6 +87,11 @@ void driver::flush(timestamp) {
             invariant(!filled.empty(), "a closed entry has no bytes", append->first.value);
             append->bytes = std::move(filled.mapped());
             tail_.insert(append->partition, {append->index, append->bytes});
+        } else if (const auto* freed = std::get_if<core::free_entry>(&m)) {
+            // A core that has forgotten the hole would take a cached entry for one that stands, and free it again.
+            tail_.forget(freed->partition, freed->last);
+            read_.forget(freed->partition, freed->last);
+            if (!reading_.empty()) freed_.emplace(freed->partition, freed->last);
         } else if (const auto* dropped = std::get_if<core::drop_partition>(&m)) {
             tail_.forget(dropped->partition);
             read_.forget(dropped->partition);
@@ -152,8 +159,14 @@ void driver::request_read(core::partition_id partition, sequence from, std::uint
 }
 
 void driver::on_read(timestamp now, const read_request& request, result<std::vector<storage::stored_entry>> found) {
+    const auto is_freed = [&](const auto& e) { return freed_.contains({request.partition, e.last}); };
+    if (found && std::any_of(found.value().begin(), found.value().end(), is_freed)) {
+        actions_.reads.push_back(request);  // it began before the freeing was done, and says nothing of what follows
+        return;
+    }
     reading_.erase({request.partition, request.from});
     const auto for_core = core_reads_.erase({request.partition, request.from}) > 0;
+    const auto forget_freed = reading_.empty();
     error failed = found ? error{} : found.failure();
     core::input::loaded_entries loaded{request.partition, request.from, {}};
     std::vector<cached_entry> read;
@@ -168,6 +181,7 @@ void driver::on_read(timestamp now, const read_request& request, result<std::vec
             read.push_back(std::move(entry.value()));
         }
     }
+    if (forget_freed) freed_.clear();
     if (failed) {
         for (const auto& [id, waiting] : waiting_)
             if (waiting.deliveries.front().partition == request.partition) actions_.closes.push_back({id.session, failed});
@@ -260,7 +274,7 @@ bool driver::try_hand_over(timestamp now, const core::hand_over& wanted) {
     const std::uint32_t end[] = {static_cast<std::uint32_t>(envelope.size())};
     core::effects effects;
     shard_.step(now, core::input::handed_over{wanted.subscription, wanted.source.index, wanted.at, end}, effects);
-    if (effects.taken) append(*effects.taken, envelope, 1);
+    if (effects.taken) append(*effects.taken, envelope, 1, {{}, 0, 0, proto::batch_checksum(envelope)});
     perform(now, effects);
     return true;
 }

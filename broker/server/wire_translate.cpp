@@ -76,6 +76,12 @@ public:
     void operator()(const answers::done&) { write(wire::CreateOk(fb_)); }
     void operator()(const error& e) { write(wire::CreateFailed(fb_, static_cast<std::uint16_t>(e.code), fb_.CreateString(to_what(e)))); }
     void operator()(const answers::published& p) { write(wire::CreatePublished(fb_, p.first.value, static_cast<wire::Durability>(level_))); }
+    void operator()(const answers::producer_opened& p) {
+        std::vector<wire::ProducerPosition> positions;
+        for (const auto& at : p.positions)
+            positions.emplace_back(at.last_number, static_cast<std::uint32_t>(at.partition.topic), at.partition.index);
+        write(wire::CreateProducerOpened(fb_, static_cast<std::uint64_t>(p.id), p.epoch, fb_.CreateVectorOfStructs(positions)));
+    }
     void operator()(const answers::subscribed& s) {
         const auto lost = ranges(s.lost);
         write(wire::CreateSubscribed(fb_, static_cast<std::uint32_t>(s.topic), static_cast<std::uint32_t>(s.subscription),
@@ -193,6 +199,7 @@ std::optional<core::any_input> to_input(origin from, const wire::Frame& frame) {
             const auto& m = *frame.message_as_Ack();
             return input::ack{from, core::consumer_id{m.consumer()}, ranges_of(m.ranges())};
         }
+        case wire::Message::OpenProducer: return input::open_producer{from, text(frame.message_as_OpenProducer()->name())};
         case wire::Message::Start: {
             const auto& m = *frame.message_as_Start();
             return input::start{from.session, core::consumer_id{m.consumer()}, ranges_of(m.ranges())};

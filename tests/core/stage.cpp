@@ -260,8 +260,11 @@ std::string stage::close() {
     for (const auto& m : closed_.back().mutations) {
         const auto* put = std::get_if<put_row>(&m);
         topic_row t;
-        subscription_row s;
         if (put && put->key.front() == 'T' && !decode(row{put->key, put->value}, t)) names_.topics[t.id] = t.name;
+    }
+    for (const auto& m : closed_.back().mutations) {
+        const auto* put = std::get_if<put_row>(&m);
+        subscription_row s;
         if (put && put->key.front() == 'S' && !decode(row{put->key, put->value}, s)) names_.subscriptions[s.id] = names_.of(s.topic) + "/" + s.name;
     }
     auto out = "group " + std::to_string(last_closed_) + "\n";
