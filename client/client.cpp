@@ -36,7 +36,7 @@ std::chrono::milliseconds consumer::visibility_timeout() const noexcept { return
 
 void consumer::on_leases_lost(std::function<void(const std::vector<lost_range>&)> notify) { state_->on_lost = std::move(notify); }
 
-void consumer::start(const delivery& d) { state_->on->ask().start(state_->number, d); }
+bool consumer::start(const delivery& d) { return state_->on->ask().start(state_->number, d); }
 void consumer::ack(const delivery& d) { state_->on->ask().ack(state_->number, d); }
 void consumer::nack(const delivery& d, const std::string& reason) { state_->on->ask().nack(state_->number, d, reason); }
 void consumer::reject(const delivery& d, const std::string& reason) { state_->on->ask().reject(state_->number, d, reason); }

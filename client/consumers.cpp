@@ -67,11 +67,13 @@ void consumers::close_all() {
     }
 }
 
-void consumers::start(consumer_number number, const delivery& d) {
+bool consumers::start(consumer_number number, const delivery& d) {
     auto* c = find_usable(number);
-    if (!c || c->held.size_of(d.partition, d.attempt, d.sequence) == 0) return;
+    if (!c || c->held.size_of(d.partition, d.attempt, d.sequence) == 0) return false;
     const lease one{d.partition, d.attempt, d.sequence};
-    if (c->started.insert(one).second) c->to_start.push_back(one);
+    if (!c->started.insert(one).second) return false;
+    c->to_start.push_back(one);
+    return true;
 }
 
 void consumers::give(consumer_number number, const delivery& d, hand_in how, const std::string& reason) {

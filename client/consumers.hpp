@@ -37,8 +37,8 @@ public:
     void close(ticket operation, consumer_number number);
     void close_all();
 
-    /// These four are ignored when the message is not held: handed in before, or its consumer is gone. `reason` is for nack and reject.
-    void start(consumer_number number, const delivery& d);
+    /// These four are ignored when the message is not held: handed in before, or its consumer is gone; start() says so. `reason` is for nack and reject.
+    bool start(consumer_number number, const delivery& d);
     void give(consumer_number number, const delivery& d, hand_in how, const std::string& reason);
 
     /// Frees the credit of a message that stays leased without being handed in.

@@ -63,7 +63,7 @@ public:
     /// The consumer may be named in other calls from now on; deliveries follow the completion.
     consumer_number subscribe(ticket operation, const std::string& topic, const std::string& subscription, const subscribe_options& options);
     void unsubscribe(ticket operation, consumer_number number);
-    void start(consumer_number number, const delivery& d) { consumers_.start(number, d); }
+    bool start(consumer_number number, const delivery& d) { return consumers_.start(number, d); }
     void ack(consumer_number number, const delivery& d) { consumers_.give(number, d, hand_in::ack, {}); }
     void nack(consumer_number number, const delivery& d, const std::string& reason) { consumers_.give(number, d, hand_in::nack, reason); }
     void reject(consumer_number number, const delivery& d, const std::string& reason) { consumers_.give(number, d, hand_in::reject, reason); }

@@ -122,7 +122,8 @@ public:
 
     /// Work on it begins: its visibility timeout runs from now on, and this client may keep it when the connection is lost and comes back.
     /// Without it a message stays with its consumer as long as the connection. Not sent when the message is handed in within the same turn.
-    void start(const delivery& d);
+    /// False when it has no effect: leave the message alone, it comes again.
+    bool start(const delivery& d);
 
     /// Failed: it counts, and comes again after a backoff until it has failed max_deliveries times. `reason` is kept, up to 1024 bytes.
     void nack(const delivery& d, const std::string& reason = {});
@@ -137,7 +138,8 @@ public:
     /// Errors: lease_lost when it is not started or not held, lease_limit when it is as old as a lease may get. void(error_code, settlement)
     template <class Token>
     auto async_extend(const delivery& d, Token&& token) {
-        return detail::initiate<settlement, detail::start_extend>(core_, std::forward<Token>(token), state_, d);
+        return detail::initiate<settlement, detail::start_extend>(core_, std::forward<Token>(token), state_,
+                                                                    delivery{{}, d.sequence, {}, d.partition, d.attempt, {}});
     }
 
     /// Takes nothing more: everything that is not started is released, and a receive ends with canceled. What is started stays.
