@@ -43,10 +43,11 @@ public:
     /// Calls `start(handler)` on the thread and waits until the handler is called.
     template <class T, class Start>
     std::pair<boost::system::error_code, T> ask(Start start) {
-        std::promise<std::pair<boost::system::error_code, T>> promise;
-        auto answer = promise.get_future();
-        asio::post(context_, [&] {
-            start([&promise](boost::system::error_code failed, T result) { promise.set_value({failed, std::move(result)}); });
+        // Shared: set_value() may still be in the promise when the caller has its answer and is gone.
+        auto promise = std::make_shared<std::promise<std::pair<boost::system::error_code, T>>>();
+        auto answer = promise->get_future();
+        asio::post(context_, [&start, promise] {
+            start([promise](boost::system::error_code failed, T result) { promise->set_value({failed, std::move(result)}); });
         });
         return answer.get();
     }
@@ -61,11 +62,11 @@ public:
     /// Calls `what` on the thread and waits for its return.
     template <class What>
     void run(What what) {
-        std::promise<void> promise;
-        auto finished = promise.get_future();
-        asio::post(context_, [&] {
+        auto promise = std::make_shared<std::promise<void>>();
+        auto finished = promise->get_future();
+        asio::post(context_, [&what, promise] {
             what();
-            promise.set_value();
+            promise->set_value();
         });
         finished.get();
     }
@@ -201,22 +202,23 @@ receipt blocking_client::publish(std::string topic, message m, publish_options o
 std::vector<receipt> blocking_client::publish_all(std::string topic, std::vector<message> messages, publish_options options) {
     std::vector<receipt> receipts(messages.size());
     if (messages.empty()) return receipts;
-    std::promise<void> promise;
+    auto promise = std::make_shared<std::promise<void>>();
+    auto answered = promise->get_future();
     std::size_t unanswered = messages.size();
     boost::system::error_code first_failed;
     std::string refusal;
     core_->run([&] {
         for (std::size_t i = 0; i < messages.size(); ++i)
-            core_->on().async_publish(topic, std::move(messages[i]), options, [&, i](boost::system::error_code failed, receipt r) {
+            core_->on().async_publish(topic, std::move(messages[i]), options, [&, i, promise](boost::system::error_code failed, receipt r) {
                 if (failed && !first_failed) {
                     first_failed = failed;
                     refusal = r.refusal;
                 }
                 receipts[i] = std::move(r);
-                if (--unanswered == 0) promise.set_value();
+                if (--unanswered == 0) promise->set_value();
             });
     });
-    promise.get_future().get();
+    answered.get();
     if (first_failed) raise(first_failed, refusal);
     return receipts;
 }
