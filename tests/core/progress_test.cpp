@@ -25,7 +25,11 @@ struct acked {
 
 acked ack(progress& p, std::uint64_t first, std::uint64_t last, holder_id holder, std::uint32_t attempt = 1) {
     acked out;
-    out.settled = p.ack({0, {first}, {last}, attempt}, holder, out.lost, out.released);
+    const auto before = p.counts().acked;
+    progress::handed_in in;
+    p.ack({0, {first}, {last}, attempt}, holder, in, out.lost);
+    out.released = in.released;
+    out.settled = p.counts().acked - before;
     p.check({20});
     return out;
 }

@@ -108,7 +108,7 @@ void add_subscriptions(frame_collector& to) {
 void add_messages(frame_collector& to) {
     const auto body = encode(records().front().content);
     const std::vector<Run> runs{{100, noon, 3, 1, static_cast<std::uint32_t>(body.size()), 2}};
-    to.add(16, [](B b) { return CreatePublish(b, 7, 3, 1, Durability::disk); }, body);
+    to.add(16, [](B b) { return CreatePublish(b, 7, 3, 1, Durability::disk, 11, 2, 33); }, body);
     to.add(16, [](B b) { return CreatePublished(b, 100, Durability::disk); });
     const std::vector<LeaseRange> ranges{{100, 120, 3, 1}, {122, 122, 3, 2}};
     to.add(17, [&](B b) { return CreateSubscribeDirect(b, 1, "photos", "resize", 32, 1u << 20, "worker-1", &ranges); });
@@ -131,6 +131,12 @@ void add_leases(frame_collector& to) {
     to.add(27, [&](B b) { return CreateRejectDirect(b, 1, &ranges, "this is no image"); });
     to.add(28, [&](B b) { return CreateReleaseDirect(b, 1, &ranges); });
     to.add(29, [&](B b) { return CreateExtendDirect(b, 1, &ranges); });
+}
+
+void add_producers(frame_collector& to) {
+    to.add(30, [](B b) { return CreateOpenProducerDirect(b, "web-1"); });
+    const std::vector<ProducerPosition> positions{{33, 7, 3}};
+    to.add(30, [&](B b) { return CreateProducerOpenedDirect(b, 11, 2, &positions); });
 }
 
 }  // namespace
@@ -172,6 +178,7 @@ std::vector<frame_sample> frames() {
     add_subscriptions(collector);
     add_messages(collector);
     add_leases(collector);
+    add_producers(collector);
     return std::move(collector.all);
 }
 
