@@ -48,6 +48,8 @@ public:
         for (const auto& [id, sub] : subscriptions_) open_consumer(id);
         for (int round = 0; !at_rest(); ++round) {
             if (round > 20'000) throw std::logic_error("does not come to rest");
+            now_ += std::chrono::milliseconds{500};
+            tell_time();
             settle_io();
             for (auto& [id, c] : consumers_) {
                 c.credit += 1000;
@@ -184,11 +186,15 @@ private:
         collect();
     }
 
+    void tell_time() {
+        const auto deadline = driver_->next_deadline();
+        if (!deadline || *deadline > now_) return;
+        driver_->on_time(now_);
+        collect();
+    }
+
     void store_step() {
-        if (const auto deadline = driver_->next_deadline(); deadline && *deadline <= now_) {
-            driver_->on_time(now_);
-            collect();
-        }
+        tell_time();
         switch (below(5)) {
             case 0: driver_->flush(now_); return collect();
             case 1: return submitted_.empty() ? void() : store_next();
@@ -297,7 +303,7 @@ private:
         }
         const auto from = next_origin(session_id{1});
         publishing_[from.request] = std::move(batch);
-        driver_->publish(now_, {from, where, static_cast<std::uint32_t>(count), durability::memory, records});
+        driver_->publish(now_, {from, where, static_cast<std::uint32_t>(count), durability::memory, records, {}});
         collect();
     }
 
@@ -313,7 +319,7 @@ private:
         const auto messages = static_cast<std::uint32_t>(below(300));
         consumers_[holder] = {id, false, messages, {}, {}};
         const auto& [topic, name] = subscriptions_.at(id);
-        submit(input::subscribe{next_origin(holder.session), holder.consumer, topic, name, "", messages, below(20'000)});
+        submit(input::subscribe{next_origin(holder.session), holder.consumer, topic, name, "", messages, below(20'000), {}});
     }
 
     void change_consumer() {

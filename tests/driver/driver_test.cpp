@@ -28,6 +28,19 @@ public:
         scans_.clear();
     }
 
+    /// A restart, and the time that returning clients have to claim what they held.
+    void start_and_wait() {
+        start();
+        pass(std::chrono::seconds{0});
+        pass(core_.adoption_wait);
+    }
+
+    actions pass(duration time) {
+        now_ += time;
+        driver_->on_time(now_);
+        return take();
+    }
+
     driver& operator*() { return *driver_; }
     driver* operator->() { return &*driver_; }
 
@@ -116,12 +129,12 @@ public:
     actions publish(partition_id where, std::uint32_t count, const std::string& payload = "m") { return publish_bytes(where, count, records(count, payload)); }
 
     actions publish_bytes(partition_id where, std::uint32_t count, const std::vector<std::byte>& bytes) {
-        driver_->publish(now_, {{session_id{1}, request_id{++published_}}, where, count, durability::memory, bytes});
+        driver_->publish(now_, {{session_id{1}, request_id{++published_}}, where, count, durability::memory, bytes, {}});
         return take();
     }
 
     actions subscribe(std::uint64_t session, const std::string& topic, std::uint32_t messages) {
-        return submit(input::subscribe{{session_id{session}, request_id{1}}, consumer_id{1}, topic, "s", "", messages, 100'000'000});
+        return submit(input::subscribe{{session_id{session}, request_id{1}}, consumer_id{1}, topic, "s", "", messages, 100'000'000, {}});
     }
 
     actions ack(std::uint64_t session, std::uint64_t first, std::uint64_t last) {
@@ -386,7 +399,7 @@ TEST_CASE("a failed or damaged scan is fatal") {
     const auto where = b.topic("t");
     b.publish(where, 5);
     b.settle();
-    b.start();
+    b.start_and_wait();
     b.subscribe(2, "t", 100);
     REQUIRE(b.scans_.size() == 1);
     SECTION("failed") { b->on_scanned(b.now_, b.scans_.front(), error{errc::storage_failure, "no disk"}); }
@@ -415,7 +428,7 @@ TEST_CASE("everything comes again after a restart") {
     b.subscribe(2, "t", 4);
     b.ack(2, 1, 2);
     b.settle();
-    b.start();
+    b.start_and_wait();
     b.subscribe(3, "t", 100);
     const auto all = b.settle();
     REQUIRE(all.pushes.size() == 2);
