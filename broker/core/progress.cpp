@@ -288,6 +288,7 @@ void progress::ack(const lease_range& range, holder_id holder, handed_in& in, st
     take(range, holder, in, lost, true, [&](sequence first, sequence last, std::uint32_t) {
         unclaim(first, last);
         settle(first, last, &settled_counts::acked);
+        in.is_stored = true;
     });
 }
 
@@ -304,6 +305,7 @@ void progress::nack(const lease_range& range, holder_id holder, timestamp now, c
 
 void progress::reject(const lease_range& range, holder_id holder, handed_in& in, std::vector<lease_range>& lost) {
     take(range, holder, in, lost, true, [&](sequence first, sequence last, std::uint32_t) {
+        in.is_stored = true;
         for (auto s = first; s <= last; ++s) {
             ++failures_[s].count;
             in.exhausted.push_back(s);
@@ -314,6 +316,7 @@ void progress::reject(const lease_range& range, holder_id holder, handed_in& in,
 /// The messages have failed and are nobody's: each comes again, at once or after its backoff, or is exhausted.
 void progress::fail(sequence first, sequence last, std::uint32_t attempt, timestamp now, const subscription_settings& policy, bool back_off,
                     handed_in& in) {
+    in.is_stored = true;
     for (auto s = first; s <= last; ++s) {
         const auto failed = ++failures_[s].count;
         changed_failures_.insert(s);

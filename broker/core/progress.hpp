@@ -98,6 +98,7 @@ public:
     /// What ends a lease: `settled_as` set, it settles; else it is given back, with a failure counted or not.
     struct handed_in {
         std::uint64_t released = 0;  // leases of the holder that ended
+        bool is_stored = false;      // something changed that the store must know
         std::vector<std::pair<holder_id, std::uint64_t>> expired;  // whose leases ended by themselves
         std::vector<sequence> exhausted;  // failed as often as they may: still leased by nobody; bury() or park() them now
     };

@@ -46,7 +46,7 @@ void shard::hand_in(origin from, consumer_id consumer, const std::vector<lease_r
         c.held -= in.released;
         exhaust(s, p, in.exhausted, reason);
         s.work.insert(r.partition);
-        progressed(s, r.partition, r.first, r.last);
+        if (in.is_stored) progressed(s, r.partition, r.first, r.last);
         arm(s, r.partition);
     }
     reply(from, std::move(answer));
@@ -128,7 +128,7 @@ void shard::fire_timers() {
         for (const auto& [id, count] : in.expired)
             if (auto* c = find_consumer(id.session, id.consumer)) c->held -= count;
         exhaust(*s, p, in.exhausted, "its deliveries ended without an answer");
-        dirty_progress_.insert(key);
+        if (in.is_stored) dirty_progress_.insert(key);
         if (const auto due = p.next_due()) {
             const auto next = std::max(*due, now_ + timer_grain);
             armed_[key] = next;
