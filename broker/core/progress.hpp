@@ -188,6 +188,7 @@ private:
               handed_in& in);
     template <class Taken>
     void take(const lease_range& range, holder_id holder, handed_in& in, std::vector<lease_range>& lost, bool late, Taken taken);
+    void name_never_given(sequence first, sequence last, std::uint32_t attempt, bool late, std::vector<lease_range>& lost) const;
     template <class Taken>
     void take_unleased(sequence first, sequence last, Taken taken);
     void settle(sequence first, sequence last, std::uint64_t settled_counts::*as);
