@@ -163,8 +163,15 @@ hand_over shard::hand_over_of(const subscription& s, const hand_over_row& r) con
 
 /// The target is missing or full: the row stays, and it is tried again.
 void shard::stall(const subscription& s, const hand_over_row& r) {
+    if (stalled_.empty()) retry_at_ = now_ + hand_over_retry;
     stalled_.push_back(hand_over_of(s, r));
-    wake_at(now_ + hand_over_retry);
+    wake_at(retry_at_);
+}
+
+void shard::retry_hand_overs() {
+    if (stalled_.empty()) return;
+    if (now_ < retry_at_) return wake_at(retry_at_);
+    for (auto& h : std::exchange(stalled_, {})) out_->hand_overs.push_back(std::move(h));
 }
 
 void shard::perform(const input::handed_over& h) {
