@@ -99,7 +99,8 @@ std::optional<progress::run> progress::next_ready(sequence high) {
         const auto known = unknown > r.last.value / settled_set::block_size;
         return run{first, known ? r.last : sequence{unknown * settled_set::block_size - 1}, r.attempt};
     }
-    if (leased_count_ + delayed_.size() >= outstanding_max) return std::nullopt;
+    const auto outstanding = leased_count_ + delayed_.size();
+    if (outstanding >= outstanding_max) return std::nullopt;
     while (scan_ < high) {
         if (!settled_.knows(scan_, scan_)) {
             missing_block_ = settled_.first_unknown_block(scan_);
@@ -109,7 +110,7 @@ std::optional<progress::run> progress::next_ready(sequence high) {
         settled_beyond_scan_ -= first - scan_;
         scan_ = first;
         if (first >= high || !settled_.knows(first, first)) continue;
-        auto limit = high;
+        auto limit = std::min(high, first + (outstanding_max - outstanding));
         if (claimed_beyond_scan_ > 0) {
             if (const auto claimed = claimed_at(first)) {
                 claimed_beyond_scan_ -= *claimed - first + 1;
