@@ -71,6 +71,10 @@ void shard::perform(const input::unsubscribe& c) {
 
 /// What the session's consumers had started stays theirs for a while: they may come back and adopt it.
 void shard::perform(const input::session_lost& c) {
+    std::erase_if(parked_, [&](const parked& p) {
+        const auto* waiting = std::get_if<input::subscribe>(&p.command);
+        return waiting && waiting->from.session == c.session;
+    });
     std::set<subscription_id> left;  // given to others when the whole session is gone, not to its own next consumer
     for (;;) {
         const auto it = consumers_.lower_bound({c.session, consumer_id{}});
