@@ -25,7 +25,7 @@ struct settings {
     std::size_t in_flight = 2;
     double seconds = 10;
     std::uint64_t keep_entries = 0;  // 0: retain all; else entries are freed when this many newer ones are there
-    std::size_t memtable_mib = 48;
+    std::size_t memtable_mib = 32;
 };
 
 struct outcome {

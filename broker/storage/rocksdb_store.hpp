@@ -18,7 +18,7 @@ namespace millrace::storage {
 struct rocksdb_options {
     std::filesystem::path directory;         // made if it is not there (its parent must be)
     durability level = durability::disk;     // disk: fdatasync before done; buffered: written, not synced; memory: no WAL sync, no promise
-    std::size_t memtable_bytes = 48u << 20;  // of which four are kept
+    std::size_t memtable_bytes = 32u << 20;  // of which six are kept
     std::size_t block_cache_bytes = 64u << 20;
     std::shared_ptr<rocksdb::FileSystem> file_system;  // null: the local one; tests bring faults, a distributed one will come here
 };

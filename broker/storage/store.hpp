@@ -5,7 +5,7 @@
 // commit order and fencing; there is no transaction across shards.
 //
 // Threads: open() and checkpoint() from one thread while nothing is under way. commit() from one thread per shard. read() and scan() from any
-// thread. Nothing here throws.
+// thread. A commit_done may commit, read and scan, but not open() or destroy the store: those wait for it. Nothing here throws.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,8 @@ struct stored_entry {
 class store {
 public:
     /// Called once, from any thread, possibly before commit() returns. No error: every mutation of the group is applied and as durable as level() says.
-    /// outcome_unknown: it may or may not be found after the next open; the shard takes no further commit until it is opened again.
+    /// outcome_unknown: it may or may not be found after the next open. Shards share a log, so this shard and every other take no further commit,
+    /// answering them the same, each until it is opened again.
     /// fenced: nothing was applied.
     using commit_done = std::function<void(error)>;
 

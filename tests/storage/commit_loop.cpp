@@ -158,7 +158,7 @@ TEST_CASE("commit loop: a large group leaves the calling thread free") {
     CHECK(f.answered.threads().at(0) != std::this_thread::get_id());
 }
 
-TEST_CASE("commit loop: small groups leave the calling thread when syncs are slow, and come back when they are fast again") {
+TEST_CASE("commit loop: small groups leave the calling thread free once syncs are slow") {
     scripted_log log;
     commit_loop loop(log, true, {.inline_bytes = 1000, .inline_sync_time = std::chrono::microseconds(0), .write_bytes = 1000});
     loop.admit(first_shard, epoch);
