@@ -1,8 +1,11 @@
 // The asynchronous client: one connection to a broker, on Boost.Asio.
 //
-//     millrace::client::connection broker(co_await asio::this_coro::executor, {.server = "127.0.0.1:7070"});
+//     millrace::client::connection broker(executor, settings);
 //     co_await broker.async_connect(asio::use_awaitable);
-//     auto r = co_await broker.async_publish("photos", {.payload = bytes}, asio::use_awaitable);
+//     millrace::message m{.payload = bytes};
+//     auto r = co_await broker.async_publish("photos", std::move(m), asio::use_awaitable);
+//
+// With GCC 12, name messages and options before the co_await, as above: an aggregate made inside the expression has its strings freed twice.
 //
 // Threads: a connection and its consumers live on one executor: a single-threaded io_context, or a strand. Call every function on it; nothing
 // here locks. Completion handlers run there too, or on the executor they are bound to, and never inside the call that started the operation.

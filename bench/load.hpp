@@ -1,0 +1,56 @@
+// The two sides of every measurement: producers that publish one message at a time, and consumers that check every message. Each side runs
+// all of its connections on one thread of its own.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "bench/histogram.hpp"
+#include "bench/payload.hpp"
+#include "millrace/client.hpp"
+
+namespace millrace::bench {
+
+struct load_settings {
+    std::string server;
+    std::string topic;
+    std::string subscription;
+    std::size_t size = 1'024;
+    std::uint64_t count = 0;           // messages in all; 0: for `time`
+    std::chrono::seconds time{10};
+    std::uint32_t producers = 1;
+    std::uint32_t consumers = 1;
+    std::uint32_t in_flight = 1'000;   // of each producer
+    double rate = 0;                   // messages a second in all; 0: as fast as answers come
+};
+
+/// What both sides share while they run.
+struct progress {
+    std::atomic<bool> failed = false;
+    std::atomic<std::uint64_t> expected = UINT64_MAX;  // messages to be consumed, once all are published
+};
+
+struct side_result {
+    std::uint64_t messages = 0;
+    std::uint64_t repeated = 0;
+    steady::time_point began;
+    steady::time_point ended;
+    histogram latency;
+    std::string failure;
+
+    double seconds() const { return std::chrono::duration<double>(ended - began).count(); }
+};
+
+/// Publishes and waits for every answer. Latency is from when a message was due, with a rate, else from its publish(), to its answer: a
+/// stalled broker makes every message late that was due meanwhile, not only the ones that were sent (coordinated omission).
+side_result run_producers(const load_settings& settings, progress& shared);
+
+/// Consumes and acks until every expected message came once, checking each. Latency is from when it was due or published to its handler.
+side_result run_consumers(const load_settings& settings, progress& shared);
+
+}  // namespace millrace::bench

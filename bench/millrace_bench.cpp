@@ -1,0 +1,238 @@
+// Measures a running broker through the public client: one publish() and one completion per message, every message checked on receipt.
+#include <cstdio>
+#include <future>
+#include <thread>
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/use_future.hpp>
+
+#include "bench/disk_probe.hpp"
+#include "bench/load.hpp"
+
+namespace millrace::bench {
+namespace {
+
+namespace asio = boost::asio;
+constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
+
+struct options {
+    std::string run;
+    load_settings load;
+    bool own_topic = true;
+    bool json = false;
+    std::string disk = ".";
+};
+
+bool consumes(const options& o) { return o.run != "publish"; }
+
+// ---- topic and subscription of a run ---------------------------------------------------------------------------------------
+
+void require(const char* what, boost::system::error_code failed, const std::string& refusal) {
+    if (failed) throw std::runtime_error(std::string(what) + ": " + failed.message() + ": " + refusal);
+}
+
+// GCC 12 destroys the strings of an aggregate twice when it is a temporary of an expression with co_await: it is made outside.
+client::connection_settings connection_settings_of(const options& o) {
+    client::connection_settings settings;
+    settings.server = o.load.server;
+    settings.name = "millrace-bench";
+    return settings;
+}
+
+asio::awaitable<void> set_up(options o) {
+    const auto settings = connection_settings_of(o);
+    const auto executor = co_await asio::this_coro::executor;
+    client::connection broker(executor, settings);
+    auto [unconnected, described] = co_await broker.async_connect(as_result);
+    require("connect", unconnected, described.refusal);
+    if (o.own_topic) {
+        auto [failed, topic] = co_await broker.async_create_topic(o.load.topic, client::topic_settings(), as_result);
+        require("create topic", failed, topic.refusal);
+    }
+    if (consumes(o)) {
+        client::start_position start;
+        start.from = client::start_position::kind::latest;
+        auto [failed, subscription] = co_await broker.async_create_subscription(o.load.topic, o.load.subscription, client::subscription_settings(), start, as_result);
+        require("create subscription", failed, subscription.refusal);
+    }
+    co_await broker.async_close(as_result);
+}
+
+asio::awaitable<void> tear_down(options o) {
+    const auto settings = connection_settings_of(o);
+    const auto executor = co_await asio::this_coro::executor;
+    client::connection broker(executor, settings);
+    auto [unconnected, described] = co_await broker.async_connect(as_result);
+    require("connect", unconnected, described.refusal);
+    if (consumes(o)) {
+        auto [failed, gone] = co_await broker.async_delete_subscription(o.load.topic, o.load.subscription, true, as_result);
+        require("delete subscription", failed, gone.refusal);
+    }
+    if (o.own_topic) {
+        auto [failed, gone] = co_await broker.async_delete_topic(o.load.topic, true, as_result);
+        require("delete topic", failed, gone.refusal);
+    }
+    co_await broker.async_close(as_result);
+}
+
+void run_alone(asio::awaitable<void> work) {
+    asio::io_context context(1);
+    auto finished = asio::co_spawn(context, std::move(work), asio::use_future);
+    context.run();
+    finished.get();
+}
+
+// ---- the runs --------------------------------------------------------------------------------------------------------------
+
+struct measured {
+    side_result produced;
+    side_result consumed;
+};
+
+/// consume: first everything is published, then it is consumed. Others: both sides at once.
+measured perform(const options& o) {
+    progress shared;
+    measured m;
+    if (o.run == "publish" || o.run == "consume") {
+        m.produced = run_producers(o.load, shared);
+        if (o.run == "consume" && !shared.failed) m.consumed = run_consumers(o.load, shared);
+        return m;
+    }
+    std::thread consuming([&] { m.consumed = run_consumers(o.load, shared); });
+    m.produced = run_producers(o.load, shared);
+    consuming.join();
+    return m;
+}
+
+// ---- results ---------------------------------------------------------------------------------------------------------------
+
+class report {
+public:
+    void add(const char* name, double value) {
+        char text[64];
+        std::snprintf(text, sizeof text, "%.10g", value);
+        fields_.emplace_back(name, text);
+    }
+    void add(const char* name, const std::string& value) { fields_.emplace_back(name, '"' + value + '"'); }
+    void add(const char* prefix, const histogram& h) {
+        const std::string p = prefix;
+        fields_.reserve(fields_.size() + 4);
+        add((p + "p50_ms").c_str(), h.percentile_ms(0.5));
+        add((p + "p99_ms").c_str(), h.percentile_ms(0.99));
+        add((p + "p999_ms").c_str(), h.percentile_ms(0.999));
+        add((p + "max_ms").c_str(), h.max_ms());
+    }
+
+    void print(bool json) const {
+        std::string text;
+        for (const auto& [name, value] : fields_) text += json ? (text.empty() ? "{" : ",") + ('"' + name + "\":" + value) : name + "  " + value + "\n";
+        std::fputs((text + (json ? "}\n" : "")).c_str(), stdout);
+    }
+
+private:
+    std::vector<std::pair<std::string, std::string>> fields_;
+};
+
+void add_disk(report& r, const std::string& directory) {
+    const auto disk = probe_disk(directory, std::chrono::seconds(1));
+    if (!disk) throw std::runtime_error("disk probe: " + to_string(disk.failure()));
+    r.add("fdatasync_p50_ms", static_cast<double>(disk.value().small_sync_p50.count()) / 1e6);
+    r.add("fdatasync_p99_ms", static_cast<double>(disk.value().small_sync_p99.count()) / 1e6);
+    r.add("disk_bytes_per_second", disk.value().bytes_per_second);
+}
+
+/// What is counted is what the run is about: answers, or checked messages.
+report report_of(const options& o, const measured& m) {
+    const auto& main = consumes(o) ? m.consumed : m.produced;
+    const double seconds = std::max(main.seconds(), 1e-9);
+    report r;
+    r.add("run", o.run);
+    r.add("size", static_cast<double>(o.load.size));
+    r.add("producers", o.load.producers);
+    if (consumes(o)) r.add("consumers", o.load.consumers);
+    r.add("in_flight", o.load.in_flight);
+    if (o.load.rate > 0) r.add("rate", o.load.rate);
+    r.add("messages", static_cast<double>(main.messages));
+    r.add("seconds", seconds);
+    r.add("messages_per_second", static_cast<double>(main.messages) / seconds);
+    r.add("bytes_per_second", static_cast<double>(main.messages * o.load.size) / seconds);
+    // A backlog's age is not a latency.
+    if (o.run != "consume") r.add("", main.latency);
+    if (consumes(o) && o.run != "consume") r.add("answer_", m.produced.latency);
+    return r;
+}
+
+int run(options o) {
+    if (o.load.topic.empty()) o.load.topic = "bench-" + std::to_string(::getpid());
+    o.load.subscription = "bench-" + std::to_string(::getpid());
+    run_alone(set_up(o));
+    measured m;
+    std::string failure;
+    try {
+        m = perform(o);
+        failure = m.produced.failure.empty() ? m.consumed.failure : m.produced.failure;
+    } catch (const std::exception& e) {
+        failure = e.what();
+    }
+    run_alone(tear_down(o));
+    if (!failure.empty()) throw std::runtime_error(failure);
+    auto r = report_of(o, m);
+    if (!o.disk.empty()) add_disk(r, o.disk);
+    r.print(o.json);
+    return 0;
+}
+
+void add_run(CLI::App& app, options& o, const char* name, const char* help) {
+    auto& run_app = *app.add_subcommand(name, help);
+    run_app.callback([&o, name] { o.run = name; });
+}
+
+void add_options(CLI::App& app, options& o) {
+    auto& load = o.load;
+    o.load.server = "127.0.0.1:7070";
+    app.add_option("--server", load.server, "HOST:PORT of the broker")->envname("MILLRACE_SERVER")->capture_default_str();
+    app.add_option("--topic", load.topic, "an existing topic; without it the run makes and removes one of its own");
+    app.add_option("--size", load.size, "bytes of payload")->capture_default_str()->check(CLI::Range(payload_bytes_min, limits::message_bytes - 1'024));
+    app.add_option_function<unsigned>("--seconds", [&load](unsigned s) { load.time = std::chrono::seconds(s); }, "how long to publish (10)");
+    app.add_option("--count", load.count, "messages to publish, instead of --seconds");
+    app.add_option("--producers", load.producers, "publishing connections")->capture_default_str()->check(CLI::PositiveNumber);
+    app.add_option("--consumers", load.consumers, "consuming connections")->capture_default_str()->check(CLI::PositiveNumber);
+    app.add_option("--in-flight", load.in_flight, "unanswered messages of each producer")->capture_default_str()->check(CLI::PositiveNumber);
+    app.add_option("--rate", load.rate, "messages a second in all, whether answers come or not")->check(CLI::PositiveNumber);
+    app.add_option("--disk", o.disk, "directory whose disk is probed beside the result; empty: none")->capture_default_str();
+    app.add_flag("--json", o.json, "one JSON object per result");
+}
+
+}  // namespace
+}  // namespace millrace::bench
+
+int main(int argc, char** argv) {
+    using namespace millrace::bench;
+    CLI::App app("Measures a Millrace broker");
+    app.require_subcommand(1);
+    app.fallthrough();
+    options o;
+    add_options(app, o);
+    add_run(app, o, "publish", "answered messages a second, and the time from publish to answer");
+    add_run(app, o, "consume", "publishes a backlog, then consumes it");
+    add_run(app, o, "end-to-end", "publishes and consumes at once; the time from publish to handler");
+    add_run(app, o, "rate", "as end-to-end, at --rate, each message's time counted from when it was due");
+    try {
+        app.parse(argc, argv);
+        if (o.run == "rate" && o.load.rate <= 0) throw CLI::RequiredError("--rate");
+    } catch (const CLI::ParseError& e) {
+        return app.exit(e) == 0 ? 0 : 2;
+    }
+    o.own_topic = o.load.topic.empty();
+    try {
+        return run(std::move(o));
+    } catch (const std::exception& e) {
+        std::fprintf(stderr, "millrace-bench: %s\n", e.what());
+        return 1;
+    }
+}

@@ -1,0 +1,121 @@
+#include <functional>
+
+#include "bench/load.hpp"
+
+namespace millrace::bench {
+namespace {
+
+/// What all producers of a run share; they run on one thread.
+struct producing {
+    const load_settings& settings;
+    progress& shared;
+    side_result result;
+    steady::time_point deadline;
+    std::uint64_t sent = 0;
+
+    bool may_send(steady::time_point now) const {
+        if (shared.failed) return false;
+        return settings.count > 0 ? sent < settings.count : now < deadline;
+    }
+
+    void fail(const std::string& what) {
+        if (result.failure.empty()) result.failure = what;
+        shared.failed = true;
+    }
+};
+
+class producer {
+public:
+    producer(boost::asio::io_context& context, producing& all, std::uint32_t index)
+        : all_(all), index_(index), broker_(context.get_executor(), {.server = all.settings.server, .name = "millrace-bench"}),
+          due_timer_(context), interval_(all.settings.rate > 0 ? all.settings.producers / all.settings.rate * 1e9 : 0) {}
+
+    void connect(std::function<void()> connected) {
+        broker_.async_connect([this, connected = std::move(connected)](boost::system::error_code failed, client::broker_description d) {
+            if (failed) all_.fail("connect: " + d.refusal);
+            connected();
+        });
+    }
+
+    void start() {
+        // Producers are due one after the other, not all at once.
+        due_first_ = steady::now() + std::chrono::nanoseconds(static_cast<std::int64_t>(interval_ * index_ / all_.settings.producers));
+        pump();
+    }
+
+private:
+    void pump() {
+        const auto now = steady::now();
+        while (in_flight_ < all_.settings.in_flight && all_.may_send(now)) {
+            const auto due = interval_ > 0 ? due_first_ + std::chrono::nanoseconds(static_cast<std::int64_t>(interval_ * static_cast<double>(number_))) : now;
+            if (due > now) return wait_until(due);
+            send(due);
+        }
+        if (in_flight_ == 0 && !all_.may_send(now)) close();
+    }
+
+    void wait_until(steady::time_point due) {
+        if (waiting_) return;
+        waiting_ = true;
+        due_timer_.expires_at(due);
+        due_timer_.async_wait([this](boost::system::error_code) {
+            waiting_ = false;
+            pump();
+        });
+    }
+
+    void send(steady::time_point due) {
+        ++in_flight_;
+        ++all_.sent;
+        broker_.async_publish(all_.settings.topic, {.payload = make_payload(make_id(index_, number_++), due, all_.settings.size)},
+                              [this, due](boost::system::error_code failed, client::receipt r) { on_answer(due, failed, r); });
+    }
+
+    void on_answer(steady::time_point due, boost::system::error_code failed, const client::receipt& r) {
+        --in_flight_;
+        if (failed) all_.fail("publish: " + failed.message() + ": " + r.refusal);
+        ++all_.result.messages;
+        all_.result.ended = steady::now();
+        all_.result.latency.add(all_.result.ended - due);
+        pump();
+    }
+
+    void close() {
+        if (std::exchange(closed_, true)) return;
+        due_timer_.cancel();
+        broker_.async_close([](boost::system::error_code, client::done) {});
+    }
+
+    producing& all_;
+    std::uint32_t index_;
+    client::connection broker_;
+    boost::asio::steady_timer due_timer_;
+    double interval_;  // nanoseconds between two messages of this producer; 0: none
+    steady::time_point due_first_;
+    std::uint64_t number_ = 0;
+    std::uint32_t in_flight_ = 0;
+    bool waiting_ = false;
+    bool closed_ = false;
+};
+
+}  // namespace
+
+side_result run_producers(const load_settings& settings, progress& shared) {
+    boost::asio::io_context context(1);
+    producing all{settings, shared, {}, {}, 0};
+    std::vector<std::unique_ptr<producer>> producers;
+    std::uint32_t to_connect = settings.producers;
+    for (std::uint32_t i = 0; i < settings.producers; ++i) producers.push_back(std::make_unique<producer>(context, all, i));
+    const auto start_all = [&] {
+        if (--to_connect > 0) return;
+        all.result.began = all.result.ended = steady::now();
+        all.deadline = all.result.began + settings.time;
+        for (auto& p : producers) p->start();
+    };
+    for (auto& p : producers) p->connect(start_all);
+    context.run();
+    shared.expected = all.sent;
+    return std::move(all.result);
+}
+
+}  // namespace millrace::bench

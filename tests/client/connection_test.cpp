@@ -1,0 +1,210 @@
+// The Asio shell against a server on loopback that says what the test wants.
+#include <catch2/catch.hpp>
+
+#include <functional>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/write.hpp>
+
+#include "millrace/client.hpp"
+#include "proto/frame.hpp"
+
+using namespace millrace;
+using namespace millrace::client;
+using namespace std::chrono_literals;
+namespace asio = boost::asio;
+using boost::system::error_code;
+using asio::ip::tcp;
+
+namespace {
+
+/// Accepts one connection and calls `on_frame` for each frame; what that sends goes out at once.
+class small_server {
+public:
+    explicit small_server(asio::io_context& context)
+        : acceptor_(context, tcp::endpoint(asio::ip::address_v4::loopback(), 0)), socket_(context) {
+        acceptor_.async_accept(socket_, [this](error_code failed) {
+            if (!failed) read();
+        });
+    }
+
+    std::string address() const { return "127.0.0.1:" + std::to_string(acceptor_.local_endpoint().port()); }
+
+    std::function<void(const proto::frame&)> on_frame = [this](const proto::frame& f) {
+        if (f.head->message_type() == wire::Message::Hello) welcome();
+    };
+
+    void welcome() { send(0, wire::CreateWelcome(builder_, 1, 0, builder_.CreateString("small"), 1, 1, wire::Durability::disk, 100, 1u << 20)); }
+
+    template <class Table>
+    void send(std::uint64_t id, flatbuffers::Offset<Table> message) {
+        std::vector<std::byte> bytes;
+        proto::append_frame(builder_, id, message, 0, bytes);
+        asio::write(socket_, asio::buffer(bytes));
+    }
+
+    void close() { socket_.close(); }
+    void stop() { acceptor_.close(); socket_.close(); }
+    flatbuffers::FlatBufferBuilder& builder() { return builder_; }
+
+private:
+    void read() {
+        const auto room = decoder_.prepare(4096);
+        socket_.async_read_some(asio::buffer(room.data(), room.size()), [this](error_code failed, std::size_t n) {
+            if (failed) return;
+            decoder_.commit(n);
+            proto::frame f;
+            while (socket_.is_open() && decoder_.next(f) == proto::frame_decoder::status::frame) on_frame(f);
+            if (socket_.is_open()) read();
+        });
+    }
+
+    tcp::acceptor acceptor_;
+    tcp::socket socket_;
+    flatbuffers::FlatBufferBuilder builder_;
+    proto::frame_decoder decoder_{limits::frame_bytes};
+};
+
+connection_settings settings_for(const std::string& server) {
+    connection_settings s;
+    s.server = server;
+    s.connect_timeout = 200ms;
+    return s;
+}
+
+template <class T>
+auto into(std::vector<std::pair<error_code, T>>& out) {
+    return [&out](error_code failed, T result) { out.emplace_back(failed, std::move(result)); };
+}
+
+bool is(const error_code& code, errc expected) { return code == make_error_code(expected); }
+
+}  // namespace
+
+TEST_CASE("a refused, unresolvable or misspelt server is a named error") {
+    const auto server = GENERATE("127.0.0.1:1", "localhost", "127.0.0.1:", ":7070", "no-such-host.invalid:7070");
+    asio::io_context context;
+    connection broker(context.get_executor(), settings_for(server));
+    std::vector<std::pair<error_code, broker_description>> connected;
+    broker.async_connect(into(connected));
+    context.run();
+    REQUIRE(connected.size() == 1);
+    CHECK((is(connected[0].first, errc::connection_lost) || is(connected[0].first, errc::invalid_argument) || is(connected[0].first, errc::timed_out)));
+    CHECK(connected[0].second.refusal.find(server) != std::string::npos);
+}
+
+TEST_CASE("a server that never says welcome times out") {
+    asio::io_context context;
+    small_server server(context);
+    server.on_frame = [](const proto::frame&) {};
+    connection broker(context.get_executor(), settings_for(server.address()));
+    std::vector<std::pair<error_code, broker_description>> connected;
+    broker.async_connect([&](error_code failed, broker_description d) {
+        connected.emplace_back(failed, d);
+        server.stop();
+    });
+    context.run();
+    REQUIRE(connected.size() == 1);
+    CHECK(is(connected[0].first, errc::timed_out));
+}
+
+TEST_CASE("operations without a connection end with an error, later") {
+    asio::io_context context;
+    connection broker(context.get_executor());
+    std::vector<std::pair<error_code, receipt>> published;
+    std::vector<std::pair<error_code, name_list>> listed;
+    std::vector<std::pair<error_code, done>> closed;
+    int subscribed = 0;
+    broker.async_publish("photos", {}, into(published));
+    broker.async_list_topics("", into(listed));
+    broker.async_subscribe("photos", "resize", {}, [&](error_code failed, consumer c) { subscribed += is(failed, errc::connection_lost) && !c; });
+    broker.async_close(into(closed));
+    CHECK((published.empty() && listed.empty() && closed.empty() && subscribed == 0));
+    context.run();
+    CHECK(is(published.at(0).first, errc::connection_lost));
+    CHECK(is(listed.at(0).first, errc::connection_lost));
+    CHECK(subscribed == 1);
+    CHECK_FALSE(closed.at(0).first);
+}
+
+TEST_CASE("answers come to their handlers, and closing waits for them") {
+    asio::io_context context;
+    small_server server(context);
+    server.on_frame = [&](const proto::frame& f) {
+        auto& b = server.builder();
+        if (f.head->message_type() == wire::Message::Hello) server.welcome();
+        if (f.head->message_type() == wire::Message::ListTopics) {
+            const std::vector<flatbuffers::Offset<flatbuffers::String>> names{b.CreateString("photos")};
+            server.send(f.head->id(), wire::CreateTopicsDirect(b, &names));
+        }
+        if (f.head->message_type() == wire::Message::PurgeTopic)
+            server.send(f.head->id(), wire::CreateFailed(b, static_cast<std::uint16_t>(errc::no_such_topic), b.CreateString("not here")));
+    };
+    connection broker(context.get_executor(), settings_for(server.address()));
+    std::vector<std::pair<error_code, name_list>> listed;
+    std::vector<std::pair<error_code, done>> purged, closed;
+    broker.async_connect([&](error_code failed, broker_description d) {
+        CHECK_FALSE(failed);
+        CHECK(d.broker == "small");
+        broker.async_list_topics("", into(listed));
+        broker.async_purge_topic("photos", into(purged));
+        broker.async_close([&](error_code, done) {
+            closed.emplace_back();
+            server.stop();
+        });
+    });
+    context.run();
+    CHECK(listed.at(0).second.names == std::vector<std::string>{"photos"});
+    CHECK(is(purged.at(0).first, errc::no_such_topic));
+    CHECK(purged.at(0).second.refusal == "not here");
+    CHECK(closed.size() == 1);
+}
+
+TEST_CASE("a server that hangs up ends everything, and the connection may connect again") {
+    asio::io_context context;
+    std::vector<std::pair<error_code, name_list>> listed;
+    std::vector<std::pair<error_code, broker_description>> again;
+    auto server = std::make_unique<small_server>(context);
+    server->on_frame = [&](const proto::frame& f) {
+        if (f.head->message_type() == wire::Message::Hello) return server->welcome();
+        server->stop();
+    };
+    connection broker(context.get_executor(), settings_for(server->address()));
+    broker.async_connect([&](error_code, broker_description) { broker.async_list_topics("", into(listed)); });
+    context.run();
+    REQUIRE(listed.size() == 1);
+    CHECK(is(listed[0].first, errc::connection_lost));
+    context.restart();
+    broker.async_connect(into(again));
+    context.run();
+    CHECK(is(again.at(0).first, errc::connection_lost));
+}
+
+TEST_CASE("destroying a connection ends what is under way") {
+    asio::io_context context;
+    small_server server(context);
+    std::vector<std::pair<error_code, name_list>> listed;
+    std::vector<std::pair<error_code, broker_description>> connected;
+    auto broker = std::make_unique<connection>(context.get_executor(), settings_for(server.address()));
+    const bool during_connect = GENERATE(true, false);
+    broker->async_connect([&](error_code failed, broker_description d) {
+        connected.emplace_back(failed, d);
+        if (failed) return;
+        broker->async_list_topics("", into(listed));
+        broker.reset();
+        server.stop();
+    });
+    if (during_connect) {
+        broker.reset();
+        server.stop();
+    }
+    context.run();
+    REQUIRE(connected.size() == 1);
+    if (during_connect) {
+        CHECK(is(connected[0].first, errc::canceled));
+    } else {
+        REQUIRE(listed.size() == 1);
+        CHECK(is(listed[0].first, errc::canceled));
+    }
+}
