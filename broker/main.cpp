@@ -13,6 +13,7 @@
 #include <memory>
 #include <string>
 
+#include "broker/local_file_system.hpp"
 #include "broker/server/broker.hpp"
 #include "broker/storage/memory_store.hpp"
 #include "broker/storage/rocksdb_store.hpp"
@@ -75,6 +76,7 @@ result<std::unique_ptr<storage::store>> open_store(const options& o) {
     storage::rocksdb_options rocksdb;
     rocksdb.directory = o.store.substr(scheme.size());
     rocksdb.level = level.value();
+    rocksdb.file_system = local_file_system();
     if (!storage::rocksdb_crc32c_is_in_effect())
         return error{errc::storage_failure, "RocksDB does not use this program's CRC-32C, or it is wrong: the build is broken"};
     return storage::open_rocksdb_store(rocksdb);
