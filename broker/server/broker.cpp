@@ -133,9 +133,7 @@ void broker::run_driver() {
         auto a = driver_.take_actions();
         if (a.empty()) break;
         perform(a);
-        const auto finished = std::exchange(finished_inline_, {});
-        for (const auto& [number, failed] : finished) driver_.on_committed(now_(), number, failed);
-        if (!finished.empty()) driver_.flush(now_());
+        if (take_finished()) driver_.flush(now_());
     }
     running_ = false;
     const auto writers = std::exchange(to_write_, {});
@@ -170,19 +168,25 @@ void broker::commit(core::group g) {
     committing_inline_ = true;
     store_.commit(settings_.shard, settings_.epoch, std::move(g.mutations),
                   [this, number = g.number, here = std::this_thread::get_id()](error failed) {
-                      if (std::this_thread::get_id() == here && committing_inline_) {
-                          finished_inline_.emplace_back(number, std::move(failed));
-                          return;
+                      {
+                          const std::lock_guard lock(finished_mutex_);
+                          finished_.emplace_back(number, std::move(failed));
                       }
-                      asio::post(io_, [this, number, failed = std::move(failed)] { on_committed(number, failed); });
+                      if (std::this_thread::get_id() == here && committing_inline_) return;
+                      asio::post(io_, [this] {
+                          if (take_finished()) driver_.flush(now_());
+                          run_driver();
+                      });
                   });
     committing_inline_ = false;
 }
 
-void broker::on_committed(core::group_number number, error failed) {
-    driver_.on_committed(now_(), number, failed);
-    driver_.flush(now_());
-    run_driver();
+bool broker::take_finished() {
+    std::unique_lock lock(finished_mutex_);
+    const auto finished = std::exchange(finished_, {});
+    lock.unlock();
+    for (const auto& [number, failed] : finished) driver_.on_committed(now_(), number, failed);
+    return !finished.empty();
 }
 
 void broker::read(const driver::read_request& r) {

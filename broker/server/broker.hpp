@@ -12,6 +12,7 @@
 #include <boost/asio/thread_pool.hpp>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <unordered_map>
 
@@ -61,7 +62,7 @@ private:
     void commit(core::group g);
     void read(const driver::read_request& r);
     void scan(const driver::scan_request& r);
-    void on_committed(core::group_number number, error failed);
+    bool take_finished();
     connection* find(core::session_id id);
     void end_session(core::session_id id);
     void fail(const error& why);
@@ -81,8 +82,11 @@ private:
     std::uint64_t last_session_ = 0;
 
     bool flush_scheduled_ = false;
-    bool committing_inline_ = false;  // commit() is on the stack: a done that comes now is taken without a post
-    std::vector<std::pair<core::group_number, error>> finished_inline_;
+    bool committing_inline_ = false;  // commit() is on the stack: a done that comes now needs no post
+
+    // Finished commits in the order in which the store finished them, from any thread: one that ends inline must not overtake one that was posted.
+    std::mutex finished_mutex_;
+    std::vector<std::pair<core::group_number, error>> finished_;
     bool running_ = false;
     bool draining_ = false;
     error fatal_;
