@@ -33,6 +33,7 @@ struct options {
     std::string listen = "127.0.0.1:7070";
     std::string durability = "disk";
     std::string log_level = "info";
+    std::uint32_t max_connections = 10'000;
     bool insecure = false;
 };
 
@@ -129,6 +130,7 @@ int run(const options& o) {
     asio::io_context io(1);
     server::broker_settings settings;
     settings.shard = only_shard;
+    settings.sessions_max = o.max_connections;
     settings.epoch = epoch.value();
     settings.session.epoch = epoch.value();
     settings.session.level = store.value()->level();
@@ -160,6 +162,8 @@ int main(int argc, char** argv) {
     app.add_option("--listen", o.listen, "HOST:PORT for clients; port 0 takes a free one")->capture_default_str()->envname("MILLRACE_LISTEN");
     app.add_option("--durability", o.durability, "what an answer promises: disk, buffered, memory")->capture_default_str()->envname("MILLRACE_DURABILITY");
     app.add_option("--log-level", o.log_level, "trace, debug, info, warn, error")->capture_default_str()->envname("MILLRACE_LOG_LEVEL");
+    app.add_option("--max-connections", o.max_connections, "clients at a time; one more is refused")->capture_default_str()
+        ->check(CLI::PositiveNumber)->envname("MILLRACE_MAX_CONNECTIONS");
     app.add_flag("--insecure", o.insecure, "listen on an address that other machines reach");
     try {
         app.parse(argc, argv);

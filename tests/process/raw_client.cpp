@@ -14,9 +14,9 @@ using asio::ip::tcp;
 
 namespace {
 
-bool wait_for(tcp::socket& socket, short what) {
+bool wait_for(tcp::socket& socket, short what, milliseconds at_most = patience) {
     pollfd waited{socket.native_handle(), what, 0};
-    return ::poll(&waited, 1, static_cast<int>(patience.count())) > 0;
+    return ::poll(&waited, 1, static_cast<int>(at_most.count())) > 0;
 }
 
 }  // namespace
@@ -26,16 +26,19 @@ raw_client::raw_client(const broker_process& broker) : socket_(io_) {
     socket_.non_blocking(true);
 }
 
-bool raw_client::send(const std::vector<std::byte>& bytes) {
-    for (std::size_t sent = 0; sent < bytes.size();) {
-        if (!wait_for(socket_, POLLOUT)) return false;
+raw_client::sent raw_client::write(const std::vector<std::byte>& bytes, milliseconds at_most) {
+    for (std::size_t done = 0; done < bytes.size();) {
+        if (!wait_for(socket_, POLLOUT, at_most)) return sent::stuck;
         boost::system::error_code failed;
-        const auto n = socket_.write_some(asio::buffer(bytes.data() + sent, bytes.size() - sent), failed);
-        if (failed && failed != asio::error::would_block) return false;
-        sent += n;
+        const auto n = socket_.write_some(asio::buffer(bytes.data() + done, bytes.size() - done), failed);
+        if (failed && failed != asio::error::would_block) return sent::closed;
+        done += n;
     }
-    return true;
+    return sent::all;
 }
+
+bool raw_client::send(const std::vector<std::byte>& bytes) { return write(bytes, patience) == sent::all; }
+bool raw_client::send_some(const std::vector<std::byte>& bytes) { return write(bytes, milliseconds{100}) != sent::closed; }
 
 bool raw_client::send(const std::string& bytes) {
     const auto* begin = reinterpret_cast<const std::byte*>(bytes.data());

@@ -30,6 +30,9 @@ public:
     bool send(const std::vector<std::byte>& bytes);
     bool send(const std::string& bytes);
 
+    /// As send(), but returns when the broker takes no more for a moment. False when the connection is closed.
+    bool send_some(const std::vector<std::byte>& bytes);
+
     template <class Table>
     static std::vector<std::byte> frame(flatbuffers::FlatBufferBuilder& builder, std::uint64_t id, flatbuffers::Offset<Table> message,
                                         const std::vector<std::byte>& body = {}) {
@@ -60,6 +63,9 @@ public:
     flatbuffers::FlatBufferBuilder builder;
 
 private:
+    enum class sent { all, stuck, closed };
+    sent write(const std::vector<std::byte>& bytes, milliseconds at_most);
+
     boost::asio::io_context io_;
     boost::asio::ip::tcp::socket socket_;
     proto::frame_decoder decoder_{limits::frame_bytes};
