@@ -171,7 +171,7 @@ struct connection_settings {
     std::string token{};
     std::string name{};  // for people
     std::chrono::milliseconds connect_timeout{5'000};   // resolve, connect and hello together
-    std::chrono::milliseconds request_timeout{30'000};  // of every operation, counted from when it was asked for or its batch was opened
+    std::chrono::milliseconds request_timeout{30'000};  // of every request from when it is sent; a batch that credit holds back ends after as long unsent
     std::chrono::milliseconds linger{0};  // how long a batch that is not full may wait for more although the connection is idle
     payload_compression compression = payload_compression::none;  // of payloads above 512 bytes
 };

@@ -270,3 +270,18 @@ TEST_CASE("the bytes may come in any pieces") {
         CHECK(broker.count(wire::Message::Pong) == 1);
     }
 }
+
+TEST_CASE("an answer with damaged content ends its request too") {
+    scripted_broker broker;
+    broker.greet();
+    broker.m.ask(ticket{1}, peek{"photos", {}});
+    broker.turn();
+    auto body = records_of({{"", {}, "a"}});
+    body[body.size() - 9] ^= std::byte{1};
+    const std::vector<wire::Run> runs{wire::Run(0, 0, 0, 1, static_cast<std::uint32_t>(body.size()), 0)};
+    broker.answer_with(wire::Message::Peek, wire::CreatePeekedDirect(broker.builder(), 0, 1, &runs), body);
+    broker.turn();
+    REQUIRE(broker.done.count(1) == 1);
+    CHECK(broker.only(1).refused.code == errc::checksum_mismatch);
+    CHECK(broker.endings.size() == 1);
+}
