@@ -48,6 +48,20 @@ struct busy_broker {
         REQUIRE(bystander.settle(consumer).lost.empty());
     }
 
+    void fill(int mebibytes) {
+        for (int i = 0; i < mebibytes; ++i) REQUIRE(!bystander.publish("photos", std::string((1 << 20) - 200, static_cast<char>('a' + i % 26))).code);
+    }
+
+    /// Sends the same so many times, or until the broker no longer listens, while others work. Then the broker must say that this is why.
+    void dropped_as_slow_reader(raw_client& c, const std::vector<std::byte>& some, int times) {
+        const auto dropped = [&] { return broker.process().errors().find(" closed: ") != std::string::npos; };
+        for (int i = 0; i < times && !dropped() && c.send_some(some); ++i) work();
+        bystander.run_until(dropped);
+        CHECK(broker.process().errors().find(name_of(errc::slow_reader)) != std::string::npos);
+        const auto told = c.read_goodbye();
+        CHECK((told == errc::slow_reader || told == errc::ok));
+    }
+
     /// What a request is refused with; the connection then still answers.
     template <class Table>
     errc refusal(raw_client& c, flatbuffers::Offset<Table> request, const std::vector<std::byte>& body = {}) {
@@ -223,18 +237,33 @@ TEST_CASE_METHOD(busy_broker, "a peer that asks for a peek larger than a frame")
 }
 
 TEST_CASE_METHOD(busy_broker, "a peer that reads none of its answers") {
-    const auto answers_unread = [&](const std::vector<std::byte>& some) {
-        greeted_client c(broker);
-        const auto dropped = [&] { return broker.process().errors().find(name_of(errc::slow_reader)) != std::string::npos; };
-        while (!dropped() && c.send_some(some)) work();
-        CHECK(dropped());
-        const auto told = c.read_goodbye();
-        CHECK((told == errc::slow_reader || told == errc::ok));
-    };
-    flatbuffers::FlatBufferBuilder builder;
+    greeted_client c(broker);
     std::vector<std::byte> pings;
-    for (int i = 0; i < 20'000; ++i) pings = std::move(pings) + raw_client::frame(builder, 1, wire::CreatePing(builder));
-    answers_unread(pings);
+    for (int i = 0; i < 20'000; ++i) pings = std::move(pings) + frame(c, 1, wire::CreatePing(c.builder));
+    dropped_as_slow_reader(c, pings, 1000);
+}
+
+TEST_CASE_METHOD(busy_broker, "a peer that reads nothing of what it looks at") {
+    fill(64);
+    const auto before = broker.resident_bytes();
+    greeted_client c(broker);
+    std::vector<std::byte> peeks;
+    for (std::uint64_t i = 0; i < 400; ++i)
+        peeks = std::move(peeks) + frame(c, 1 + i, wire::CreatePeekDirect(c.builder, "photos", 0, i % 64, ~0u, ~0u));
+    dropped_as_slow_reader(c, peeks, 1);
+    CHECK(broker.resident_bytes() < before + (300u << 20));
+}
+
+TEST_CASE_METHOD(busy_broker, "a consumer that gives credit without end and reads nothing") {
+    bystander.create_subscription("photos", "greedy");
+    fill(300);
+    const auto before = broker.resident_bytes();
+    greeted_client c(broker);
+    REQUIRE(c.send(1, wire::CreateSubscribeDirect(c.builder, 1, "photos", "greedy", ~0u, ~std::uint64_t{0})));
+    bystander.run_until([&] { return bystander.describe("photos", "greedy").partitions.at(0).leased >= 32; });
+    CHECK(bystander.describe("photos", "greedy").partitions.at(0).leased < 64);
+    dropped_as_slow_reader(c, frame(c, 0, wire::CreateCredit(c.builder, 1, ~0u, ~std::uint64_t{0})), 10'000);
+    CHECK(broker.resident_bytes() < before + (300u << 20));
 }
 
 TEST_CASE_METHOD(busy_broker, "frames with bits turned over") {
