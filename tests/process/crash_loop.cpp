@@ -128,7 +128,7 @@ asio::awaitable<void> consume_once(cycle& c, std::size_t subscription, random_so
     const auto [refused, about] = co_await broker.async_connect(as_result);
     if (c.ended(refused, "connecting")) co_return;
     client::subscribe_options wanted;
-    wanted.credit_messages = static_cast<std::uint32_t>(between(random, 1, 500));
+    wanted.credit_messages = c.draining ? 1000 : static_cast<std::uint32_t>(between(random, 1, 500));
     auto [not_opened, consumer] = co_await broker.async_subscribe(topic, subscription_names[subscription], wanted, as_result);
     if (c.ended(not_opened, "subscribing")) co_return;
 
@@ -168,8 +168,8 @@ void start_consumers(cycle& c, const options& o, random_source& random) {
 }
 
 /// Runs the loop until everybody is done. False when somebody hangs.
-bool finish(cycle& c) {
-    const auto give_up = std::chrono::steady_clock::now() + patience;
+bool finish(cycle& c, milliseconds at_most) {
+    const auto give_up = std::chrono::steady_clock::now() + at_most;
     while (c.running > 0 && std::chrono::steady_clock::now() < give_up) c.io.run_one_for(100ms);
     if (c.running > 0) c.ledger.violate(std::to_string(c.running) + " producers or consumers hang after the broker has gone");
     return c.running == 0;
@@ -228,7 +228,7 @@ private:
             c.over = true;
             broker.kill();
         });
-        const bool finished = finish(c);
+        const bool finished = finish(c, patience);
         if (ledger_.sums().violations > 0) std::cerr << "the broker said:\n" << broker.process().errors();
         return finished;
     }
@@ -240,7 +240,9 @@ private:
         cycle c{.server = broker.address(), .ledger = ledger_, .draining = true};
         start_consumers(c, options_, random_);
         start(c, watch_drain(c));
-        const bool finished = finish(c);
+        const auto before = std::chrono::steady_clock::now();
+        const bool finished = finish(c, std::chrono::hours{1});  // watch_drain() notices when nothing moves
+        drained_in_ = std::chrono::ceil<milliseconds>(std::chrono::steady_clock::now() - before);
         if (ledger_.sums().violations > 0) std::cerr << "the broker said:\n" << broker.process().errors();
         if (!finished) return;
         ledger_.drained();
@@ -281,7 +283,7 @@ private:
         std::cout << "crash loop" << (options_.forget_unsynced ? ", unsynced writes forgotten" : "") << ": seed " << options_.seed << ", "
                   << options_.cycles << " cycles, " << s.published << " published, " << s.answered << " answered, " << s.found_unanswered
                   << " found unanswered, " << s.delivered << " delivered, " << s.again << " of them again, " << s.acked << " acks answered, ready in "
-                  << ready_max_.count() << " ms at most, " << s.violations << " violations\n";
+                  << ready_max_.count() << " ms at most, drained in " << drained_in_.count() << " ms, " << s.violations << " violations\n";
         return s.violations == 0;
     }
 
@@ -290,6 +292,7 @@ private:
     random_source random_;
     crash_ledger ledger_;
     milliseconds ready_max_{0};
+    milliseconds drained_in_{0};
 };
 
 }  // namespace
