@@ -32,12 +32,16 @@ consumer::~consumer() {
     if (state_ && !state_->closed) core_->drop(state_);
 }
 
-void consumer::ack(const delivery& d) {
-    state_->on->ask().ack(state_->number, d);
-}
+std::chrono::milliseconds consumer::visibility_timeout() const noexcept { return state_->visibility_timeout; }
 
-void consumer::set_aside(const delivery& d) {
-    state_->on->ask().set_aside(state_->number, d);
-}
+void consumer::on_leases_lost(std::function<void(const std::vector<lost_range>&)> notify) { state_->on_lost = std::move(notify); }
+
+bool consumer::start(const delivery& d) { return state_->on->ask().start(state_->number, d); }
+void consumer::ack(const delivery& d) { state_->on->ask().ack(state_->number, d); }
+void consumer::nack(const delivery& d, const std::string& reason) { state_->on->ask().nack(state_->number, d, reason); }
+void consumer::reject(const delivery& d, const std::string& reason) { state_->on->ask().reject(state_->number, d, reason); }
+void consumer::release(const delivery& d) { state_->on->ask().release(state_->number, d); }
+void consumer::set_aside(const delivery& d) { state_->on->ask().set_aside(state_->number, d); }
+void consumer::stop() { core_->stop(state_); }
 
 }  // namespace millrace::client

@@ -1,5 +1,8 @@
 #include "client/connection_core.hpp"
 
+#include <algorithm>
+#include <random>
+
 #include <boost/asio/post.hpp>
 
 namespace millrace::client {
@@ -42,6 +45,11 @@ machine_settings connection_core::for_machine() const {
     s.name = settings_.name;
     s.hello_timeout = settings_.connect_timeout;
     s.request_timeout = settings_.request_timeout;
+    s.reconnects = settings_.reconnect.enabled;
+    s.resends = settings_.reconnect.resend_unanswered;
+    s.pause_min = settings_.reconnect.pause_min;
+    s.pause_max = std::max(settings_.reconnect.pause_max, settings_.reconnect.pause_min);
+    s.jitter_seed = std::random_device()();
     s.publishing.linger = settings_.linger;
     s.publishing.compression = static_cast<proto::compression>(settings_.compression);
     return s;
@@ -93,6 +101,18 @@ void connection_core::receive(completion<received> handler, const detail::consum
 void connection_core::settle(completion<settlement> handler, const detail::consumer_pointer& state) {
     auto& machine = state->on->ask();
     machine.settle(keep(std::move(handler)), state->number);
+}
+
+void connection_core::extend(completion<settlement> handler, const detail::consumer_pointer& state, const delivery& d) {
+    auto& machine = state->on->ask();
+    machine.extend(keep(std::move(handler)), state->number, d);
+}
+
+void connection_core::stop(const detail::consumer_pointer& state) {
+    state->on->ask().stop(state->number);
+    state->arrived.clear();
+    if (!state->reason) state->reason = {errc::canceled, "the consumer takes nothing more"};
+    boost::asio::post(executor_, [state] { state->hand_over(); });
 }
 
 void connection_core::unsubscribe(completion<done> handler, const detail::consumer_pointer& state) {
@@ -156,6 +176,7 @@ void connection_core::complete(completion<T> handler, completed& e) {
 
 void connection_core::complete(opening_consumer opened, completed& e) {
     if (e.refused) return opened.handler(code_of(e.refused), consumer(words_of(e.refused)));
+    opened.state->visibility_timeout = std::get<subscribed>(e.content).visibility_timeout;
     consumers_[opened.state->number] = opened.state;
     opened.handler({}, consumer(shared_from_this(), opened.state));
 }
@@ -169,6 +190,18 @@ void connection_core::take(delivered& e) {
     else
         state->arrived.insert(state->arrived.end(), std::make_move_iterator(e.deliveries.begin()), std::make_move_iterator(e.deliveries.end()));
     state->hand_over();
+}
+
+void connection_core::take(consumer_interrupted& e) {
+    const auto found = consumers_.find(e.consumer);
+    if (found != consumers_.end()) found->second->arrived.clear();
+}
+
+void connection_core::take(leases_lost& e) {
+    const auto found = consumers_.find(e.consumer);
+    if (found == consumers_.end()) return;
+    const auto state = found->second;
+    if (state->on_lost) state->on_lost(e.ranges);
 }
 
 void connection_core::take(consumer_ended& e) {
@@ -219,13 +252,17 @@ void start_delete_topic(const core_pointer& c, completion<done> h, std::string n
 void start_purge_topic(const core_pointer& c, completion<done> h, std::string name) { c->ask(std::move(h), purge_topic{std::move(name)}); }
 void start_create_subscription(const core_pointer& c, completion<subscription_description> h, std::string topic, std::string name,
                                subscription_settings s, start_position start) {
-    c->ask(std::move(h), create_subscription{std::move(topic), std::move(name), s, start});
+    c->ask(std::move(h), create_subscription{std::move(topic), std::move(name), std::move(s), start});
 }
 void start_describe_subscription(const core_pointer& c, completion<subscription_description> h, std::string topic, std::string name) {
     c->ask(std::move(h), describe_subscription{std::move(topic), std::move(name)});
 }
 void start_list_subscriptions(const core_pointer& c, completion<name_list> h, std::string topic) {
     c->ask(std::move(h), list_subscriptions{std::move(topic)});
+}
+void start_update_subscription(const core_pointer& c, completion<subscription_description> h, std::string topic, std::string name,
+                               subscription_settings s) {
+    c->ask(std::move(h), update_subscription{std::move(topic), std::move(name), std::move(s)});
 }
 void start_delete_subscription(const core_pointer& c, completion<done> h, std::string topic, std::string name, bool force) {
     c->ask(std::move(h), delete_subscription{std::move(topic), std::move(name), force});
@@ -239,6 +276,7 @@ void start_subscribe(const core_pointer& c, completion<consumer> h, std::string 
 }
 void start_receive(const core_pointer& c, completion<received> h, consumer_pointer s) { c->receive(std::move(h), s); }
 void start_settle(const core_pointer& c, completion<settlement> h, consumer_pointer s) { c->settle(std::move(h), s); }
+void start_extend(const core_pointer& c, completion<settlement> h, consumer_pointer s, delivery d) { c->extend(std::move(h), s, d); }
 void start_unsubscribe(const core_pointer& c, completion<done> h, consumer_pointer s) { c->unsubscribe(std::move(h), s); }
 
 }  // namespace detail

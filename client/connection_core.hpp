@@ -1,6 +1,7 @@
 // What stands behind a connection: whose handler waits for which ticket, and what has arrived for which consumer.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <variant>
 
@@ -20,6 +21,8 @@ struct consumer_state {
     completion<received> waiting;
     error reason;  // set when nothing more comes
     bool closed = false;
+    std::chrono::milliseconds visibility_timeout{0};
+    std::function<void(const std::vector<lost_range>&)> on_lost;
 
     /// Completes the waiting receive when there is something to say.
     void hand_over();
@@ -38,6 +41,8 @@ public:
     void subscribe(completion<consumer> handler, const std::string& topic, const std::string& subscription, const subscribe_options& options);
     void receive(completion<received> handler, const detail::consumer_pointer& state);
     void settle(completion<settlement> handler, const detail::consumer_pointer& state);
+    void extend(completion<settlement> handler, const detail::consumer_pointer& state, const delivery& d);
+    void stop(const detail::consumer_pointer& state);
     void unsubscribe(completion<done> handler, const detail::consumer_pointer& state);
 
     /// Closes a consumer that nobody waits for.
@@ -80,6 +85,8 @@ private:
     void take(completed& e);
     void take(published& e);
     void take(delivered& e);
+    void take(consumer_interrupted& e);
+    void take(leases_lost& e);
     void take(consumer_ended& e);
     void take(welcomed& e);
     void take(ended& e);

@@ -8,12 +8,19 @@
 namespace millrace::client {
 namespace {
 
-constexpr std::size_t ack_flights_max = 2;
-constexpr std::size_t ranges_per_ack_max = 65'536;  // 1.5 MiB of a frame
+constexpr std::size_t flights_max = 2;
+constexpr std::size_t ranges_per_frame_max = 65'536;  // 1.5 MiB of a frame
 constexpr std::size_t lost_ranges_max = 1'024;
 
 std::uint32_t number_on_wire(consumer_number number) {
     return static_cast<std::uint32_t>(number);
+}
+
+std::vector<wire::LeaseRange> on_wire(const std::vector<lease_range>& ranges) {
+    std::vector<wire::LeaseRange> out;
+    out.reserve(ranges.size());
+    for (const auto& r : ranges) out.emplace_back(r.first.value, r.last.value, r.partition, r.attempt);
+    return out;
 }
 
 }  // namespace
@@ -25,44 +32,96 @@ consumer_number consumers::open(ticket operation, const std::string& topic, cons
     c.window_messages = std::max(options.credit_messages, 1u);
     c.window_bytes = std::max<std::uint64_t>(options.credit_bytes, 1);
     c.may_come = c.window_messages;
+    c.topic = topic;
+    c.subscription = subscription;
+    c.name = options.name;
     const auto id = talk_.ask(recipient::subscribe, wire::Message::Subscribed, operation, number_on_wire(number));
-    auto& b = talk_.builder;
-    const auto topic_text = b.CreateString(topic);
-    const auto subscription_text = b.CreateString(subscription);
-    const auto name = b.CreateString(options.name);
-    talk_.send(id, wire::CreateSubscribe(b, number_on_wire(number), topic_text, subscription_text, c.window_messages, c.window_bytes, name));
+    subscribe(id, number, c, {c.window_messages, c.window_bytes}, {});
     return number;
 }
 
+void consumers::subscribe(std::uint64_t id, consumer_number number, const consumer& c, held_leases::freed credit, std::vector<lease_range> held) {
+    auto& b = talk_.builder;
+    const auto topic = b.CreateString(c.topic);
+    const auto subscription = b.CreateString(c.subscription);
+    const auto name = b.CreateString(c.name);
+    flatbuffers::Offset<flatbuffers::Vector<const wire::LeaseRange*>> ranges = 0;
+    if (!held.empty()) ranges = b.CreateVectorOfStructs(on_wire(held));
+    talk_.send(id, wire::CreateSubscribe(b, number_on_wire(number), topic, subscription, credit.messages, credit.bytes, name, ranges));
+}
+
 void consumers::close(ticket operation, consumer_number number) {
-    if (auto* c = find_open(number))
-        unsubscribe(operation, number, *c);
-    else
+    auto* c = find_usable(number);
+    if (!c || c->close_when_open)
         talk_.complete(operation, {errc::no_such_consumer, "the consumer is closed already"});
+    else if (c->state == phase::returning)
+        c->close_when_open = operation;
+    else
+        unsubscribe(operation, number, *c);
 }
 
 void consumers::close_all() {
-    for (auto& [number, c] : consumers_)
+    for (auto& [number, c] : consumers_) {
         if (c.state == phase::open) unsubscribe(no_ticket, number, c);
+        if (c.state == phase::returning && !c.close_when_open) c.close_when_open = no_ticket;
+    }
 }
 
-void consumers::ack(consumer_number number, const delivery& d) {
-    auto* c = find_open(number);
+bool consumers::start(consumer_number number, const delivery& d) {
+    auto* c = find_usable(number);
+    if (!c || c->held.size_of(d.partition, d.attempt, d.sequence) == 0) return false;
+    const lease one{d.partition, d.attempt, d.sequence};
+    if (!c->started.insert(one).second) return false;
+    c->to_start.push_back(one);
+    return true;
+}
+
+void consumers::give(consumer_number number, const delivery& d, hand_in how, const std::string& reason) {
+    auto* c = find_usable(number);
     if (!c) return;
     const auto freed = c->held.remove(d.partition, d.attempt, d.sequence);
     if (freed.messages == 0) return;
-    c->acks.add(d.partition, d.attempt, d.sequence);
+    if (!c->started.empty()) c->started.erase({d.partition, d.attempt, d.sequence});
+    c->gathered(how, reason).add(d.partition, d.attempt, d.sequence);
     free_credit(*c, freed);
 }
 
 void consumers::set_aside(consumer_number number, const delivery& d) {
-    if (auto* c = find_open(number)) free_credit(*c, c->held.remove(d.partition, d.attempt, d.sequence));
+    auto* c = find_usable(number);
+    if (!c) return;
+    c->started.erase({d.partition, d.attempt, d.sequence});
+    free_credit(*c, c->held.remove(d.partition, d.attempt, d.sequence));
+}
+
+void consumers::extend(ticket operation, consumer_number number, const delivery& d) {
+    auto* c = find_usable(number);
+    if (!c || !c->started.contains({d.partition, d.attempt, d.sequence}))
+        return talk_.complete(operation, {errc::lease_lost, "the message is not started, or not held any more"});
+    if (c->state == phase::returning) return talk_.complete(operation, {errc::connection_lost, "the connection is being made again"});
+    send_starts(number, *c);  // a lease that the broker does not know to be started cannot be extended
+    const std::vector<wire::LeaseRange> range{wire::LeaseRange(d.sequence.value, d.sequence.value, d.partition, d.attempt)};
+    const auto id = talk_.ask(recipient::request, wire::Message::Acked, operation, number_on_wire(number));
+    talk_.send(id, wire::CreateExtendDirect(talk_.builder, number_on_wire(number), &range));
+}
+
+void consumers::stop(consumer_number number) {
+    auto* c = find_usable(number);
+    if (!c) return;
+    c->stopped = true;
+    std::vector<lease> unstarted;
+    c->held.for_each([&](std::uint32_t partition, std::uint32_t attempt, sequence at) {
+        if (!c->started.contains({partition, attempt, at})) unstarted.push_back({partition, attempt, at});
+    });
+    for (const auto& [partition, attempt, at] : unstarted) {
+        c->held.remove(partition, attempt, at);
+        c->gathered(hand_in::release, {}).add(partition, attempt, at);
+    }
 }
 
 void consumers::settle(ticket operation, consumer_number number) {
     auto* c = find(number);
     if (!c) return talk_.complete(operation, {errc::no_such_consumer, "the consumer is closed"});
-    if (!c->acks.empty()) return c->waiting.push_back(operation);
+    if (c->has_gathered()) return c->waiting.push_back(operation);
     if (!c->flights.empty()) return c->flights.back().waiting.push_back(operation);
     report(*c, {operation});
 }
@@ -70,7 +129,8 @@ void consumers::settle(ticket operation, consumer_number number) {
 void consumers::end_turn() {
     for (auto& [number, c] : consumers_) {
         if (c.state != phase::open) continue;
-        if (c.flights.size() < ack_flights_max) send_acks(number, c);
+        send_starts(number, c);
+        if (c.flights.size() < flights_max) send_gathered(number, c);
         if (c.to_give.messages * 2ull >= c.window_messages || c.to_give.bytes * 2 >= c.window_bytes) send_credit(number, c);
     }
 }
@@ -95,6 +155,7 @@ error consumers::on_deliver(const proto::frame& frame) {
         free_credit(*c, c->held.add(run->partition(), run->attempt(), {run->first()}, {next, end}));
         next = end;
     }
+    if (c->stopped) return stop(arrived.consumer), error{};
     talk_.events.emplace_back(std::move(arrived));
     return {};
 }
@@ -111,6 +172,11 @@ void consumers::on_ended(const wire::ConsumerEnded& message) {
 void consumers::on_subscribed(const waiting_request& asked, const error& refused, answer content) {
     const consumer_number number{asked.subject};
     auto* c = find(number);
+    if (c && c->state == phase::returning) {
+        if (!refused) return welcome_back(number, *c, std::get<subscribed>(content).lost);
+        talk_.events.emplace_back(consumer_ended{number, refused});
+        return end(number, *c, refused);
+    }
     if (c && refused) end(number, *c, refused);
     if (c && !refused && c->state == phase::opening) c->state = phase::open;
     if (!asked.given_up) return talk_.complete(asked.operation, refused, std::move(content));
@@ -132,8 +198,8 @@ void consumers::on_acked(std::uint64_t id, const waiting_request& asked, const e
     if (const auto* settled = std::get_if<settlement>(&content))
         for (const auto& range : settled->lost)
             if (c->lost.size() < lost_ranges_max) c->lost.push_back(range);
-    for (auto& flight : c->flights)
-        if (flight.id == id) flight.answered = true;
+    for (auto& f : c->flights)
+        if (f.id == id) f.answered = true;
     // Whoever waits for a flight waits for all before it.
     while (!c->flights.empty() && c->flights.front().answered) {
         report(*c, c->flights.front().waiting);
@@ -146,25 +212,108 @@ void consumers::give_up(std::uint64_t id, const waiting_request& asked, const er
     if (asked.taker != recipient::ack) return talk_.complete(asked.operation, refused);
     auto* c = find(consumer_number{asked.subject});
     if (!c) return;
-    for (auto& flight : c->flights) {
-        if (flight.id != id) continue;
-        for (const auto operation : std::exchange(flight.waiting, {})) talk_.complete(operation, refused);
+    for (auto& f : c->flights) {
+        if (f.id != id) continue;
+        for (const auto operation : std::exchange(f.waiting, {})) talk_.complete(operation, refused);
     }
+}
+
+// ---- the connection goes and comes back ------------------------------------------------------------------------------------
+
+void consumers::interrupt(const error& reason) {
+    for (auto it = consumers_.begin(); it != consumers_.end();) {
+        auto& [number, c] = *it;
+        if (c.state == phase::open || c.state == phase::returning) {
+            make_return(number, c);
+            ++it;
+            continue;
+        }
+        // Their sessions are gone, and with them everything they held; whoever opens or closes them is told by the request.
+        for (auto& f : c.flights)
+            for (const auto operation : f.waiting) talk_.complete(operation, reason);
+        for (const auto operation : c.waiting) talk_.complete(operation, reason);
+        it = consumers_.erase(it);
+    }
+}
+
+void consumers::make_return(consumer_number number, consumer& c) {
+    if (c.state == phase::open) talk_.events.emplace_back(consumer_interrupted{number});
+    c.state = phase::returning;
+    std::vector<ticket> waiting;
+    for (auto& f : std::exchange(c.flights, {})) {
+        waiting.insert(waiting.end(), f.waiting.begin(), f.waiting.end());
+        if (f.answered) continue;
+        for (const auto& r : f.ranges) c.gathered(f.how, f.reason).add(r);
+    }
+    c.waiting.insert(c.waiting.begin(), waiting.begin(), waiting.end());
+    c.to_start.clear();
+    c.to_give = {};
+    c.may_come = 0;
+    held_leases kept;
+    for (const auto& [partition, attempt, at] : c.started) kept.add(partition, attempt, at, {c.held.size_of(partition, attempt, at)});
+    c.held = std::move(kept);
+}
+
+void consumers::resume() {
+    for (auto& [number, c] : consumers_) {
+        if (c.state != phase::returning) continue;
+        held_leases::freed used;
+        lease_ranges presented;
+        for (const auto& [partition, attempt, at] : c.started) {
+            presented.add(partition, attempt, at);
+            ++used.messages;
+            used.bytes += c.held.size_of(partition, attempt, at);
+        }
+        for (const auto& r : c.acks.all()) presented.add(r);
+        for (const auto& [how, ranges] : c.others)
+            for (const auto& r : ranges.all()) presented.add(r);
+        held_leases::freed credit;
+        if (!c.stopped && c.window_messages > used.messages) credit.messages = c.window_messages - used.messages;
+        credit.bytes = c.window_bytes > used.bytes ? c.window_bytes - used.bytes : 1;
+        c.may_come = credit.messages;
+        const auto id = talk_.ask(recipient::subscribe, wire::Message::Subscribed, no_ticket, number_on_wire(number));
+        subscribe(id, number, c, credit, presented.take(ranges_per_frame_max));
+    }
+}
+
+/// What was handed in and is lost either arrived before the connection went, or somebody else has it: it is reported, not sent again.
+void consumers::welcome_back(consumer_number number, consumer& c, const std::vector<lost_range>& lost) {
+    c.state = phase::open;
+    leases_lost gone{number, {}};
+    for (const auto& l : lost) {
+        const lease_range range{l.partition, l.attempt, l.first, l.last};
+        bool handed_in = c.acks.remove(range);
+        for (auto it = c.others.begin(); it != c.others.end();) {
+            handed_in |= it->second.remove(range);
+            it = it->second.empty() ? c.others.erase(it) : std::next(it);
+        }
+        if (handed_in && c.lost.size() < lost_ranges_max) c.lost.push_back(l);
+        const auto from = c.started.lower_bound({l.partition, l.attempt, l.first});
+        auto to = from;
+        for (; to != c.started.end() && *to <= lease{l.partition, l.attempt, l.last}; ++to)
+            free_credit(c, c.held.remove(to->partition, to->attempt, to->at));
+        if (from != to) gone.ranges.push_back(l);
+        c.started.erase(from, to);
+    }
+    if (!gone.ranges.empty()) talk_.events.emplace_back(std::move(gone));
+    if (!c.has_gathered()) report(c, std::exchange(c.waiting, {}));
+    if (c.close_when_open) unsubscribe(*std::exchange(c.close_when_open, {}), number, c);
 }
 
 void consumers::fail_all(const error& reason) {
     for (auto& [number, c] : consumers_) {
-        for (auto& flight : c.flights)
-            for (const auto operation : flight.waiting) talk_.complete(operation, reason);
+        for (auto& f : c.flights)
+            for (const auto operation : f.waiting) talk_.complete(operation, reason);
         for (const auto operation : c.waiting) talk_.complete(operation, reason);
-        if (c.state == phase::open) talk_.events.emplace_back(consumer_ended{number, reason});
+        if (c.close_when_open) talk_.complete(*c.close_when_open, reason);
+        if (c.state == phase::open || c.state == phase::returning) talk_.events.emplace_back(consumer_ended{number, reason});
     }
     consumers_.clear();
 }
 
 bool consumers::idle() const noexcept {
     return std::all_of(consumers_.begin(), consumers_.end(), [](const auto& entry) {
-        return entry.second.acks.empty() && entry.second.flights.empty() && entry.second.waiting.empty();
+        return !entry.second.has_gathered() && entry.second.flights.empty() && entry.second.waiting.empty();
     });
 }
 
@@ -173,9 +322,9 @@ consumers::consumer* consumers::find(consumer_number number) {
     return found == consumers_.end() ? nullptr : &found->second;
 }
 
-consumers::consumer* consumers::find_open(consumer_number number) {
+consumers::consumer* consumers::find_usable(consumer_number number) {
     auto* c = find(number);
-    return c && c->state == phase::open ? c : nullptr;
+    return c && (c->state == phase::open || c->state == phase::returning) ? c : nullptr;
 }
 
 void consumers::free_credit(consumer& c, held_leases::freed freed) {
@@ -183,39 +332,69 @@ void consumers::free_credit(consumer& c, held_leases::freed freed) {
     c.to_give.bytes += freed.bytes;
 }
 
-void consumers::send_acks(consumer_number number, consumer& c) {
-    while (!c.acks.empty()) {
-        std::vector<wire::LeaseRange> ranges;
-        for (const auto& r : c.acks.take(ranges_per_ack_max)) ranges.emplace_back(r.first.value, r.last.value, r.partition, r.attempt);
-        const auto id = talk_.ask(recipient::ack, wire::Message::Acked, no_ticket, number_on_wire(number));
-        talk_.send(id, wire::CreateAckDirect(talk_.builder, number_on_wire(number), &ranges));
-        c.flights.push_back({id, {}});
+/// What was handed in within the turn need not be started any more.
+void consumers::send_starts(consumer_number number, consumer& c) {
+    lease_ranges ranges;
+    for (const auto& one : c.to_start)
+        if (c.started.contains(one)) ranges.add(one.partition, one.attempt, one.at);
+    c.to_start.clear();
+    while (!ranges.empty()) {
+        const auto some = on_wire(ranges.take(ranges_per_frame_max));
+        talk_.send(0, wire::CreateStartDirect(talk_.builder, number_on_wire(number), &some));
     }
-    if (!c.waiting.empty()) c.flights.back().waiting = std::exchange(c.waiting, {});
+}
+
+void consumers::send_gathered(consumer_number number, consumer& c) {
+    send_ranges(number, c, hand_in::ack, {}, c.acks);
+    for (auto& [how, ranges] : std::exchange(c.others, {})) send_ranges(number, c, how.first, how.second, ranges);
+    if (c.waiting.empty() || c.flights.empty()) return;
+    auto& waiting = c.flights.back().waiting;
+    waiting.insert(waiting.end(), c.waiting.begin(), c.waiting.end());
+    c.waiting.clear();
+}
+
+void consumers::send_ranges(consumer_number number, consumer& c, hand_in how, const std::string& reason, lease_ranges& gathered) {
+    auto& b = talk_.builder;
+    const auto to = number_on_wire(number);
+    while (!gathered.empty()) {
+        auto taken = gathered.take(ranges_per_frame_max);
+        const auto ranges = on_wire(taken);
+        const auto id = talk_.ask(recipient::ack, wire::Message::Acked, no_ticket, to);
+        switch (how) {
+            case hand_in::ack: talk_.send(id, wire::CreateAckDirect(b, to, &ranges)); break;
+            case hand_in::nack: talk_.send(id, wire::CreateNackDirect(b, to, &ranges, reason.c_str())); break;
+            case hand_in::reject: talk_.send(id, wire::CreateRejectDirect(b, to, &ranges, reason.c_str())); break;
+            case hand_in::release: talk_.send(id, wire::CreateReleaseDirect(b, to, &ranges)); break;
+        }
+        c.flights.push_back({id, how, reason, std::move(taken), {}});
+    }
 }
 
 void consumers::send_credit(consumer_number number, consumer& c) {
+    if (c.stopped) return;
     const auto given = std::exchange(c.to_give, {});
     c.may_come += given.messages;
     talk_.send(0, wire::CreateCredit(talk_.builder, number_on_wire(number), given.messages, given.bytes));
 }
 
 void consumers::unsubscribe(ticket operation, consumer_number number, consumer& c) {
-    send_acks(number, c);
+    send_gathered(number, c);
     c.state = phase::closing;
     const auto id = talk_.ask(recipient::unsubscribe, wire::Message::Ok, operation, number_on_wire(number));
     talk_.send(id, wire::CreateUnsubscribe(talk_.builder, number_on_wire(number)));
 }
 
-/// No ack can be sent any more; those under way keep their answers.
+/// Nothing can be handed in any more; those under way keep their answers.
 void consumers::end(consumer_number number, consumer& c, const error& reason) {
     c.state = phase::gone;
     c.acks = {};
+    c.others.clear();
+    if (c.close_when_open) talk_.complete(*std::exchange(c.close_when_open, {}), reason);
     for (const auto operation : std::exchange(c.waiting, {})) talk_.complete(operation, reason);
     forget_if_done(number, c);
 }
 
-/// Tells those who wait what became of the acks; what they were told is told.
+/// Tells those who wait what became of what was handed in; what they were told is told.
 void consumers::report(consumer& c, const std::vector<ticket>& waiting) {
     if (waiting.empty()) return;
     const auto refused = std::exchange(c.refused, {});

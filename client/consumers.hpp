@@ -1,8 +1,18 @@
-// The consumers of one connection: credit given and taken, messages held, acks gathered and answered. No IO; a part of the machine.
+// The consumers of one connection: credit given and taken, messages held, started and handed in. No IO; a part of the machine.
+//
+//            Subscribed            connection lost            Subscribed
+//   opening ───────────► open ◄──────────────────► returning ───────────► open
+//                         │ close(): closing ─answered─► gone │ refused: gone
+//
+// A returning consumer keeps what was started and what was handed in without an answer: it presents these leases with its next Subscribe, and
+// hands in again what it gets back. Everything else that it was given is dropped, and comes again.
 #pragma once
 
+#include <compare>
 #include <deque>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -11,6 +21,9 @@
 #include "client/lease_ranges.hpp"
 
 namespace millrace::client {
+
+/// The ways in which a lease ends by the will of its holder.
+enum class hand_in : std::uint8_t { ack, nack, reject, release };
 
 class consumers {
 public:
@@ -24,16 +37,23 @@ public:
     void close(ticket operation, consumer_number number);
     void close_all();
 
-    /// Ignored when the message is not held: acked before, or its consumer is gone.
-    void ack(consumer_number number, const delivery& d);
+    /// These four are ignored when the message is not held: handed in before, or its consumer is gone; start() says so. `reason` is for nack and reject.
+    bool start(consumer_number number, const delivery& d);
+    void give(consumer_number number, const delivery& d, hand_in how, const std::string& reason);
 
-    /// Frees the credit of a message that stays leased without being acked.
+    /// Frees the credit of a message that stays leased without being handed in.
     void set_aside(consumer_number number, const delivery& d);
 
-    /// Completes when every ack of this consumer so far is answered.
+    /// Prolongs a started lease; completes with its settlement.
+    void extend(ticket operation, consumer_number number, const delivery& d);
+
+    /// Nothing more is delivered: what is held and not started is released, and so is what is on its way.
+    void stop(consumer_number number);
+
+    /// Completes when everything that this consumer handed in so far is answered.
     void settle(ticket operation, consumer_number number);
 
-    /// Sends what gathered: acks while fewer than two of a consumer's are unanswered, credit by halves of its window.
+    /// Sends what gathered: starts; what was handed in while fewer than two of a consumer's requests are unanswered; credit by halves of its window.
     void end_turn();
 
     /// Errors end the connection.
@@ -46,40 +66,71 @@ public:
     /// The operations of a request ran into its timeout; its answer may still come.
     void give_up(std::uint64_t id, const waiting_request& asked, const error& refused);
 
+    /// The connection is lost and will come back: open consumers return.
+    void interrupt(const error& reason);
+    void resume();
+
     /// Ends every operation that waits here.
     void fail_all(const error& reason);
 
     bool idle() const noexcept;
 
 private:
-    enum class phase : std::uint8_t { opening, open, closing, gone };
+    enum class phase : std::uint8_t { opening, open, returning, closing, gone };
 
-    struct ack_flight {
+    /// A request that hands in, unanswered.
+    struct flight {
         std::uint64_t id;
+        hand_in how;
+        std::string reason;
+        std::vector<lease_range> ranges;
         std::vector<ticket> waiting;
         bool answered = false;
     };
 
+    struct lease {
+        std::uint32_t partition;
+        std::uint32_t attempt;
+        sequence at;
+
+        auto operator<=>(const lease&) const = default;
+    };
+
     struct consumer {
         phase state = phase::opening;
+        std::string topic, subscription, name;  // to subscribe again
         held_leases held;
+        std::set<lease> started;       // of them
+        std::vector<lease> to_start;   // not told to the broker yet
         std::uint32_t window_messages = 0;
         std::uint64_t window_bytes = 0;
         std::uint64_t may_come = 0;    // messages of the credit given that have not been delivered
         held_leases::freed to_give;    // credit that came free and was not given yet
+        bool stopped = false;
+        std::optional<ticket> close_when_open;
         lease_ranges acks;             // not sent yet
+        std::map<std::pair<hand_in, std::string>, lease_ranges> others;  // not sent yet, by reason
         std::vector<ticket> waiting;   // for them
-        std::deque<ack_flight> flights;
+        std::deque<flight> flights;
         std::vector<lost_range> lost;  // not told to anybody yet
-        error refused;                 // of an ack, not told to anybody yet
+        error refused;                 // of what was handed in, not told to anybody yet
+
+        bool has_gathered() const noexcept { return !acks.empty() || !others.empty(); }
+        lease_ranges& gathered(hand_in how, const std::string& reason) { return how == hand_in::ack ? acks : others[{how, reason}]; }
     };
 
     using consumer_map = std::map<consumer_number, consumer>;
 
     consumer* find(consumer_number number);
     consumer* find_open(consumer_number number);
+    consumer* find_usable(consumer_number number);
     void free_credit(consumer& c, held_leases::freed freed);
-    void send_acks(consumer_number number, consumer& c);
+    void subscribe(std::uint64_t id, consumer_number number, const consumer& c, held_leases::freed credit, std::vector<lease_range> held);
+    void send_starts(consumer_number number, consumer& c);
+    void send_gathered(consumer_number number, consumer& c);
+    void send_ranges(consumer_number number, consumer& c, hand_in how, const std::string& reason, lease_ranges& gathered);
+    void make_return(consumer_number number, consumer& c);
+    void welcome_back(consumer_number number, consumer& c, const std::vector<lost_range>& lost);
     void send_credit(consumer_number number, consumer& c);
     void unsubscribe(ticket operation, consumer_number number, consumer& c);
     void end(consumer_number number, consumer& c, const error& reason);

@@ -32,6 +32,7 @@ struct subscribed {
     std::uint32_t topic = 0;
     std::uint32_t subscription = 0;
     std::chrono::milliseconds visibility_timeout{0};
+    std::vector<lost_range> lost;  // of the leases that were presented
     std::string refusal;
 };
 
@@ -59,13 +60,24 @@ struct delivered {
     std::vector<delivery> deliveries;
 };
 
+/// The connection is lost and comes back: what was delivered and not started is not this consumer's any more, and may be delivered again.
+struct consumer_interrupted {
+    consumer_number consumer{};
+};
+
+/// Started messages that somebody else was given, or that were settled, while the connection was away.
+struct leases_lost {
+    consumer_number consumer{};
+    std::vector<lost_range> ranges;
+};
+
 /// The broker ended a consumer; nothing more comes for it.
 struct consumer_ended {
     consumer_number consumer{};
     error reason;
 };
 
-/// The broker took the hello: requests may be made.
+/// The broker took the hello: requests may be made. Comes again after each reconnection.
 struct welcomed {
     broker_description broker;
 };
@@ -76,6 +88,6 @@ struct ended {
     error reason;
 };
 
-using event = std::variant<completed, published, delivered, consumer_ended, welcomed, ended>;
+using event = std::variant<completed, published, delivered, consumer_interrupted, leases_lost, consumer_ended, welcomed, ended>;
 
 }  // namespace millrace::client

@@ -27,6 +27,11 @@ held_leases::freed held_leases::remove(std::uint32_t partition, std::uint32_t at
     return {1, size};
 }
 
+std::uint32_t held_leases::size_of(std::uint32_t partition, std::uint32_t attempt, sequence one) {
+    const auto found = find(partition, attempt, one);
+    return found == runs_.end() ? 0 : found->second.sizes[one - found->first.first];
+}
+
 held_leases::run_map::iterator held_leases::find(std::uint32_t partition, std::uint32_t attempt, sequence one) {
     const auto covers = [&](run_map::iterator candidate) {
         const auto& [at, held] = *candidate;

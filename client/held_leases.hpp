@@ -23,6 +23,17 @@ public:
     /// One message leaves. Nothing is freed when it is not held (any more).
     freed remove(std::uint32_t partition, std::uint32_t attempt, sequence one);
 
+    /// The bytes of a held message's record; 0 when it is not held.
+    std::uint32_t size_of(std::uint32_t partition, std::uint32_t attempt, sequence one);
+
+    /// Calls `take(partition, attempt, sequence)` for every message held, in order.
+    template <class Take>
+    void for_each(Take take) const {
+        for (const auto& [at, held] : runs_)
+            for (std::size_t i = 0; i < held.sizes.size(); ++i)
+                if (held.sizes[i] > 0) take(at.partition, at.attempt, at.first + i);
+    }
+
     bool empty() const noexcept { return runs_.empty(); }
 
 private:

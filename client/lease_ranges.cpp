@@ -25,12 +25,27 @@ void merge(std::vector<lease_range>& ranges) {
 
 }  // namespace
 
-void lease_ranges::add(std::uint32_t partition, std::uint32_t attempt, sequence settled) {
-    const lease_range one{partition, attempt, settled, settled};
-    if (!ranges_.empty() && same_lease(ranges_.back(), one) && ranges_.back().last + 1 == settled)
-        ranges_.back().last = settled;
+void lease_ranges::add(const lease_range& range) {
+    if (!ranges_.empty() && same_lease(ranges_.back(), range) && ranges_.back().last + 1 == range.first)
+        ranges_.back().last = range.last;
     else
-        ranges_.push_back(one);
+        ranges_.push_back(range);
+}
+
+bool lease_ranges::remove(const lease_range& range) {
+    std::vector<lease_range> kept;
+    bool removed = false;
+    for (const auto& r : ranges_) {
+        if (!same_lease(r, range) || r.last < range.first || r.first > range.last) {
+            kept.push_back(r);
+            continue;
+        }
+        removed = true;
+        if (r.first < range.first) kept.push_back({r.partition, r.attempt, r.first, range.first - 1});
+        if (r.last > range.last) kept.push_back({r.partition, r.attempt, range.last + 1, r.last});
+    }
+    ranges_ = std::move(kept);
+    return removed;
 }
 
 std::vector<lease_range> lease_ranges::take(std::size_t max) {

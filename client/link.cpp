@@ -48,6 +48,7 @@ link::link(asio::any_io_executor executor, machine_settings settings, std::weak_
       resolver_(executor_),
       socket_(executor_),
       deadline_(executor_),
+      retry_(executor_),
       quiet_(executor_, never),
       taker_(std::move(taker)),
       machine_(std::move(settings)) {}
@@ -86,18 +87,37 @@ void link::abort(error reason) {
 
 asio::awaitable<void> link::run(std::shared_ptr<link> self, [[maybe_unused]] std::shared_ptr<event_taker> taker, std::string server,
                                 duration connect_timeout, std::function<void()> closed) {
-    auto failed = co_await with_timeout(open_socket(self, server), connect_timeout);
-    if (!failed) failed = error{errc::timed_out, "no connection to " + server + " in time"};
-    if (!*failed && !self->machine_.is_over()) {
-        self->machine_.connected(now());
-        self->schedule_turn();
-        failed = co_await read(self);
+    co_await serve(self, server, connect_timeout);
+    while (!self->machine_.is_over()) {
+        co_await pause(self);
+        if (!self->machine_.is_over()) co_await serve(self, server, connect_timeout);
     }
-    self->machine_.lost(std::move(*failed));
     self->close_socket();
     self->turn();
     co_await wait_until_quiet(self);
     closed();
+}
+
+/// One connection, from the attempt to its end.
+asio::awaitable<void> link::serve(std::shared_ptr<link> self, std::string server, duration connect_timeout) {
+    auto failed = co_await with_timeout(open_socket(self, server), connect_timeout);
+    if (!failed) failed = error{errc::timed_out, "no connection to " + server + " in time"};
+    if (!*failed && !self->machine_.is_over()) {
+        self->is_attached_ = true;
+        self->machine_.connected(now());
+        self->schedule_turn();
+        failed = co_await read(self);
+    }
+    self->machine_.time_passed(now());
+    self->machine_.lost(std::move(*failed));
+    self->leave_socket();
+    self->turn();
+    co_await wait_until_written(self);
+}
+
+asio::awaitable<void> link::pause(std::shared_ptr<link> self) {
+    self->retry_.expires_after(self->machine_.next_pause());
+    co_await self->retry_.async_wait(as_result);
 }
 
 asio::awaitable<error> link::open_socket(std::shared_ptr<link> self, std::string server) {
@@ -113,7 +133,7 @@ asio::awaitable<error> link::open_socket(std::shared_ptr<link> self, std::string
 }
 
 asio::awaitable<error> link::read(std::shared_ptr<link> self) {
-    while (!self->machine_.is_over()) {
+    while (self->is_attached_ && self->machine_.is_connected()) {
         const auto room = self->machine_.read_buffer();
         const auto [failed, size] = co_await self->socket_.async_read_some(asio::buffer(room.data(), room.size()), as_result);
         if (failed == asio::error::eof) co_return error{errc::connection_lost, "the broker closed the connection"};
@@ -124,6 +144,13 @@ asio::awaitable<error> link::read(std::shared_ptr<link> self) {
     co_return error{};
 }
 
+asio::awaitable<void> link::wait_until_written(std::shared_ptr<link> self) {
+    while (self->is_writing_) {
+        self->quiet_.expires_at(never);
+        co_await self->quiet_.async_wait(as_result);
+    }
+}
+
 asio::awaitable<void> link::wait_until_quiet(std::shared_ptr<link> self) {
     while (self->is_writing_ || self->is_waiting_) {
         self->quiet_.expires_at(never);
@@ -131,11 +158,18 @@ asio::awaitable<void> link::wait_until_quiet(std::shared_ptr<link> self) {
     }
 }
 
-void link::close_socket() {
+/// The machine goes on without it, for now or for good.
+void link::leave_socket() {
+    is_attached_ = false;
     boost::system::error_code ignored;
-    resolver_.cancel();
     socket_.close(ignored);
+}
+
+void link::close_socket() {
+    leave_socket();
+    resolver_.cancel();
     deadline_.cancel();
+    retry_.cancel();
 }
 
 // ---- turns -----------------------------------------------------------------------------------------------------------------
@@ -155,7 +189,8 @@ void link::turn() {
     turn_scheduled_ = false;
     if (machine_.has_events()) schedule_turn();
     if (machine_.is_over()) return close_socket();
-    write();
+    if (is_attached_ && !machine_.is_connected()) leave_socket();
+    if (is_attached_) write();
     watch_deadline();
 }
 
@@ -174,7 +209,7 @@ void link::on_written(const boost::system::error_code& failed) {
     is_writing_ = false;
     writing_.clear();
     quiet_.cancel();
-    if (machine_.is_over()) return;
+    if (!is_attached_) return;
     if (!failed) return write();
     machine_.lost({errc::connection_lost, failed.message()});
     turn();

@@ -12,13 +12,39 @@ namespace {
 constexpr std::array expected_answers{
     wire::Message::TopicInfo,        wire::Message::TopicInfo,        wire::Message::TopicInfo,     wire::Message::Topics,
     wire::Message::Ok,               wire::Message::Ok,               wire::Message::SubscriptionInfo, wire::Message::SubscriptionInfo,
-    wire::Message::Subscriptions,    wire::Message::Ok,               wire::Message::Peeked};
+    wire::Message::Subscriptions,    wire::Message::SubscriptionInfo, wire::Message::Ok,          wire::Message::Peeked};
 static_assert(expected_answers.size() == std::variant_size_v<request>);
 
 // The hello is the only frame under way when it is answered: it needs no number of its own.
 constexpr std::uint64_t hello_id = 0;
 
 std::string text(const flatbuffers::String* s) { return s ? s->str() : std::string(); }
+
+/// Whether connecting again may help.
+bool is_passing(errc reason) {
+    switch (reason) {
+        case errc::malformed_frame:
+        case errc::frame_too_large:
+        case errc::unsupported_version:
+        case errc::unknown_request:
+        case errc::hello_expected:
+        case errc::credit_exceeded:
+        case errc::canceled:
+        case errc::malformed_record:
+        case errc::checksum_mismatch:
+        case errc::unknown_compression:
+        case errc::invalid_argument: return false;
+        default: return true;
+    }
+}
+
+/// Vigna's splitmix64: enough to spread clients.
+std::uint64_t next_random(std::uint64_t& state) {
+    auto z = state += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
 
 error protocol_error(std::string what) { return {errc::malformed_frame, std::move(what)}; }
 
@@ -29,12 +55,13 @@ machine::machine(machine_settings settings)
       talk_{{}, settings_.request_timeout, {}, {}, {}, flatbuffers::FlatBufferBuilder(), 0},
       decoder_(limits::frame_bytes),
       publisher_(talk_, settings_.publishing),
-      consumers_(talk_) {}
+      consumers_(talk_),
+      jitter_(settings_.jitter_seed) {}
 
 // ---- inputs --------------------------------------------------------------------------------------------------------------
 
 void machine::connected(moment now) {
-    assert(phase_ == phase::fresh);
+    assert(phase_ == phase::fresh || phase_ == phase::apart);
     phase_ = phase::greeting;
     talk_.now = last_sent_ = last_received_ = last_ping_ = now;
     talk_.waiting.emplace(hello_id, waiting_request{recipient::hello, wire::Message::Welcome, no_ticket, 0, now + settings_.hello_timeout});
@@ -45,15 +72,15 @@ void machine::connected(moment now) {
 }
 
 void machine::received(moment now, std::size_t bytes) {
-    if (phase_ == phase::over) return;
+    if (!is_connected()) return;
     talk_.now = last_received_ = now;
     decoder_.commit(bytes);
     proto::frame frame;
-    while (phase_ != phase::over) {
+    while (is_connected()) {
         const auto status = decoder_.next(frame);
         if (status == proto::frame_decoder::status::need_more) return;
-        if (status == proto::frame_decoder::status::failed) return finish(decoder_.failure());
-        if (auto failed = on_frame(frame)) return finish(std::move(failed));
+        if (status == proto::frame_decoder::status::failed) return fail(decoder_.failure());
+        if (auto failed = on_frame(frame)) return fail(std::move(failed));
     }
 }
 
@@ -63,11 +90,20 @@ void machine::time_passed(moment now) {
     expire_requests();
     if (phase_ == phase::over) return;
     publisher_.time_passed();
-    watch_silence();
+    if (is_connected()) watch_silence();
 }
 
 void machine::lost(error reason) {
-    finish(reason ? std::move(reason) : error{errc::connection_lost, {}});
+    if (phase_ == phase::apart && is_passing(reason.code)) return;  // not connected again: it goes on trying
+    fail(reason ? std::move(reason) : error{errc::connection_lost, {}});
+}
+
+duration machine::next_pause() {
+    auto pause = settings_.pause_min;
+    for (std::uint32_t i = 0; i < attempts_ && pause < settings_.pause_max; ++i) pause *= 2;
+    ++attempts_;
+    pause = std::min(pause, settings_.pause_max);
+    return pause - duration(static_cast<duration::rep>(next_random(jitter_) % static_cast<std::uint64_t>(pause.count() / 2 + 1)));
 }
 
 // ---- requests ------------------------------------------------------------------------------------------------------------
@@ -83,8 +119,13 @@ bool machine::may_ask(ticket operation) {
     return false;
 }
 
+/// For what goes on when the connection comes back.
+bool machine::may_wait(ticket operation) {
+    return is_returning() || may_ask(operation);
+}
+
 void machine::publish(ticket operation, std::string_view topic, message&& m, publish_options options) {
-    if (phase_ == phase::serving) return publisher_.publish(operation, topic, std::move(m), options);
+    if (phase_ == phase::serving || is_returning()) return publisher_.publish(operation, topic, std::move(m), options);
     talk_.events.emplace_back(published{{operation}, 0, {}, durability::memory, why_not()});
 }
 
@@ -101,15 +142,19 @@ consumer_number machine::subscribe(ticket operation, const std::string& topic, c
 }
 
 void machine::unsubscribe(ticket operation, consumer_number number) {
-    if (may_ask(operation)) consumers_.close(operation, number);
+    if (may_wait(operation)) consumers_.close(operation, number);
 }
 
 void machine::settle(ticket operation, consumer_number number) {
-    if (may_ask(operation)) consumers_.settle(operation, number);
+    if (may_wait(operation)) consumers_.settle(operation, number);
+}
+
+void machine::extend(ticket operation, consumer_number number, const delivery& d) {
+    if (may_ask(operation)) consumers_.extend(operation, number, d);
 }
 
 void machine::close() {
-    if (phase_ == phase::fresh || phase_ == phase::greeting) return finish({});
+    if (phase_ == phase::fresh || phase_ == phase::greeting || phase_ == phase::apart) return finish({});
     if (phase_ != phase::serving) return;
     phase_ = phase::closing;
     publisher_.hurry();
@@ -206,7 +251,10 @@ error machine::on_welcome(const wire::Welcome& welcome) {
         return {errc::unsupported_version, "the broker chose version " + std::to_string(welcome.version())};
     phase_ = phase::serving;
     idle_timeout_ = std::chrono::milliseconds(welcome.idle_timeout());
+    was_welcomed_ = true;
+    attempts_ = 0;
     publisher_.on_welcome(welcome);
+    consumers_.resume();
     talk_.events.emplace_back(welcomed{{text(welcome.broker()), welcome.session(), welcome.epoch(), static_cast<durability>(welcome.durability()), {}}});
     return {};
 }
@@ -217,7 +265,7 @@ void machine::expire_requests() {
     for (auto& [id, asked] : talk_.waiting) {
         if (asked.given_up) continue;
         if (asked.deadline > talk_.now) return;
-        if (asked.taker == recipient::hello) return finish({errc::timed_out, "the broker did not answer the hello in time"});
+        if (asked.taker == recipient::hello) return fail({errc::timed_out, "the broker did not answer the hello in time"});
         give_up(id, asked);
     }
 }
@@ -239,7 +287,7 @@ void machine::give_up(std::uint64_t id, waiting_request& asked) {
 void machine::watch_silence() {
     if (idle_timeout_ == duration::zero() || talk_.now < silence_deadline()) return;
     if (talk_.now >= last_received_ + idle_timeout_)
-        return finish({errc::idle_timeout, "nothing came from the broker for " +
+        return fail({errc::idle_timeout, "nothing came from the broker for " +
                                                std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(idle_timeout_).count()) + " ms"});
     last_ping_ = talk_.now;
     talk_.send(0, wire::CreatePing(talk_.builder));
@@ -253,6 +301,7 @@ moment machine::silence_deadline() const {
 moment machine::next_deadline() const {
     if (phase_ == phase::fresh || phase_ == phase::over) return never;
     auto next = publisher_.next_deadline();
+    if (phase_ == phase::apart) return next;
     if (idle_timeout_ != duration::zero()) next = std::min(next, silence_deadline());
     for (const auto& [id, asked] : talk_.waiting) {
         if (asked.given_up) continue;
@@ -262,6 +311,25 @@ moment machine::next_deadline() const {
 }
 
 // ---- the end -----------------------------------------------------------------------------------------------------------------
+
+void machine::fail(error reason) {
+    if (settings_.reconnects && (phase_ == phase::serving || is_returning()) && is_passing(reason.code))
+        interrupt(std::move(reason));
+    else
+        finish(std::move(reason));
+}
+
+void machine::interrupt(error reason) {
+    phase_ = phase::apart;
+    reason_ = reason;
+    for (const auto& [id, asked] : talk_.waiting)
+        if (!asked.given_up) talk_.complete(asked.operation, reason);
+    talk_.waiting.clear();
+    talk_.out.clear();
+    decoder_ = proto::frame_decoder(limits::frame_bytes);
+    publisher_.interrupt(reason, settings_.resends);
+    consumers_.interrupt(reason);
+}
 
 void machine::finish(error reason) {
     if (phase_ == phase::over) return;

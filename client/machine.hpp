@@ -1,8 +1,9 @@
-// One connection's life with a broker, without IO: bytes, requests and time go in, bytes and events come out. Deterministic: the same inputs
-// give the same outputs. One thread at a time. A layer that reconnects owns several machines, one after the other.
+// A client's life with a broker, without IO: bytes, requests and time go in, bytes and events come out. Deterministic: the same inputs
+// give the same outputs. One thread at a time.
 //
 //   construct ─► connected ─hello─► (Welcome) welcomed ─► requests … ─► close ─► everything answered ─► ended
-//                    └──── lost · Goodbye · malformed bytes · silence: every operation gets its event, then ended with the reason ────┘
+//                  ▲ └──── lost · Goodbye · malformed bytes · silence: every operation gets its event, then ended with the reason ────┘
+//                  └── apart ◄── or, once welcomed and if it may: single requests get their event; publishes and consumers wait and go on
 //
 // A turn of its caller: any inputs; take_events() and act on them; end_turn(); then write what take_output() gives and come back at
 // next_deadline(). Acks and messages gathered during a turn go out together at its end.
@@ -24,6 +25,11 @@ struct machine_settings {
     duration hello_timeout = std::chrono::seconds(5);
     duration request_timeout = std::chrono::seconds(30);
     publisher_settings publishing;
+    bool reconnects = false;
+    bool resends = true;  // publishes that were sent and not answered before the connection was lost
+    duration pause_min = std::chrono::milliseconds(100);
+    duration pause_max = std::chrono::seconds(5);
+    std::uint64_t jitter_seed = 0;  // clients that lose the same broker must not all come back at once
 };
 
 class machine {
@@ -34,7 +40,7 @@ public:
 
     // ---- inputs; `now` never goes back ----
 
-    /// The transport is open: the hello goes out. Once.
+    /// The transport is open: the hello goes out. Once, and again after each next_pause().
     void connected(moment now);
 
     /// Where to read the next bytes into. Invalidated by received().
@@ -47,6 +53,9 @@ public:
     /// The transport failed or the other side closed it. An empty reason becomes connection_lost.
     void lost(error reason);
 
+    /// Apart: how long to wait before the next attempt to connect. Grows with each call until the broker welcomes the client.
+    duration next_pause();
+
     // ---- requests: each ticket comes back in exactly one event; before `welcomed` and after `ended` at once, with an error ----
 
     void publish(ticket operation, std::string_view topic, message&& m, publish_options options = {});
@@ -54,7 +63,13 @@ public:
     /// The consumer may be named in other calls from now on; deliveries follow the completion.
     consumer_number subscribe(ticket operation, const std::string& topic, const std::string& subscription, const subscribe_options& options);
     void unsubscribe(ticket operation, consumer_number number);
-    void ack(consumer_number number, const delivery& d) { consumers_.ack(number, d); }
+    bool start(consumer_number number, const delivery& d) { return consumers_.start(number, d); }
+    void ack(consumer_number number, const delivery& d) { consumers_.give(number, d, hand_in::ack, {}); }
+    void nack(consumer_number number, const delivery& d, const std::string& reason) { consumers_.give(number, d, hand_in::nack, reason); }
+    void reject(consumer_number number, const delivery& d, const std::string& reason) { consumers_.give(number, d, hand_in::reject, reason); }
+    void release(consumer_number number, const delivery& d) { consumers_.give(number, d, hand_in::release, {}); }
+    void extend(ticket operation, consumer_number number, const delivery& d);
+    void stop(consumer_number number) { consumers_.stop(number); }
     void set_aside(consumer_number number, const delivery& d) { consumers_.set_aside(number, d); }
     void settle(ticket operation, consumer_number number);
 
@@ -75,14 +90,20 @@ public:
     moment next_deadline() const;
 
     bool is_over() const noexcept { return phase_ == phase::over; }
+    /// A transport is open and in use.
+    bool is_connected() const noexcept { return phase_ == phase::greeting || phase_ == phase::serving || phase_ == phase::closing; }
 
 private:
     static constexpr std::size_t read_bytes_min = 64 * 1024;
 
-    enum class phase : std::uint8_t { fresh, greeting, serving, closing, over };
+    enum class phase : std::uint8_t { fresh, greeting, serving, closing, apart, over };
 
     error why_not() const;
     bool may_ask(ticket operation);
+    bool may_wait(ticket operation);
+    bool is_returning() const noexcept { return was_welcomed_ && (phase_ == phase::apart || phase_ == phase::greeting); }
+    void fail(error reason);
+    void interrupt(error reason);
     error on_frame(const proto::frame& frame);
     error on_answer(const proto::frame& frame);
     error on_welcome(const wire::Welcome& welcome);
@@ -100,6 +121,9 @@ private:
     proto::frame_decoder decoder_;
     publisher publisher_;
     consumers consumers_;
+    bool was_welcomed_ = false;
+    std::uint32_t attempts_ = 0;  // to connect, since the broker's last welcome
+    std::uint64_t jitter_;
     duration idle_timeout_{};  // 0: the broker waits for ever
     moment last_sent_{};
     moment last_received_{};

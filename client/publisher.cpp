@@ -34,12 +34,14 @@ void publisher::on_welcome(const wire::Welcome& welcome) {
     batch_bytes_max_ = std::clamp<std::uint64_t>(credit_bytes_ / 2, 1, limits::batch_bytes);
     const std::size_t frame_bytes_max = welcome.frame_bytes_max();
     if (frame_bytes_max > frame_head_bytes_max) batch_bytes_max_ = std::min(batch_bytes_max_, frame_bytes_max - frame_head_bytes_max);
+    connected_ = true;
+    resolve_parked();
 }
 
 void publisher::publish(ticket operation, std::string_view topic, message&& m, publish_options options) {
     auto& r = route_to(topic);
     if (r.known && !r.resolving) return append(r, operation, m, options, false);
-    r.parked.push_back({operation, std::move(m), options, false});
+    r.parked.push_back({operation, std::move(m), options, false, talk_.now});
     resolve(r);
 }
 
@@ -60,18 +62,24 @@ publisher::route& publisher::route_to(std::string_view topic) {
     if (found == routes_.end()) {
         auto fresh = std::make_unique<route>();
         fresh->name = topic;
+        all_routes_.push_back(fresh.get());
         found = routes_.emplace(fresh->name, std::move(fresh)).first;
     }
     return *(last_route_ = found->second.get());
 }
 
 void publisher::resolve(route& r) {
-    if (r.resolving) return;
+    if (r.resolving || !connected_) return;
     r.resolving = true;
     const auto id = talk_.ask(recipient::metadata, wire::Message::MetadataOk);
     lookups_.emplace(id, &r);
     auto& b = talk_.builder;
     talk_.send(id, wire::CreateMetadata(b, b.CreateVectorOfStrings({r.name})));
+}
+
+void publisher::resolve_parked() {
+    for (auto* r : all_routes_)
+        if (!r->parked.empty()) resolve(*r);
 }
 
 void publisher::on_metadata(std::uint64_t id, const error& refused, const wire::MetadataOk* content) {
@@ -116,14 +124,17 @@ void publisher::resize(route& r, std::size_t partitions) {
         if (r.open[p]) homeless.push_back(take_open(*r.open[p]));
     r.open.resize(partitions);
     if (r.sticky >= partitions) r.sticky = 0;
-    for (auto& b : homeless) park_again(*b);
+    for (auto& b : homeless) {
+        b->second_try = true;
+        park_again(*b);
+    }
 }
 
-/// Takes the messages of a batch apart again. Rare: its topic was deleted and created again.
+/// Takes the messages of a batch apart again. Rare: its topic was deleted and created again, or the connection is lost.
 void publisher::park_again(batch& b) {
     std::span<const std::byte> rest(*b.records);
     for (const auto operation : b.operations) {
-        parked_publish p{operation, {}, {b.least}, true};
+        parked_publish p{operation, {}, {b.least}, b.second_try, b.opened};
         const auto length = proto::record_length(rest);
         assert(length);
         const auto failed = proto::decode_record(rest.first(*length), p.content);
@@ -235,6 +246,7 @@ void publisher::on_refused(std::uint64_t id, const error& refused) {
     auto b = take_in_flight(id);
     if (refused.code != errc::no_such_topic || b->second_try) return finish(std::move(b), {}, durability::memory, refused);
     auto& r = *b->to;
+    b->second_try = true;
     park_again(*b);
     recycle(std::move(b->records));
     if (!r.parked.empty()) resolve(r);
@@ -266,10 +278,25 @@ void publisher::time_passed() {
         closed_.pop_front();
     }
     while (!open_.empty() && expired(*open_.front())) finish(take_open(*open_.front()), {}, durability::memory, refused);
+    if (!connected_) expire_parked({errc::timed_out, "the connection did not come back in time; what had been sent may or may not be there"});
+}
+
+/// Only without a connection: else the lookup that they wait for has its own timeout.
+void publisher::expire_parked(const error& refused) {
+    for (auto* r : all_routes_) {
+        std::erase_if(r->parked, [&](const parked_publish& p) {
+            if (p.asked + talk_.request_timeout > talk_.now) return false;
+            finish_one(p.operation, refused);
+            return true;
+        });
+    }
 }
 
 moment publisher::next_deadline() const {
     moment next = never;
+    if (!connected_)
+        for (const auto* r : all_routes_)
+            for (const auto& p : r->parked) next = std::min(next, p.asked + talk_.request_timeout);
     if (!closed_.empty()) next = closed_.front()->opened + talk_.request_timeout;
     if (!open_.empty()) {
         const bool lingers = closed_.empty() && in_flight_.size() < batches_in_flight_eager;
@@ -278,12 +305,37 @@ moment publisher::next_deadline() const {
     return next;
 }
 
+void publisher::interrupt(const error& reason, bool resend) {
+    connected_ = false;
+    // In the order they were published: a route parks again what it had sent, then what it had gathered, before what waits for its lookup.
+    std::vector<std::vector<parked_publish>> later;
+    for (auto* r : all_routes_) {
+        later.push_back(std::exchange(r->parked, {}));
+        r->known = r->resolving = false;
+    }
+    lookups_.clear();
+    for (auto& [id, b] : std::exchange(in_flight_, {})) {
+        if (resend)
+            park_again(*b);
+        else
+            finish(std::move(b), {}, durability::memory, reason);
+    }
+    in_flight_messages_ = 0;
+    in_flight_bytes_ = 0;
+    for (auto& b : std::exchange(closed_, {})) park_again(*b);
+    while (!open_.empty()) park_again(*take_open(*open_.front()));
+    auto next = later.begin();
+    for (auto* r : all_routes_) {
+        r->parked.insert(r->parked.end(), std::make_move_iterator(next->begin()), std::make_move_iterator(next->end()));
+        ++next;
+    }
+}
+
 void publisher::fail_all(const error& reason) {
     for (auto& [id, b] : in_flight_) finish(std::move(b), {}, durability::memory, reason);
     for (auto& b : closed_) finish(std::move(b), {}, durability::memory, reason);
     while (!open_.empty()) finish(take_open(*open_.front()), {}, durability::memory, reason);
-    // Lookups are in the order they were asked, so the events' order does not depend on hashes.
-    for (auto& [id, r] : lookups_)
+    for (auto* r : all_routes_)
         for (auto& p : std::exchange(r->parked, {})) finish_one(p.operation, reason);
     in_flight_.clear();
     closed_.clear();

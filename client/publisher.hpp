@@ -50,6 +50,9 @@ public:
     void time_passed();
     moment next_deadline() const;
 
+    /// The connection is lost and will come back: what was not sent waits for it, and so does what was not answered when `resend` is set.
+    void interrupt(const error& reason, bool resend);
+
     /// Ends every operation that waits here.
     void fail_all(const error& reason);
 
@@ -61,6 +64,7 @@ private:
         message content;
         publish_options options;
         bool second_try;
+        moment asked;
     };
 
     struct batch;
@@ -94,6 +98,8 @@ private:
 
     route& route_to(std::string_view topic);
     void resolve(route& r);
+    void resolve_parked();
+    void expire_parked(const error& refused);
     error learn(route& r, const wire::MetadataOk& content);
     void append(route& r, ticket operation, const message& m, publish_options options, bool second_try);
     batch& open_batch(route& r, std::uint32_t partition, publish_options options, std::size_t bytes_at_most, bool second_try);
@@ -123,6 +129,8 @@ private:
     // Routes are never erased, so that batches may point to them; there are as many as topics this connection published to.
     std::unordered_map<std::string, std::unique_ptr<route>, name_hash, std::equal_to<>> routes_;
     route* last_route_ = nullptr;
+    std::vector<route*> all_routes_;  // in the order they were first used, so that nothing depends on hashes
+    bool connected_ = false;          // false: no topic can be looked up
     std::map<std::uint64_t, route*> lookups_;  // metadata requests under way
 
     std::vector<batch*> open_;                     // in the order they were opened; owned by their routes

@@ -23,11 +23,18 @@ auto on_wire(builder_type& b, const topic_settings& s) {
                                      optional_on_wire(s.max_age), optional_on_wire(s.max_backlog), on_limit);
 }
 
+auto on_wire(builder_type& b, const subscription_settings& s) {
+    flatbuffers::Offset<flatbuffers::String> dead_letter = 0;
+    if (s.dead_letter) dead_letter = b.CreateString(*s.dead_letter);
+    return wire::CreateSubscriptionSettings(b, optional_on_wire(s.visibility_timeout), optional_on_wire(s.max_deliveries),
+                                            optional_on_wire(s.backoff_min), optional_on_wire(s.backoff_max), dead_letter);
+}
+
 auto on_wire(builder_type& b, const start_position& s) {
     std::uint64_t value = 0;
     if (s.from == start_position::kind::sequence) value = s.at.value;
     if (s.from == start_position::kind::time) value = static_cast<std::uint64_t>(s.when.time_since_epoch().count());
-    return wire::CreateStart(b, static_cast<wire::StartKind>(s.from), value);
+    return wire::CreateStartFrom(b, static_cast<wire::StartKind>(s.from), value);
 }
 
 auto on_wire(builder_type& b, const create_topic& r) {
@@ -45,7 +52,7 @@ auto on_wire(builder_type& b, const purge_topic& r) { return wire::CreatePurgeTo
 auto on_wire(builder_type& b, const create_subscription& r) {
     const auto topic = b.CreateString(r.topic);
     const auto name = b.CreateString(r.name);
-    const auto settings = wire::CreateSubscriptionSettings(b, optional_on_wire(r.settings.visibility_timeout));
+    const auto settings = on_wire(b, r.settings);
     const auto start = on_wire(b, r.start);
     return wire::CreateCreateSubscription(b, topic, name, settings, start);
 }
@@ -54,6 +61,11 @@ auto on_wire(builder_type& b, const describe_subscription& r) {
     return wire::CreateDescribeSubscription(b, topic, b.CreateString(r.name));
 }
 auto on_wire(builder_type& b, const list_subscriptions& r) { return wire::CreateListSubscriptions(b, b.CreateString(r.topic)); }
+auto on_wire(builder_type& b, const update_subscription& r) {
+    const auto topic = b.CreateString(r.topic);
+    const auto name = b.CreateString(r.name);
+    return wire::CreateUpdateSubscription(b, topic, name, on_wire(b, r.settings));
+}
 auto on_wire(builder_type& b, const delete_subscription& r) {
     const auto topic = b.CreateString(r.topic);
     return wire::CreateDeleteSubscription(b, topic, b.CreateString(r.name), r.force);
@@ -106,6 +118,16 @@ topic_description from_wire(const wire::TopicInfo& info) {
     return out;
 }
 
+subscription_settings from_wire(const wire::SubscriptionSettings& s) {
+    subscription_settings out;
+    out.visibility_timeout = duration_of(s.visibility_timeout());
+    if (s.max_deliveries()) out.max_deliveries = *s.max_deliveries();
+    out.backoff_min = duration_of(s.backoff_min());
+    out.backoff_max = duration_of(s.backoff_max());
+    if (s.dead_letter()) out.dead_letter = s.dead_letter()->str();
+    return out;
+}
+
 subscription_progress from_wire(const wire::ProgressInfo& p) {
     return {{p.start()}, {p.cursor()}, {p.high()}, p.published(), p.acked(),   p.dead(),
             p.parked(),  p.expired(),  p.skipped(), p.delayed(),  p.ready(), p.leased()};
@@ -117,17 +139,17 @@ subscription_description from_wire(const wire::SubscriptionInfo& info) {
     out.name = text(info.name());
     out.id = info.id();
     out.created_at = time_of(info.created_at());
-    if (info.settings()) out.settings.visibility_timeout = duration_of(info.settings()->visibility_timeout());
+    if (info.settings()) out.settings = from_wire(*info.settings());
     out.consumers = info.consumers();
     if (info.partitions())
         for (const auto* p : *info.partitions()) out.partitions.push_back(from_wire(*p));
     return out;
 }
 
-settlement from_wire(const wire::Acked& acked) {
-    settlement out;
-    if (acked.lost())
-        for (const auto* l : *acked.lost()) out.lost.push_back({l->partition(), l->attempt(), {l->first()}, {l->last()}});
+std::vector<lost_range> from_wire(const flatbuffers::Vector<const wire::LeaseRange*>* ranges) {
+    std::vector<lost_range> out;
+    if (!ranges) return out;
+    for (const auto* l : *ranges) out.push_back({l->partition(), l->attempt(), {l->first()}, {l->last()}});
     return out;
 }
 
@@ -166,13 +188,27 @@ result<std::optional<answer>> read_answer(const proto::frame& frame) {
         case wire::Message::Subscriptions: return some(name_list{texts(frame.head->message_as_Subscriptions()->names()), false, {}});
         case wire::Message::Subscribed: {
             const auto* s = frame.head->message_as_Subscribed();
-            return some(subscribed{s->topic(), s->subscription(), std::chrono::milliseconds(s->visibility_timeout()), {}});
+            return some(subscribed{s->topic(), s->subscription(), std::chrono::milliseconds(s->visibility_timeout()), from_wire(s->lost()), {}});
         }
-        case wire::Message::Acked: return some(from_wire(*frame.head->message_as_Acked()));
+        case wire::Message::Acked: return some(settlement{from_wire(frame.head->message_as_Acked()->lost()), {}});
         case wire::Message::Peeked: return from_wire(*frame.head->message_as_Peeked(), frame.body);
         default: return std::optional<answer>();
     }
 }
+
+namespace {
+
+/// Decodes one record; a dead letter knows where it comes from.
+error read_record(std::span<const std::byte> record, delivery& out) {
+    std::optional<proto::dead_origin> died;
+    if (auto failed = proto::decode_record(record, out.message, &died)) return failed;
+    if (died)
+        out.origin = std::make_shared<const dead_letter_origin>(dead_letter_origin{
+            std::move(died->topic), std::move(died->subscription), died->partition, died->at, died->failures, std::move(died->reason)});
+    return {};
+}
+
+}  // namespace
 
 error read_runs(const flatbuffers::Vector<const wire::Run*>* runs, std::span<const std::byte> body, std::vector<delivery>& out,
                 std::vector<std::uint32_t>* sizes) {
@@ -185,7 +221,7 @@ error read_runs(const flatbuffers::Vector<const wire::Run*>* runs, std::span<con
             const auto length = proto::record_length(records);
             if (!length) return {errc::malformed_frame, "a run has fewer records than it says"};
             auto& d = out.emplace_back();
-            if (auto failed = proto::decode_record(records.first(*length), d.message)) {
+            if (auto failed = read_record(records.first(*length), d)) {
                 failed.what += " (partition " + std::to_string(run->partition()) + " sequence " + std::to_string(run->first() + i) + ")";
                 return failed;
             }

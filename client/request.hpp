@@ -19,11 +19,12 @@ struct purge_topic { std::string name; };
 struct create_subscription { std::string topic; std::string name; subscription_settings settings; start_position start; };
 struct describe_subscription { std::string topic; std::string name; };
 struct list_subscriptions { std::string topic; };
+struct update_subscription { std::string topic; std::string name; subscription_settings settings; };
 struct delete_subscription { std::string topic; std::string name; bool force = false; };
 struct peek { std::string topic; peek_options options; };
 
 using request = std::variant<create_topic, update_topic, describe_topic, list_topics, delete_topic, purge_topic, create_subscription,
-                             describe_subscription, list_subscriptions, delete_subscription, peek>;
+                             describe_subscription, list_subscriptions, update_subscription, delete_subscription, peek>;
 
 /// Appends `asked` as a frame with this id to `out`. Clears `builder`.
 void append_request(flatbuffers::FlatBufferBuilder& builder, std::uint64_t id, const request& asked, std::vector<std::byte>& out);

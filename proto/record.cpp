@@ -25,6 +25,11 @@ std::uint32_t checksum_of(const std::byte* record, std::uint32_t length) noexcep
 
 std::uint32_t stored_checksum(const std::byte* record) noexcept { return load<std::uint32_t>(record + 4); }
 
+template <class Vector>
+std::size_t size_of(const Vector* vector) noexcept {
+    return vector == nullptr ? 0 : vector->size();
+}
+
 // ---- encoding ----
 
 error too_large(std::size_t bytes) {
@@ -52,6 +57,20 @@ using byte_vector = flatbuffers::Vector<std::uint8_t>;
 
 Offset<byte_vector> bytes_unless_empty(flatbuffers::FlatBufferBuilder& builder, const void* data, std::size_t size) {
     return size == 0 ? Offset<byte_vector>{} : builder.CreateVector(static_cast<const std::uint8_t*>(data), size);
+}
+
+std::size_t record_bytes(const flatbuffers::FlatBufferBuilder& builder) noexcept { return record_header_bytes + builder.GetSize(); }
+
+// The record around the finished flatbuffer of `builder`.
+void append_sealed(const flatbuffers::FlatBufferBuilder& builder, std::vector<std::byte>& out) {
+    const auto* flatbuffer = reinterpret_cast<const std::byte*>(builder.GetBufferPointer());
+    const auto length = record_bytes(builder);
+    assert(length % record_alignment == 0 && length >= record_bytes_min);
+    std::byte header[record_header_bytes];
+    store(header, static_cast<std::uint32_t>(length));
+    store(header + 4, crc32c(crc32c(0, header, 4), flatbuffer, length - record_header_bytes));
+    out.insert(out.end(), header, header + record_header_bytes);
+    out.insert(out.end(), flatbuffer, flatbuffer + length - record_header_bytes);
 }
 
 }  // namespace
@@ -100,17 +119,8 @@ error record_encoder::append(const message& m, compression method, std::vector<s
     assert(out.size() % record_alignment == 0);
     if (auto refused = check_message(m)) return refused;
     state_->build(m, method);
-
-    const auto* flatbuffer = reinterpret_cast<const std::byte*>(state_->builder.GetBufferPointer());
-    const std::size_t length = record_header_bytes + state_->builder.GetSize();
-    assert(length % record_alignment == 0 && length >= record_bytes_min);
-    if (length > limits::message_bytes) return too_large(length);
-
-    std::byte header[record_header_bytes];
-    store(header, static_cast<std::uint32_t>(length));
-    store(header + 4, crc32c(crc32c(0, header, 4), flatbuffer, length - record_header_bytes));
-    out.insert(out.end(), header, header + record_header_bytes);
-    out.insert(out.end(), flatbuffer, flatbuffer + length - record_header_bytes);
+    if (const auto length = record_bytes(state_->builder); length > limits::message_bytes) return too_large(length);
+    append_sealed(state_->builder, out);
     return {};
 }
 
@@ -138,13 +148,16 @@ private:
     std::unique_ptr<std::byte[]> copy_;
 };
 
-error check_length(std::span<const std::byte> bytes, std::size_t index) {
+error too_long(std::size_t length, std::size_t index) {
+    return refuse(errc::message_too_large, index, "says it is " + std::to_string(length) + " bytes long, the limit is " + std::to_string(limits::message_bytes) +
+                                                      "; send a reference to its content instead");
+}
+
+error check_length(std::span<const std::byte> bytes, std::size_t index, std::size_t length_max) {
     if (bytes.size() < record_bytes_min)
         return refuse(errc::malformed_record, index, "has " + std::to_string(bytes.size()) + " bytes left to it, the least is " + std::to_string(record_bytes_min));
     const auto length = load<std::uint32_t>(bytes.data());
-    if (length > limits::message_bytes)
-        return refuse(errc::message_too_large, index, "says it is " + std::to_string(length) + " bytes long, the limit is " + std::to_string(limits::message_bytes) +
-                                                          "; send a reference to its content instead");
+    if (length > length_max) return too_long(length, index);
     if (length < record_bytes_min || length % record_alignment != 0)
         return refuse(errc::malformed_record, index, "says it is " + std::to_string(length) + " bytes long, which is not a multiple of 8 from " +
                                                          std::to_string(record_bytes_min) + " on");
@@ -162,7 +175,7 @@ error check_checksum(const std::byte* record, std::uint32_t length, std::size_t 
 
 bool flatbuffer_holds(std::span<const std::byte> flatbuffer, std::size_t tables_max) {
     flatbuffers::Verifier::Options options;
-    options.max_depth = 2;  // a Record and its Headers
+    options.max_depth = 2;  // a Record and its Headers or its Origin
     options.max_tables = static_cast<flatbuffers::uoffset_t>(tables_max);
     flatbuffers::Verifier verifier(reinterpret_cast<const std::uint8_t*>(flatbuffer.data()), flatbuffer.size(), options);
     return wire::VerifyRecordBuffer(verifier);
@@ -173,13 +186,9 @@ error check_flatbuffer(std::span<const std::byte> flatbuffer, std::size_t index)
     // Only a record that is refused anyway is looked at again, to tell too many headers from nonsense; an honest header takes 8 bytes.
     if (!flatbuffer_holds(flatbuffer, flatbuffer.size() / 8))
         return refuse(errc::malformed_record, index, "has a valid checksum but is not a flatbuffer of a Record; check the producer's encoder");
-    const auto headers = wire::GetRecord(flatbuffer.data())->headers()->size();
+    const auto headers = size_of(wire::GetRecord(flatbuffer.data())->headers());
+    if (headers <= limits::headers) return {};  // the table too many is an Origin: what has both is refused for that
     return refuse(errc::too_many_headers, index, "has " + std::to_string(headers) + " headers, the limit is " + std::to_string(limits::headers));
-}
-
-template <class Vector>
-std::size_t size_of(const Vector* vector) noexcept {
-    return vector == nullptr ? 0 : vector->size();
 }
 
 std::size_t payload_bytes(const wire::Record& record) noexcept {
@@ -201,19 +210,28 @@ error check_content(const wire::Record& record, std::size_t index) {
 
 const wire::Record& record_at(const std::byte* record) noexcept { return *wire::GetRecord(record + record_header_bytes); }
 
-// The first record of `bytes`, aligned. What costs least and catches most comes first.
-error check_record(std::span<const std::byte> bytes, std::size_t index) {
-    if (auto refused = check_length(bytes, index)) return refused;
+bool is_envelope(const wire::Record& record) noexcept { return record.origin() != nullptr || record.wrapped() != nullptr; }
+
+// The first record of `bytes`, aligned, but for its content. What costs least and catches most comes first.
+error check_bytes(std::span<const std::byte> bytes, std::size_t index, std::size_t length_max) {
+    if (auto refused = check_length(bytes, index, length_max)) return refused;
     const auto length = load<std::uint32_t>(bytes.data());
     if (auto refused = check_checksum(bytes.data(), length, index)) return refused;
-    if (auto refused = check_flatbuffer(bytes.subspan(record_header_bytes, length - record_header_bytes), index)) return refused;
-    return check_content(record_at(bytes.data()), index);
+    return check_flatbuffer(bytes.subspan(record_header_bytes, length - record_header_bytes), index);
+}
+
+error check_published(std::span<const std::byte> bytes, std::size_t index) {
+    if (auto refused = check_bytes(bytes, index, limits::message_bytes)) return refused;
+    const auto& record = record_at(bytes.data());
+    if (is_envelope(record))
+        return refuse(errc::malformed_record, index, "is a forged envelope: only a broker gives a message an origin or wraps it; publish the message itself");
+    return check_content(record, index);
 }
 
 error check_records(std::span<const std::byte> bytes, std::uint32_t count, std::uint32_t base, std::vector<std::uint32_t>& ends) {
     std::size_t at = 0;
     for (std::uint32_t index = 0; index < count; ++index) {
-        if (auto refused = check_record(bytes.subspan(at), index)) return refused;
+        if (auto refused = check_published(bytes.subspan(at), index)) return refused;
         at += load<std::uint32_t>(bytes.data() + at);
         ends.push_back(base + static_cast<std::uint32_t>(at));
     }
@@ -248,6 +266,107 @@ std::optional<std::uint32_t> record_length(std::span<const std::byte> bytes) noe
     const auto length = load<std::uint32_t>(bytes.data());
     if (length < record_bytes_min || length % record_alignment != 0 || length > bytes.size()) return std::nullopt;
     return length;
+}
+
+// ---- envelopes ----
+
+namespace {
+
+// What an envelope adds besides names and reason: two tables and their vtables, numbers, lengths, padding and the record's header.
+constexpr std::size_t envelope_frame_bytes_max = 256;
+static_assert(envelope_depth_max * (origin_bytes_max + envelope_frame_bytes_max) <= envelope_bytes_max,
+              "a message of the largest size can be wrapped envelope_depth_max times");
+
+constexpr std::size_t layer_bytes_max = limits::message_bytes + envelope_bytes_max;
+
+// A record seen through its envelopes.
+struct opened_record {
+    const wire::Record* message = nullptr;
+    const wire::Origin* died = nullptr;  // of the outermost envelope; null without one
+    std::size_t envelopes = 0;
+};
+
+error check_origin_bytes(std::size_t bytes) {
+    if (bytes <= origin_bytes_max) return {};
+    return {errc::message_too_large, "the origin of a dead letter has " + std::to_string(bytes) + " bytes of names and reason, the limit is " +
+                                         std::to_string(origin_bytes_max) + "; cut the reason"};
+}
+
+error wrapped_too_often() {
+    return {errc::message_too_large, "a message is wrapped in at most " + std::to_string(envelope_depth_max) +
+                                         " envelopes; redrive it to its origin instead of letting it die further"};
+}
+
+std::span<const std::byte> wrapped_record(const wire::Record& envelope) {
+    return std::as_bytes(std::span(envelope.wrapped()->Data(), envelope.wrapped()->size()));
+}
+
+error check_envelope(const wire::Record& envelope) {
+    if (envelope.origin() == nullptr || envelope.wrapped() == nullptr)
+        return refuse(errc::malformed_record, 0, std::string("is an envelope without ") + (envelope.origin() == nullptr ? "an origin" : "a wrapped record"));
+    if (size_of(envelope.key()) + size_of(envelope.headers()) + size_of(envelope.payload()) > 0 || envelope.compression() != wire::Compression::none)
+        return refuse(errc::malformed_record, 0, "is an envelope with a key, headers or a payload of its own");
+    if (reinterpret_cast<std::uintptr_t>(envelope.wrapped()->Data()) % record_alignment != 0)
+        return refuse(errc::malformed_record, 0, "is an envelope whose wrapped record is not aligned to " + std::to_string(record_alignment) + " bytes");
+    const auto& origin = *envelope.origin();
+    return check_origin_bytes(std::size_t{origin.topic()->size()} + origin.subscription()->size() + size_of(origin.reason()));
+}
+
+// One record that fills `bytes`, aligned, without what it may wrap.
+error check_layer(std::span<const std::byte> bytes) {
+    if (auto refused = check_bytes(bytes, 0, layer_bytes_max)) return refused;
+    const auto length = load<std::uint32_t>(bytes.data());
+    if (length != bytes.size()) return {errc::malformed_record, std::to_string(bytes.size() - length) + " bytes follow the one record to decode"};
+    const auto& record = record_at(bytes.data());
+    if (is_envelope(record)) return check_envelope(record);
+    if (length > limits::message_bytes) return too_long(length, 0);
+    return check_content(record, 0);
+}
+
+// From the outside in: a layer is looked at when everything around it holds.
+error open_record(std::span<const std::byte> bytes, opened_record& out) {
+    for (;;) {
+        if (auto refused = check_layer(bytes)) {
+            if (out.envelopes > 0) refused.what = "inside envelope " + std::to_string(out.envelopes) + ", " + refused.what;
+            return refused;
+        }
+        const auto& record = record_at(bytes.data());
+        if (!is_envelope(record)) {
+            out.message = &record;
+            return {};
+        }
+        if (out.envelopes == envelope_depth_max) return wrapped_too_often();
+        if (out.envelopes == 0) out.died = record.origin();
+        ++out.envelopes;
+        bytes = wrapped_record(record);
+    }
+}
+
+void build_envelope(flatbuffers::FlatBufferBuilder& builder, const dead_origin& origin, std::span<const std::byte> record) {
+    builder.ForceVectorAlignment(record.size(), 1, record_alignment);  // it is read in place
+    const auto wrapped = bytes_unless_empty(builder, record.data(), record.size());
+    const auto topic = builder.CreateString(origin.topic);
+    const auto subscription = builder.CreateString(origin.subscription);
+    const auto reason = origin.reason.empty() ? Offset<flatbuffers::String>{} : builder.CreateString(origin.reason);
+    const auto origin_at = wire::CreateOrigin(builder, topic, subscription, origin.partition, origin.at.value, origin.failures, reason);
+    wire::FinishRecordBuffer(builder, wire::CreateRecord(builder, 0, 0, 0, wire::Compression::none, 0, origin_at, wrapped));
+}
+
+}  // namespace
+
+error append_envelope(const dead_origin& origin, std::span<const std::byte> record, std::vector<std::byte>& out) {
+    assert(out.size() % record_alignment == 0);
+    const aligned_bytes aligned(record);
+    opened_record inside;
+    if (auto refused = open_record(aligned.get(), inside)) return refused;
+    if (inside.envelopes == envelope_depth_max) return wrapped_too_often();
+    if (auto refused = check_origin_bytes(origin.topic.size() + origin.subscription.size() + origin.reason.size())) return refused;
+
+    flatbuffers::FlatBufferBuilder builder(record.size() + origin_bytes_max + envelope_frame_bytes_max);
+    build_envelope(builder, origin, record);
+    assert(record_bytes(builder) <= layer_bytes_max);
+    append_sealed(builder, out);
+    return {};
 }
 
 // ---- decoding ----
@@ -286,18 +405,30 @@ void decode_headers(const wire::Record& record, std::vector<header>& out) {
     }
 }
 
+dead_origin decode_origin(const wire::Origin& from) {
+    dead_origin out;
+    assign(out.topic, from.topic());
+    assign(out.subscription, from.subscription());
+    assign(out.reason, from.reason());
+    out.partition = from.partition();
+    out.at = {from.sequence()};
+    out.failures = from.failures();
+    return out;
+}
+
 }  // namespace
 
-error decode_record(std::span<const std::byte> record, message& out) {
+error decode_record(std::span<const std::byte> record, message& out, std::optional<dead_origin>* died) {
     const aligned_bytes aligned(record);
-    const auto bytes = aligned.get();
-    if (auto refused = check_record(bytes, 0)) return refused;
-    if (const auto length = load<std::uint32_t>(bytes.data()); length != bytes.size())
-        return {errc::malformed_record, std::to_string(bytes.size() - length) + " bytes follow the one record to decode"};
-    const auto& content = record_at(bytes.data());
-    assign(out.key, content.key());
-    decode_headers(content, out.headers);
-    return decode_payload(content, out.payload);
+    opened_record inside;
+    if (auto refused = open_record(aligned.get(), inside)) return refused;
+    if (died != nullptr) {
+        died->reset();
+        if (inside.died != nullptr) *died = decode_origin(*inside.died);
+    }
+    assign(out.key, inside.message->key());
+    decode_headers(*inside.message, out.headers);
+    return decode_payload(*inside.message, out.payload);
 }
 
 }  // namespace millrace::proto

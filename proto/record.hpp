@@ -43,7 +43,34 @@ private:
     std::unique_ptr<state> state_;
 };
 
-/// Checks `count` records that must fill `bytes` exactly: lengths, CRC, flatbuffer, limits; never decompresses. `bytes.data()` need not be aligned.
+/// Where a dead letter comes from and why it died.
+struct dead_origin {
+    std::string topic;
+    std::string subscription;
+    std::uint32_t partition = 0;
+    sequence at;
+    std::uint32_t failures = 0;
+    std::string reason;
+
+    bool operator==(const dead_origin&) const = default;
+};
+
+/// A message that dies again where dead letters are consumed is wrapped again, so often at most.
+inline constexpr std::size_t envelope_depth_max = 8;
+
+/// Topic, subscription and reason of one origin together.
+inline constexpr std::size_t origin_bytes_max = 4u << 10;
+
+/// Bytes by which an envelope may exceed limits::message_bytes: a message of the largest size can die envelope_depth_max times.
+inline constexpr std::size_t envelope_bytes_max = 64u << 10;
+
+/// Appends the envelope of one whole `record`, itself an envelope or not, to `out`; out.size() must be a multiple of 8 and stays one. The record is
+/// kept byte for byte, aligned to 8. Errors: those of decode_record but unknown_compression, so that no damage gets a valid checksum; message_too_large
+/// when it is wrapped envelope_depth_max times already or the origin exceeds origin_bytes_max; then `out` is unchanged.
+error append_envelope(const dead_origin& origin, std::span<const std::byte> record, std::vector<std::byte>& out);
+
+/// Checks `count` published records that must fill `bytes` exactly: lengths, CRC, flatbuffer, limits; never decompresses. An envelope is refused as
+/// malformed_record: only a broker makes one. `bytes.data()` need not be aligned.
 /// Appends to `ends` the end of each record as an offset from bytes.data() plus `base`. On error `ends` is as it was before.
 /// Errors: malformed_record, checksum_mismatch, message_too_large, too_many_headers; the text names the record's index.
 error verify_records(std::span<const std::byte> bytes, std::uint32_t count, std::uint32_t base, std::vector<std::uint32_t>& ends);
@@ -54,8 +81,9 @@ std::uint32_t batch_checksum(std::span<const std::byte> bytes);
 /// The length of the first record of `bytes` from its header alone; nullopt when `bytes` does not hold a whole record.
 std::optional<std::uint32_t> record_length(std::span<const std::byte> bytes) noexcept;
 
-/// Verifies and decodes one whole record, decompressing up to limits::message_bytes. Errors: as verify_records, and unknown_compression;
-/// then `out` is unspecified.
-error decode_record(std::span<const std::byte> record, message& out);
+/// Verifies and decodes one whole record or envelope, decompressing up to limits::message_bytes. Of an envelope, the message is that of the innermost
+/// record. `died`, where given, is set to the outermost origin, or to nullopt when `record` is no envelope.
+/// Errors: as verify_records, and unknown_compression; then `out` and `died` are unspecified.
+error decode_record(std::span<const std::byte> record, message& out, std::optional<dead_origin>* died = nullptr);
 
 }  // namespace millrace::proto

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Installs what Millrace is built from and tested with on Debian 12: without questions, without starting services; does nothing when all is there.
+# Installs what Millrace is built from and tested with on Debian 12, and the packages named as arguments: without questions, without starting
+# services; does nothing when all is there.
 set -euo pipefail
+
+extra=("$@")  # more packages than the build and the tests need
 
 packages=(g++ cmake ninja-build ccache pkg-config
   libboost1.81-dev librocksdb-dev libflatbuffers-dev flatbuffers-compiler libspdlog-dev libcli11-dev catch2
-  libssl-dev libzstd-dev liblz4-dev libxxhash-dev)
+  libssl-dev libzstd-dev liblz4-dev libxxhash-dev ${extra[@]+"${extra[@]}"})
 
 missing=()
 for package in "${packages[@]}"; do

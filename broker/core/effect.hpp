@@ -24,6 +24,13 @@ struct done { bool operator==(const done&) const = default; };
 
 struct published { sequence first; bool operator==(const published&) const = default; };
 
+struct producer_opened {
+    producer_id id{};
+    std::uint32_t epoch = 0;
+    std::vector<producer_position> positions;
+    bool operator==(const producer_opened&) const = default;
+};
+
 struct acked { std::vector<lease_range> lost; bool operator==(const acked&) const = default; };
 
 struct subscribed {
@@ -31,6 +38,7 @@ struct subscribed {
     topic_id topic{};
     subscription_id subscription{};
     duration visibility_timeout{};
+    std::vector<lease_range> lost;
     bool operator==(const subscribed&) const = default;
 };
 
@@ -65,7 +73,7 @@ struct name_page { std::vector<std::string> names; bool more = false; bool opera
 struct progress_info {
     sequence start, cursor, high;
     settled_counts settled;
-    std::uint64_t ready = 0, leased = 0;
+    std::uint64_t delayed = 0, ready = 0, leased = 0;
     std::uint64_t published() const { return high > start ? high - start : 0; }
     bool operator==(const progress_info&) const = default;
 };
@@ -89,7 +97,7 @@ struct browse {
 
 }  // namespace answers
 
-using any_answer = std::variant<answers::done, error, answers::published, answers::acked, answers::subscribed, answers::metadata,
+using any_answer = std::variant<answers::done, error, answers::published, answers::producer_opened, answers::acked, answers::subscribed, answers::metadata,
                                 answers::topic_info, answers::name_page, answers::subscription_names, answers::subscription_info, answers::browse>;
 
 struct answer {
@@ -120,8 +128,9 @@ struct consumer_ended {
     bool operator==(const consumer_ended&) const = default;
 };
 
-/// The batch that is being published was taken; its bytes go into the open entry of its partition that begins with `entry`.
+/// The batch that is being published, or the envelope handed over, was taken; its bytes go into the open entry of its partition that begins with `entry`.
 struct accepted {
+    partition_id partition;
     sequence entry;
     sequence first;
     timestamp appended_at;
@@ -148,15 +157,29 @@ struct load_blocks {
     bool operator==(const load_blocks&) const = default;
 };
 
+/// A dead message, durably so, on its way to `target`: wrap its record in an envelope and report handed_over.
+struct hand_over {
+    subscription_id subscription{};
+    partition_id source;
+    sequence at;
+    std::string topic;              // where it comes from
+    std::string subscription_name;
+    std::uint32_t failures = 0;
+    std::string reason;
+
+    bool operator==(const hand_over&) const = default;
+};
+
 using load = std::variant<load_entries, load_blocks>;
 
 /// What one step wants done. Everything in it may leave at once: what must wait for a commit stays in the core until it is durable.
 /// Answers go before deliveries.
 struct effects {
-    std::optional<accepted> taken;  // set by publish alone
+    std::optional<accepted> taken;  // set by publish and handed_over alone
     std::vector<answer> answered;
     std::vector<delivery> delivered;
     std::vector<consumer_ended> ended;
+    std::vector<hand_over> hand_overs;
     std::vector<load> loads;
 
     void clear() {
@@ -164,6 +187,7 @@ struct effects {
         answered.clear();
         delivered.clear();
         ended.clear();
+        hand_overs.clear();
         loads.clear();
     }
 };

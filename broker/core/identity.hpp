@@ -8,6 +8,7 @@ namespace millrace::core {
 
 enum class topic_id : std::uint32_t {};
 enum class subscription_id : std::uint32_t {};
+enum class producer_id : std::uint64_t {};     // of a named producer, from 1
 enum class shard_id : std::uint32_t {};
 enum class session_id : std::uint64_t {};
 enum class consumer_id : std::uint32_t {};     // chosen by the client, unique in its session

@@ -10,6 +10,7 @@
 #include "broker/core/entry_index.hpp"
 #include "broker/core/identity.hpp"
 #include "broker/core/mutation.hpp"
+#include "broker/core/producers.hpp"
 #include "broker/core/settings.hpp"
 #include "broker/core/settled_set.hpp"
 #include "millrace/error.hpp"
@@ -50,6 +51,7 @@ struct purge_topic { origin from; std::string name; };
 struct create_subscription { origin from; std::string topic; std::string name; subscription_changes settings; start_from start; };
 struct describe_subscription { origin from; std::string topic; std::string name; };
 struct list_subscriptions { origin from; std::string topic; };
+struct update_subscription { origin from; std::string topic; std::string name; subscription_changes settings; };
 struct delete_subscription { origin from; std::string topic; std::string name; bool force = false; };
 
 /// A verified batch whose bytes the driver holds. `record_ends` are offsets from the batch's first record; the view is valid during step().
@@ -58,7 +60,11 @@ struct publish {
     partition_id partition;
     std::span<const std::uint32_t> record_ends;
     durability demanded = durability::memory;
+    batch_claim claim;
 };
+
+/// Opens a named producer under a larger epoch; earlier incarnations are fenced.
+struct open_producer { origin from; std::string name; };
 
 struct subscribe {
     origin from;
@@ -68,13 +74,21 @@ struct subscribe {
     std::string name;
     std::uint32_t messages = 0;
     std::uint64_t bytes = 0;
+    std::vector<lease_range> held;  // started leases of an earlier session, to be adopted
 };
 struct unsubscribe { origin from; consumer_id consumer{}; };
 
 /// Not answered.
 struct credit { session_id session{}; consumer_id consumer{}; std::uint32_t messages = 0; std::uint64_t bytes = 0; };
 
+/// The handler has begun. Not answered.
+struct start { session_id session{}; consumer_id consumer{}; std::vector<lease_range> ranges; };
+
 struct ack { origin from; consumer_id consumer{}; std::vector<lease_range> ranges; };
+struct nack { origin from; consumer_id consumer{}; std::vector<lease_range> ranges; std::string reason; };
+struct reject { origin from; consumer_id consumer{}; std::vector<lease_range> ranges; std::string reason; };
+struct release { origin from; consumer_id consumer{}; std::vector<lease_range> ranges; };
+struct extend { origin from; consumer_id consumer{}; std::vector<lease_range> ranges; };
 
 struct peek { origin from; std::string topic; std::uint32_t partition = 0; sequence at; std::uint32_t messages = 0; std::uint32_t bytes = 0; };
 
@@ -85,6 +99,14 @@ struct session_lost { session_id session{}; };
 
 /// Group `number`, and every one before it, is durable.
 struct committed { group_number number{}; };
+
+/// The envelope of a dead message, as asked for by hand_over: to be appended to its target. The view is valid during step().
+struct handed_over {
+    subscription_id subscription{};
+    std::uint32_t partition = 0;
+    sequence at;
+    std::span<const std::uint32_t> record_ends;
+};
 
 /// Entries as asked for by load_entries: the first ends at or after `from`. Empty when there is none.
 struct loaded_entries { partition_id partition; sequence from; std::vector<shared_index> entries; };
@@ -108,8 +130,9 @@ struct tick {};
 
 using any_input = std::variant<input::list_metadata, input::create_topic, input::update_topic, input::describe_topic, input::list_topics,
                                input::delete_topic, input::purge_topic, input::create_subscription, input::describe_subscription,
-                               input::list_subscriptions, input::delete_subscription, input::publish, input::subscribe, input::unsubscribe,
-                               input::credit, input::ack, input::peek, input::session_lost, input::committed, input::loaded_entries,
+                               input::list_subscriptions, input::update_subscription, input::delete_subscription, input::publish, input::open_producer, input::subscribe, input::unsubscribe,
+                               input::credit, input::start, input::ack, input::nack, input::reject, input::release, input::extend, input::peek,
+                               input::handed_over, input::session_lost, input::committed, input::loaded_entries,
                                input::loaded_blocks, input::read_failed, input::tick>;
 
 }  // namespace millrace::core

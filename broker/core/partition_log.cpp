@@ -85,19 +85,25 @@ void partition_log::insert(const shared_index& index) {
 
 void partition_log::insert_hole(sequence first, sequence last, group_number freed_in) {
     first = std::max(first, start_);
-    if (first > last) return;
-    auto it = window_.lower_bound(first);
-    if (it != window_.end() && it->second.first <= last) return;  // part of it is known better
-    if (it != window_.begin() && std::prev(it)->second.freed && std::prev(it)->first + 1 == first) {
-        --it;
-        first = it->second.first;
-        freed_in = std::max(freed_in, it->second.freed_in);
-        weight_ -= weight(it->second);
-        window_.erase(it);
+    while (first <= last) {
+        auto it = window_.lower_bound(first);
+        if (it != window_.end() && it->second.first <= first) {  // this part is known better
+            first = it->first + 1;
+            continue;
+        }
+        const auto to = it == window_.end() ? last : std::min(last, it->second.first - 1);
+        slot hole{first, 0, {}, nullptr, true, freed_in};
+        if (it != window_.begin() && std::prev(it)->second.freed && std::prev(it)->first + 1 == first) {
+            --it;
+            hole.first = it->second.first;
+            hole.freed_in = std::max(freed_in, it->second.freed_in);
+            weight_ -= weight(it->second);
+            window_.erase(it);
+        }
+        weight_ += weight(hole);
+        window_.emplace(to, std::move(hole));
+        first = to + 1;
     }
-    const auto [hole, added] = window_.emplace(last, slot{first, 0, {}, nullptr, true, freed_in});
-    invariant(added, "a hole over an entry", first.value, last.value);
-    weight_ += weight(hole->second);
 }
 
 void partition_log::finish_load(sequence from, const std::vector<shared_index>& entries) {
@@ -107,7 +113,10 @@ void partition_log::finish_load(sequence from, const std::vector<shared_index>& 
     loading_.erase(asked);
     auto expected = from;
     for (const auto& index : entries) {
-        if (index->first >= high_) break;  // durable in the store, but its answers have not left yet
+        if (index->first >= high_) {  // durable in the store, but its answers have not left yet
+            if (expected < high) insert_hole(expected, high - 1, {});
+            break;
+        }
         if (index->first > expected) insert_hole(expected, index->first - 1, {});
         if (index->last() >= start_) insert(index);
         expected = index->last() + 1;
@@ -158,10 +167,11 @@ bool partition_log::may_drop(timestamp appended_at, timestamp now, const topic_s
 
 std::optional<sequence> partition_log::reclaim(timestamp now, const topic_settings& keep, std::vector<mutation>& out) {
     sequence last;
-    while (kept_to_ < low_) {
+    const auto settled = std::min(low_, high_);  // a subscription from latest begins beyond what is durable
+    while (kept_to_ < settled) {
         const auto* front = slot_at(kept_to_, &last);
         if (!front) return kept_to_;
-        if (last >= low_) break;
+        if (last >= settled) break;
         kept_bytes_ += front->freed ? 0 : front->bytes;
         kept_to_ = last + 1;
     }

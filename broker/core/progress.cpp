@@ -3,36 +3,9 @@
 #include <algorithm>
 
 #include "broker/core/invariant.hpp"
+#include "broker/core/runs.hpp"
 
 namespace millrace::core {
-namespace {
-
-/// The entry of a map of disjoint runs that covers `s`, else the next one after it.
-template <class Map>
-auto covering_or_next(Map& runs, sequence s) {
-    auto it = runs.upper_bound(s);
-    if (it != runs.begin() && std::prev(it)->second.last >= s) --it;
-    return it;
-}
-
-/// Cuts first..last, which must lie inside the run at `it`, out of it; returns the run after what was cut.
-template <class Map>
-auto cut(Map& runs, typename Map::iterator it, sequence first, sequence last) {
-    const auto tail = it->second.last;
-    if (it->first == first && tail == last) return runs.erase(it);
-    if (it->first == first) {  // keep the node: acks in order shorten one run again and again
-        auto node = runs.extract(it);
-        node.key() = last + 1;
-        return runs.insert(std::move(node)).position;
-    }
-    it->second.last = first - 1;
-    if (tail == last) return std::next(it);
-    auto rest = it->second;
-    rest.last = tail;
-    return runs.emplace_hint(std::next(it), last + 1, rest);
-}
-
-}  // namespace
 
 progress::progress(subscription_id subscription, std::uint32_t partition, sequence start)
     : subscription_(subscription), partition_(partition), start_(start), settled_(settled_set::fresh(start)), scan_(start) {}
@@ -46,10 +19,73 @@ progress::progress(const progress_row& stored)
       scan_(stored.cursor),
       settled_beyond_scan_(stored.counts.total() - (stored.cursor - stored.start)) {}
 
+void progress::recover(const failure_row& stored) {
+    failures_[stored.at] = {stored.count, stored.parked, stored.reason};
+    if (stored.parked)
+        parked_.insert(stored.at);
+    else {
+        delay(stored.at, stored.due, stored.count + 1);
+        claim(stored.at, stored.at);
+    }
+}
+
+void progress::recover(const hand_over_row& stored) {
+    hand_overs_[stored.at] = stored;
+}
+
 std::uint64_t progress::ready(sequence high) const {
     if (high <= scan_) return returned_count_;  // also a subscription that began after messages that are not durable yet
-    return (high - scan_) - settled_beyond_scan_ + returned_count_;
+    return (high - scan_) - settled_beyond_scan_ - claimed_beyond_scan_ + returned_count_;
 }
+
+sequence progress::least_needed() const {
+    auto least = settled_.cursor();
+    if (!parked_.empty()) least = std::min(least, *parked_.begin());
+    if (!hand_overs_.empty()) least = std::min(least, hand_overs_.begin()->first);
+    return least;
+}
+
+bool progress::is_done_with(sequence first, sequence last) const {
+    if (!settled_.contains_all(first, last)) return false;
+    const auto parked = parked_.lower_bound(first);
+    if (parked != parked_.end() && *parked <= last) return false;
+    const auto leaving = hand_overs_.lower_bound(first);
+    return leaving == hand_overs_.end() || leaving->first > last;
+}
+
+// ---- claims: what is leased, returned or delayed at or after scan, which the scan must pass over ----
+
+void progress::claim(sequence first, sequence last) {
+    if (last >= scan_) claimed_beyond_scan_ += last - std::max(first, scan_) + 1;
+}
+
+void progress::unclaim(sequence first, sequence last) {
+    if (last >= scan_) claimed_beyond_scan_ -= last - std::max(first, scan_) + 1;
+}
+
+/// The last sequence of the claim that covers `s`.
+std::optional<sequence> progress::claimed_at(sequence s) const {
+    const auto covers = [s](const auto& runs) -> std::optional<sequence> {
+        const auto it = covering_or_next(runs, s);
+        if (it == runs.end() || it->first > s) return std::nullopt;
+        return it->second.last;
+    };
+    if (const auto last = covers(leases_)) return last;
+    if (const auto last = covers(returned_)) return last;
+    if (delayed_.contains(s)) return s;
+    return std::nullopt;
+}
+
+/// The first claimed sequence after `from`, which is not claimed; at most `limit`.
+sequence progress::next_claim(sequence from, sequence limit) const {
+    const auto first_of = [&](const auto& map) {
+        const auto it = map.lower_bound(from);
+        return it == map.end() ? limit : std::min(limit, it->first);
+    };
+    return std::min({first_of(leases_), first_of(returned_), first_of(delayed_)});
+}
+
+// ---- giving ----
 
 std::optional<progress::run> progress::next_ready(sequence high) {
     missing_block_.reset();
@@ -57,6 +93,7 @@ std::optional<progress::run> progress::next_ready(sequence high) {
         const auto& [first, r] = *returned_.begin();
         return run{first, r.last, r.attempt};
     }
+    if (leased_count_ + delayed_.size() >= outstanding_max) return std::nullopt;
     while (scan_ < high) {
         if (!settled_.knows(scan_, scan_)) {
             missing_block_ = settled_.first_unknown_block(scan_);
@@ -66,73 +103,171 @@ std::optional<progress::run> progress::next_ready(sequence high) {
         settled_beyond_scan_ -= first - scan_;
         scan_ = first;
         if (first >= high || !settled_.knows(first, first)) continue;
+        auto limit = high;
+        if (claimed_beyond_scan_ > 0) {
+            if (const auto claimed = claimed_at(first)) {
+                claimed_beyond_scan_ -= *claimed - first + 1;
+                scan_ = *claimed + 1;
+                continue;
+            }
+            limit = next_claim(first, limit);
+        }
         const auto unknown = settled_.first_unknown_block(first);
-        const auto limit = unknown > high.value / settled_set::block_size ? high : sequence{unknown * settled_set::block_size};
-        return run{first, settled_.next_settled(first, std::min(limit, high)) - 1, 1};
+        if (unknown <= high.value / settled_set::block_size) limit = std::min(limit, sequence{unknown * settled_set::block_size});
+        return run{first, settled_.next_settled(first, limit) - 1, 1};
     }
     return std::nullopt;
 }
 
 void progress::grant(const run& ready, std::uint64_t count, holder_id holder) {
-    const run granted{ready.first, ready.first + (count - 1), ready.attempt};
-    invariant(count > 0 && granted.last <= ready.last, "granting more than is ready", ready.first.value, count);
+    const auto last = ready.first + (count - 1);
+    invariant(count > 0 && last <= ready.last, "granting more than is ready", ready.first.value, count);
     const auto again = returned_.find(ready.first);
     if (again != returned_.end()) {
-        cut(returned_, again, granted.first, granted.last);
+        cut(returned_, again, ready.first, last);
         returned_count_ -= count;
     } else {
         invariant(ready.first == scan_, "granting out of order", ready.first.value, scan_.value);
-        scan_ = granted.last + 1;
+        scan_ = last + 1;
     }
-    add_lease(granted, holder);
+    add_lease(ready.first, {last, holder, ready.attempt, false, {}, {}});
     leased_count_ += count;
 }
 
-void progress::add_lease(const run& r, holder_id holder) {
-    const auto after = leases_.lower_bound(r.first);
-    if (after != leases_.begin()) {
+void progress::add_lease(sequence first, const lease& l) {
+    const auto after = leases_.lower_bound(first);
+    if (after != leases_.begin() && !l.started) {
         auto& before = std::prev(after)->second;
-        if (before.last + 1 == r.first && before.holder == holder && before.attempt == r.attempt) {
-            before.last = r.last;
+        if (before.last + 1 == first && before.holder == l.holder && before.attempt == l.attempt && !before.started) {
+            before.last = l.last;
             return;
         }
     }
-    leases_.emplace_hint(after, r.first, lease{r.last, holder, r.attempt});
+    leases_.emplace_hint(after, first, l);
 }
 
-void progress::settle(sequence first, sequence last, std::uint64_t settled_counts::*as) {
-    if (first > last) return;
-    if (first < scan_ && last >= scan_) {
-        settle(first, scan_ - 1, as);
-        first = scan_;
-    }
-    const auto added = settled_.settle(first, last);
-    counts_.*as += added;
-    if (first >= scan_) settled_beyond_scan_ += added;
-}
-
-std::uint64_t progress::settle_returned(sequence first, sequence last, std::uint64_t settled_counts::*as) {
+std::uint64_t progress::adopt(const lease_range& range, holder_id holder, timestamp now, duration timeout,
+                              const std::function<bool(holder_id)>& is_gone, std::vector<lease_range>& lost) {
+    const lease adopted{{}, holder, range.attempt, true, now, now + timeout};
     std::uint64_t count = 0;
-    auto it = covering_or_next(returned_, first);
-    while (it != returned_.end() && it->first <= last) {
-        const auto from = std::max(first, it->first);
-        const auto to = std::min(last, it->second.last);
-        it = cut(returned_, it, from, to);
-        returned_count_ -= to - from + 1;
-        count += to - from + 1;
-        settle(from, to, as);
+    const auto keep = [&](sequence first, sequence last) {
+        auto l = adopted;
+        l.last = last;
+        add_lease(first, l);
+        leased_count_ += last - first + 1;
+        count += last - first + 1;
+    };
+    // Leases first: those of sessions that are gone change hands, others are lost.
+    auto next = range.first;
+    std::vector<std::pair<sequence, sequence>> gaps;
+    for (auto it = covering_or_next(leases_, range.first); it != leases_.end() && it->first <= range.last;) {
+        const auto from = std::max(range.first, it->first);
+        const auto to = std::min(range.last, it->second.last);
+        if (from > next) gaps.emplace_back(next, from - 1);
+        next = to + 1;
+        if (!is_gone(it->second.holder) || it->second.attempt != range.attempt) {
+            lost.push_back({partition_, from, to, range.attempt});
+            ++it;
+            continue;
+        }
+        it = cut(leases_, it, from, to);
+        leased_count_ -= to - from + 1;
+        keep(from, to);
     }
+    if (next <= range.last) gaps.emplace_back(next, range.last);
+    // Then what nobody has: returned or delayed, or not given yet in this broker's life.
+    for (const auto& [first, last] : gaps) {
+        take_unleased(first, last, [&](sequence from, sequence to, std::uint32_t) { keep(from, to); });
+        for (auto at = first; at <= last;) {
+            const auto open = settled_.next_unsettled(at);
+            if (open > at) lost.push_back({partition_, at, std::min(last, open - 1), range.attempt});
+            if (open > last) break;
+            const auto claimed = claimed_at(open);
+            if (claimed) {
+                at = *claimed + 1;
+                continue;
+            }
+            invariant(open >= scan_, "an unsettled message before the scan is nowhere", open.value, scan_.value);
+            const auto end = std::min({last, settled_.next_settled(open, last + 1) - 1, next_claim(open, last + 1) - 1});
+            claim(open, end);
+            keep(open, end);
+            at = end + 1;
+        }
+    }
+    earliest_deadline_ = std::min(earliest_deadline_, adopted.deadline);
     return count;
 }
 
-std::uint64_t progress::ack(const lease_range& range, holder_id holder, std::vector<lease_range>& lost, std::uint64_t& released) {
-    std::uint64_t settled = 0;
+// ---- while it is held ----
+
+void progress::start(const lease_range& range, holder_id holder, timestamp now, duration timeout) {
+    for (auto it = covering_or_next(leases_, range.first); it != leases_.end() && it->first <= range.last;) {
+        if (it->second.holder != holder || it->second.attempt != range.attempt || it->second.started) {
+            ++it;
+            continue;
+        }
+        auto l = it->second;
+        const auto from = std::max(range.first, it->first);
+        l.last = std::min(range.last, l.last);
+        l.started = true;
+        l.started_at = now;
+        l.deadline = now + timeout;
+        it = cut(leases_, it, from, l.last);
+        leases_.emplace_hint(it, from, l);
+        earliest_deadline_ = std::min(earliest_deadline_, l.deadline);
+    }
+}
+
+bool progress::extend(const lease_range& range, holder_id holder, timestamp now, duration timeout, duration longest,
+                      std::vector<lease_range>& lost) {
+    auto within = true;
     auto next = range.first;
-    auto it = covering_or_next(leases_, range.first);
-    while (it != leases_.end() && it->first <= range.last) {
+    for (auto it = covering_or_next(leases_, range.first); it != leases_.end() && it->first <= range.last; ++it) {
+        if (it->second.holder != holder || it->second.attempt != range.attempt || !it->second.started) continue;
+        const auto from = std::max(range.first, it->first);
+        if (from > next) lost.push_back({partition_, next, from - 1, range.attempt});
+        next = it->second.last + 1;
+        if (now - it->second.started_at > longest)
+            within = false;
+        else
+            it->second.deadline = std::max(it->second.deadline, now + timeout);
+    }
+    if (next <= range.last) lost.push_back({partition_, next, range.last, range.attempt});
+    return within;
+}
+
+// ---- handing in ----
+
+/// Takes returned and delayed messages of first..last out of their places and hands each piece to `taken(first, last, attempt)`.
+template <class Taken>
+void progress::take_unleased(sequence first, sequence last, Taken taken) {
+    for (auto it = covering_or_next(returned_, first); it != returned_.end() && it->first <= last;) {
+        const auto from = std::max(first, it->first);
+        const auto to = std::min(last, it->second.last);
+        const auto attempt = it->second.attempt;
+        it = cut(returned_, it, from, to);
+        returned_count_ -= to - from + 1;
+        taken(from, to, attempt);
+    }
+    for (auto it = delayed_.lower_bound(first); it != delayed_.end() && it->first <= last;) {
+        const auto [at, d] = *it;
+        by_due_.erase({d.due, at});
+        it = delayed_.erase(it);
+        taken(at, at, d.attempt);
+    }
+}
+
+/// Takes the leases of `holder` in `range` and hands each to `taken`; with `late`, also what nobody has been given since.
+template <class Taken>
+void progress::take(const lease_range& range, holder_id holder, handed_in& in, std::vector<lease_range>& lost, bool late, Taken taken) {
+    auto next = range.first;
+    const auto gap = [&](sequence first, sequence last) {
+        if (late) take_unleased(first, last, taken);
+    };
+    for (auto it = covering_or_next(leases_, range.first); it != leases_.end() && it->first <= range.last;) {
         const auto from = std::max(range.first, it->first);
         const auto to = std::min(range.last, it->second.last);
-        if (from > next) settled += settle_returned(next, from - 1, &settled_counts::acked);
+        if (from > next) gap(next, from - 1);
         next = to + 1;
         if (it->second.holder != holder || it->second.attempt != range.attempt) {
             lost.push_back({partition_, from, to, range.attempt});
@@ -141,13 +276,59 @@ std::uint64_t progress::ack(const lease_range& range, holder_id holder, std::vec
         }
         it = cut(leases_, it, from, to);
         leased_count_ -= to - from + 1;
-        released += to - from + 1;
-        settled += to - from + 1;
-        settle(from, to, &settled_counts::acked);
+        in.released += to - from + 1;
+        taken(from, to, range.attempt);
     }
-    if (next <= range.last) settled += settle_returned(next, range.last, &settled_counts::acked);
-    if (range.last >= scan_) lost.push_back({partition_, std::max(range.first, scan_), range.last, range.attempt});
-    return settled;
+    if (next <= range.last) gap(next, range.last);
+    if (range.last >= scan_ && next <= range.last)
+        lost.push_back({partition_, std::max(next, scan_), range.last, range.attempt});
+}
+
+void progress::ack(const lease_range& range, holder_id holder, handed_in& in, std::vector<lease_range>& lost) {
+    take(range, holder, in, lost, true, [&](sequence first, sequence last, std::uint32_t) {
+        unclaim(first, last);
+        settle(first, last, &settled_counts::acked);
+    });
+}
+
+void progress::release(const lease_range& range, holder_id holder, handed_in& in, std::vector<lease_range>& lost) {
+    take(range, holder, in, lost, false,
+         [&](sequence first, sequence last, std::uint32_t attempt) { add_returned(first, last, attempt + 1); });
+}
+
+void progress::nack(const lease_range& range, holder_id holder, timestamp now, const subscription_settings& policy, handed_in& in,
+                    std::vector<lease_range>& lost) {
+    take(range, holder, in, lost, false,
+         [&](sequence first, sequence last, std::uint32_t attempt) { fail(first, last, attempt, now, policy, true, in); });
+}
+
+void progress::reject(const lease_range& range, holder_id holder, handed_in& in, std::vector<lease_range>& lost) {
+    take(range, holder, in, lost, true, [&](sequence first, sequence last, std::uint32_t) {
+        for (auto s = first; s <= last; ++s) {
+            ++failures_[s].count;
+            in.exhausted.push_back(s);
+        }
+    });
+}
+
+/// The messages have failed and are nobody's: each comes again, at once or after its backoff, or is exhausted.
+void progress::fail(sequence first, sequence last, std::uint32_t attempt, timestamp now, const subscription_settings& policy, bool back_off,
+                    handed_in& in) {
+    for (auto s = first; s <= last; ++s) {
+        const auto failed = ++failures_[s].count;
+        changed_failures_.insert(s);
+        if (policy.max_deliveries > 0 && failed >= policy.max_deliveries)
+            in.exhausted.push_back(s);
+        else if (back_off)
+            delay(s, now + policy.backoff_after(failed), attempt + 1);
+        else
+            add_returned(s, s, attempt + 1);
+    }
+}
+
+void progress::delay(sequence s, timestamp due, std::uint32_t attempt) {
+    delayed_[s] = {due, attempt};
+    by_due_.emplace(due, s);
 }
 
 void progress::add_returned(sequence first, sequence last, std::uint32_t attempt) {
@@ -163,29 +344,124 @@ void progress::add_returned(sequence first, sequence last, std::uint32_t attempt
     returned_.emplace_hint(after, first, returned{last, attempt});
 }
 
-std::uint64_t progress::give_back(holder_id holder) {
+std::uint64_t progress::orphan(holder_id holder, timestamp grace) {
     std::uint64_t count = 0;
     for (auto it = leases_.begin(); it != leases_.end();) {
-        if (it->second.holder != holder) {
+        auto& [first, l] = *it;
+        if (l.holder != holder) {
             ++it;
             continue;
         }
-        count += it->second.last - it->first + 1;
-        add_returned(it->first, it->second.last, it->second.attempt + 1);
+        count += l.last - first + 1;
+        if (l.started) {
+            l.deadline = std::min(l.deadline, grace);
+            earliest_deadline_ = std::min(earliest_deadline_, l.deadline);
+            ++it;
+            continue;
+        }
+        leased_count_ -= l.last - first + 1;
+        add_returned(first, l.last, l.attempt + 1);
+        it = leases_.erase(it);
+    }
+    return count;
+}
+
+std::uint64_t progress::give_back(holder_id holder) {
+    std::uint64_t count = 0;
+    for (auto it = leases_.begin(); it != leases_.end();) {
+        const auto& [first, l] = *it;
+        if (l.holder != holder) {
+            ++it;
+            continue;
+        }
+        count += l.last - first + 1;
+        add_returned(first, l.last, l.attempt + 1);
         it = leases_.erase(it);
     }
     leased_count_ -= count;
     return count;
 }
 
+// ---- time ----
+
+std::optional<timestamp> progress::next_due() const {
+    auto due = earliest_deadline_;
+    if (!by_due_.empty()) due = std::min(due, by_due_.begin()->first);
+    return due == timestamp::max() ? std::nullopt : std::optional(due);
+}
+
+void progress::expire(timestamp now, const subscription_settings& policy, handed_in& in) {
+    while (!by_due_.empty() && by_due_.begin()->first <= now) {
+        const auto s = by_due_.begin()->second;
+        const auto attempt = delayed_.at(s).attempt;
+        by_due_.erase(by_due_.begin());
+        delayed_.erase(s);
+        add_returned(s, s, attempt);
+    }
+    if (earliest_deadline_ > now) return;
+    earliest_deadline_ = timestamp::max();
+    for (auto it = leases_.begin(); it != leases_.end();) {
+        const auto [first, l] = *it;
+        if (!l.started || l.deadline > now) {
+            if (l.started) earliest_deadline_ = std::min(earliest_deadline_, l.deadline);
+            ++it;
+            continue;
+        }
+        it = leases_.erase(it);
+        leased_count_ -= l.last - first + 1;
+        in.expired.emplace_back(l.holder, l.last - first + 1);
+        fail(first, l.last, l.attempt, now, policy, false, in);
+    }
+}
+
+// ---- settling ----
+
+void progress::settle(sequence first, sequence last, std::uint64_t settled_counts::*as) {
+    if (first > last) return;
+    if (first < scan_ && last >= scan_) {
+        settle(first, scan_ - 1, as);
+        first = scan_;
+    }
+    const auto added = settled_.settle(first, last);
+    counts_.*as += added;
+    if (first >= scan_) settled_beyond_scan_ += added;
+    scan_from_cursor();
+    forget_failures(first, last);
+}
+
+/// The cursor may pass the scan: messages that were never given are settled by a purge or a limit, or found settled in the store.
+void progress::scan_from_cursor() {
+    if (settled_.cursor() <= scan_) return;
+    settled_beyond_scan_ -= settled_.cursor() - scan_;
+    scan_ = settled_.cursor();
+}
+
+bool progress::load(std::uint64_t from, std::uint64_t to, const std::vector<settled_set::block_row>& rows) {
+    const auto before = settled_.cursor();
+    settled_.load(from, to, rows);
+    scan_from_cursor();
+    return settled_.cursor() != before;
+}
+
+void progress::forget_failures(sequence first, sequence last) {
+    for (auto it = failures_.lower_bound(first); it != failures_.end() && it->first <= last;) {
+        if (it->second.parked) {
+            ++it;
+            continue;
+        }
+        changed_failures_.insert(it->first);
+        it = failures_.erase(it);
+    }
+}
+
 std::uint64_t progress::settle_unleased(sequence first, sequence last, std::uint64_t settled_counts::*as) {
     const auto before = counts_.*as;
     first = std::max(first, settled_.cursor());
-    auto it = covering_or_next(leases_, first);
     const auto settle_gap = [&](sequence from, sequence to) {
-        settle_returned(from, to, as);
+        take_unleased(from, to, [&](sequence a, sequence b, std::uint32_t) { unclaim(a, b); });
         settle(from, to, as);
     };
+    auto it = covering_or_next(leases_, first);
     while (first <= last && it != leases_.end() && it->first <= last) {
         if (it->first > first) settle_gap(first, it->first - 1);
         first = it->second.last + 1;
@@ -195,28 +471,91 @@ std::uint64_t progress::settle_unleased(sequence first, sequence last, std::uint
     return counts_.*as - before;
 }
 
+void progress::bury(sequence s, const std::string& reason) {
+    const auto failed = failures_of(s);
+    unclaim(s, s);
+    settle(s, s, &settled_counts::dead);
+    hand_overs_[s] = {subscription_, partition_, s, failed, reason};
+    changed_hand_overs_.insert(s);
+}
+
+void progress::park(sequence s, const std::string& reason) {
+    auto& f = failures_[s];
+    f.parked = true;
+    f.reason = reason;
+    changed_failures_.insert(s);
+    parked_.insert(s);
+    unclaim(s, s);
+    settle(s, s, &settled_counts::parked);
+}
+
+std::string progress::handed_over(sequence s) {
+    const auto it = hand_overs_.find(s);
+    if (it == hand_overs_.end()) return {};
+    auto key = encode(it->second).key;
+    hand_overs_.erase(it);
+    changed_hand_overs_.insert(s);
+    return key;
+}
+
+std::uint32_t progress::failures_of(sequence s) const {
+    const auto it = failures_.find(s);
+    return it == failures_.end() ? 0 : it->second.count;
+}
+
+progress::row_changes progress::take_row_changes() {
+    row_changes out;
+    for (const auto s : changed_failures_) {
+        failure_row stored{subscription_, partition_, s, 0, {}, false, {}};
+        const auto it = failures_.find(s);
+        if (it == failures_.end()) {
+            out.erase.push_back(encode(stored).key);
+            continue;
+        }
+        const auto waiting = delayed_.find(s);
+        stored.count = it->second.count;
+        stored.parked = it->second.parked;
+        stored.reason = it->second.reason;
+        if (waiting != delayed_.end()) stored.due = waiting->second.due;
+        out.put.push_back(encode(stored));
+    }
+    for (const auto s : changed_hand_overs_) {
+        const auto it = hand_overs_.find(s);
+        if (it == hand_overs_.end())
+            out.erase.push_back(encode(hand_over_row{subscription_, partition_, s, 0, {}}).key);
+        else
+            out.put.push_back(encode(it->second));
+    }
+    changed_failures_.clear();
+    changed_hand_overs_.clear();
+    return out;
+}
+
+// ---- the law ----
+
 void progress::check(sequence high) const {
     if (high < start_) return;
     const auto published = high - start_;
-    const auto accounted = counts_.total() + leased_count_ + ready(high);
+    const auto accounted = counts_.total() + leased_count_ + delayed_.size() + ready(high);
     invariant(published == accounted, "published is not the sum of the states", published, accounted);
     invariant(scan_ <= high && settled_.cursor() <= scan_, "the cursor or the scan ran ahead", scan_.value, high.value);
     if (!settled_.fully_known()) return;
     const auto settled = (settled_.cursor() - start_) + settled_.settled_beyond_cursor();
     invariant(settled == counts_.total(), "the settled set does not match its counts", settled, counts_.total());
     std::uint64_t open = 0;
-    for (const auto& [first, l] : leases_) {
-        invariant(!settled_.contains(first) && settled_.next_settled(first, l.last + 1) == l.last + 1, "a leased message is settled", first.value);
-        invariant(l.last < scan_, "a lease beyond the scan", l.last.value, scan_.value);
-        open += l.last - first + 1;
-    }
-    for (const auto& [first, r] : returned_) {
-        invariant(!settled_.contains(first) && settled_.next_settled(first, r.last + 1) == r.last + 1, "a returned message is settled", first.value);
-        open += r.last - first + 1;
-    }
-    invariant(open == leased_count_ + returned_count_, "leases and returned messages do not match their counts", open, leased_count_);
+    std::uint64_t beyond = 0;
+    const auto count = [&](sequence first, sequence last) {
+        invariant(!settled_.contains(first) && settled_.next_settled(first, last + 1) == last + 1, "an outstanding message is settled", first.value);
+        open += last - first + 1;
+        if (last >= scan_) beyond += last - std::max(first, scan_) + 1;
+    };
+    for (const auto& [first, l] : leases_) count(first, l.last);
+    for (const auto& [first, r] : returned_) count(first, r.last);
+    for (const auto& [at, d] : delayed_) count(at, at);
+    invariant(open == leased_count_ + returned_count_ + delayed_.size(), "what is outstanding does not match its counts", open, leased_count_);
+    invariant(beyond == claimed_beyond_scan_, "claims beyond the scan do not match their count", beyond, claimed_beyond_scan_);
     const auto unsettled = (scan_ - settled_.cursor()) - settled_.count_settled(settled_.cursor(), scan_);
-    invariant(unsettled == open, "an unsettled message before the scan is nowhere", unsettled, open);
+    invariant(unsettled == open - beyond, "an unsettled message before the scan is nowhere", unsettled, open);
 }
 
 }  // namespace millrace::core

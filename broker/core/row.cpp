@@ -1,108 +1,12 @@
 #include "broker/core/row.hpp"
 
-#include <bit>
-#include <cstring>
-#include <limits>
+#include "broker/core/row_codec.hpp"
 
 namespace millrace::core {
 namespace {
 
-constexpr std::uint8_t row_version = 1;
 constexpr std::uint8_t bitmap_row = 1;
 constexpr std::uint8_t run_row = 2;
-
-static_assert(std::endian::native == std::endian::little, "values are written as the processor holds them");
-
-class key_writer {
-public:
-    explicit key_writer(char table) { key_.push_back(table); }
-    key_writer& u32(std::uint32_t v) { return big_endian(v, 4); }
-    key_writer& u64(std::uint64_t v) { return big_endian(v, 8); }
-    std::string take() { return std::move(key_); }
-
-private:
-    key_writer& big_endian(std::uint64_t v, int bytes) {
-        for (int shift = (bytes - 1) * 8; shift >= 0; shift -= 8) key_.push_back(static_cast<char>(v >> shift));
-        return *this;
-    }
-    std::string key_;
-};
-
-class key_reader {
-public:
-    explicit key_reader(std::string_view key) : rest_(key.substr(1)) {}
-    std::uint32_t u32() { return static_cast<std::uint32_t>(big_endian(4)); }
-    std::uint64_t u64() { return big_endian(8); }
-    bool good() const { return good_ && rest_.empty(); }
-
-private:
-    std::uint64_t big_endian(std::size_t bytes) {
-        if (rest_.size() < bytes) {
-            good_ = false;
-            return 0;
-        }
-        std::uint64_t v = 0;
-        for (const char c : rest_.substr(0, bytes)) v = v << 8 | static_cast<std::uint8_t>(c);
-        rest_.remove_prefix(bytes);
-        return v;
-    }
-    std::string_view rest_;
-    bool good_ = true;
-};
-
-class value_writer {
-public:
-    value_writer() { number(row_version); }
-    template <class T>
-    value_writer& number(T v) {
-        value_.append(reinterpret_cast<const char*>(&v), sizeof v);
-        return *this;
-    }
-    value_writer& text(const std::string& s) {
-        number(static_cast<std::uint16_t>(s.size()));
-        value_ += s;
-        return *this;
-    }
-    value_writer& time(timestamp t) { return number(static_cast<std::int64_t>(t.time_since_epoch().count())); }
-    value_writer& age(duration d) { return number(static_cast<std::int64_t>(d.count())); }
-    std::string take() { return std::move(value_); }
-
-private:
-    std::string value_;
-};
-
-class value_reader {
-public:
-    explicit value_reader(std::string_view value) : rest_(value) { good_ = number<std::uint8_t>() == row_version; }
-    template <class T>
-    T number() {
-        T v{};
-        if (rest_.size() < sizeof v) {
-            good_ = false;
-            return v;
-        }
-        std::memcpy(&v, rest_.data(), sizeof v);
-        rest_.remove_prefix(sizeof v);
-        return v;
-    }
-    std::string text() {
-        const auto size = number<std::uint16_t>();
-        if (rest_.size() < size) {
-            good_ = false;
-            return {};
-        }
-        std::string s(rest_.substr(0, size));
-        rest_.remove_prefix(size);
-        return s;
-    }
-    timestamp time() { return timestamp{std::chrono::microseconds{number<std::int64_t>()}}; }
-    duration age() { return duration{number<std::int64_t>()}; }
-    bool good() const { return good_ && rest_.empty(); }
-
-private:
-    std::string_view rest_;
-    bool good_ = true;
-};
 
 std::string hex(std::string_view bytes) {
     static constexpr char digits[] = "0123456789abcdef";
@@ -112,11 +16,6 @@ std::string hex(std::string_view bytes) {
         out.push_back(digits[static_cast<std::uint8_t>(c) & 15]);
     }
     return out;
-}
-
-error verdict(const row& r, bool good) {
-    if (good) return {};
-    return {errc::corruption, "the row under key " + hex(r.key) + " (" + std::to_string(r.value.size()) + " bytes) is not a row of its kind"};
 }
 
 row_range keys_with(const std::string& prefix) {
@@ -131,6 +30,11 @@ std::uint32_t number(subscription_id id) { return static_cast<std::uint32_t>(id)
 
 }  // namespace
 
+error row_verdict(const row& r, bool good) {
+    if (good) return {};
+    return {errc::corruption, "the row under key " + hex(r.key) + " (" + std::to_string(r.value.size()) + " bytes) is not a row of its kind"};
+}
+
 std::string topic_key(topic_id id) { return key_writer('T').u32(number(id)).take(); }
 std::string subscription_key(subscription_id id) { return key_writer('S').u32(number(id)).take(); }
 std::string log_key(partition_id p) { return key_writer('P').u32(number(p.topic)).u32(p.index).take(); }
@@ -139,7 +43,7 @@ std::string block_key(subscription_id s, std::uint32_t partition, std::uint64_t 
 }
 
 row encode(const meta_row& m) {
-    return {"M", value_writer().number(m.next_topic).number(m.next_subscription).number(m.catalog_version).take()};
+    return {"M", value_writer().number(m.next_topic).number(m.next_subscription).number(m.catalog_version).number(m.next_producer).take()};
 }
 
 error decode(const row& r, meta_row& out) {
@@ -147,7 +51,8 @@ error decode(const row& r, meta_row& out) {
     out.next_topic = v.number<std::uint32_t>();
     out.next_subscription = v.number<std::uint32_t>();
     out.catalog_version = v.number<std::uint64_t>();
-    return verdict(r, v.good());
+    out.next_producer = v.number<std::uint64_t>();
+    return row_verdict(r, v.good());
 }
 
 row encode(const topic_row& t) {
@@ -176,12 +81,18 @@ error decode(const row& r, topic_row& out) {
     out.settings.max_age = v.age();
     out.settings.max_backlog = v.number<std::uint64_t>();
     out.settings.on_limit = static_cast<limit_policy>(v.number<std::uint8_t>());
-    return verdict(r, k.good() && v.good() && out.settings.partitions >= 1 && out.settings.partitions <= limits::partitions);
+    return row_verdict(r, k.good() && v.good() && out.settings.partitions >= 1 && out.settings.partitions <= limits::partitions);
 }
 
 row encode(const subscription_row& s) {
     return {subscription_key(s.id),
-            value_writer().number(number(s.topic)).text(s.name).time(s.created_at).age(s.settings.visibility_timeout).take()};
+            value_writer().number(number(s.topic)).text(s.name).time(s.created_at)
+                                         .age(s.settings.visibility_timeout)
+                                         .number(s.settings.max_deliveries)
+                                         .age(s.settings.backoff_min)
+                                         .age(s.settings.backoff_max)
+                                         .text(s.settings.dead_letter)
+                                         .take()};
 }
 
 error decode(const row& r, subscription_row& out) {
@@ -192,7 +103,11 @@ error decode(const row& r, subscription_row& out) {
     out.name = v.text();
     out.created_at = v.time();
     out.settings.visibility_timeout = v.age();
-    return verdict(r, k.good() && v.good());
+    out.settings.max_deliveries = v.number<std::uint32_t>();
+    out.settings.backoff_min = v.age();
+    out.settings.backoff_max = v.age();
+    out.settings.dead_letter = v.text();
+    return row_verdict(r, k.good() && v.good());
 }
 
 row encode(const log_row& l) {
@@ -209,7 +124,7 @@ error decode(const row& r, log_row& out) {
     out.kept_to = {v.number<std::uint64_t>()};
     out.bytes = v.number<std::uint64_t>();
     out.kept_bytes = v.number<std::uint64_t>();
-    return verdict(r, k.good() && v.good() && out.start <= out.kept_to && out.kept_to <= out.next && out.kept_bytes <= out.bytes);
+    return row_verdict(r, k.good() && v.good() && out.start <= out.kept_to && out.kept_to <= out.next && out.kept_bytes <= out.bytes);
 }
 
 row encode(const progress_row& p) {
@@ -236,7 +151,41 @@ error decode(const row& r, progress_row& out) {
     out.counts.parked = v.number<std::uint64_t>();
     out.counts.expired = v.number<std::uint64_t>();
     out.counts.skipped = v.number<std::uint64_t>();
-    return verdict(r, k.good() && v.good() && out.start <= out.cursor);
+    return row_verdict(r, k.good() && v.good() && out.start <= out.cursor);
+}
+
+row encode(const failure_row& f) {
+    return {key_writer('F').u32(number(f.subscription)).u32(f.partition).u64(f.at.value).take(),
+            value_writer().number(f.count).time(f.due).number(static_cast<std::uint8_t>(f.parked)).text(f.reason).take()};
+}
+
+error decode(const row& r, failure_row& out) {
+    key_reader k(r.key);
+    out.subscription = subscription_id{k.u32()};
+    out.partition = k.u32();
+    out.at = {k.u64()};
+    value_reader v(r.value);
+    out.count = v.number<std::uint32_t>();
+    out.due = v.time();
+    out.parked = v.number<std::uint8_t>() != 0;
+    out.reason = v.text();
+    return row_verdict(r, k.good() && v.good());
+}
+
+row encode(const hand_over_row& h) {
+    return {key_writer('H').u32(number(h.subscription)).u32(h.partition).u64(h.at.value).take(),
+            value_writer().number(h.failures).text(h.reason).take()};
+}
+
+error decode(const row& r, hand_over_row& out) {
+    key_reader k(r.key);
+    out.subscription = subscription_id{k.u32()};
+    out.partition = k.u32();
+    out.at = {k.u64()};
+    value_reader v(r.value);
+    out.failures = v.number<std::uint32_t>();
+    out.reason = v.text();
+    return row_verdict(r, k.good() && v.good());
 }
 
 row encode(subscription_id s, std::uint32_t partition, const settled_set::block_row& b) {
@@ -265,12 +214,14 @@ error decode(const row& r, settled_set::block_row& out) {
     } else {
         out.first = v.number<std::uint64_t>();
     }
-    return verdict(r, k.good() && v.good() && (kind == bitmap_row || kind == run_row) && out.first <= out.last);
+    return row_verdict(r, k.good() && v.good() && (kind == bitmap_row || kind == run_row) && out.first <= out.last);
 }
 
 row_range start_rows() { return {"C", "Z"}; }
 row_range log_rows(topic_id id) { return keys_with(key_writer('P').u32(number(id)).take()); }
 row_range progress_rows(subscription_id id) { return keys_with(key_writer('G').u32(number(id)).take()); }
+row_range failure_rows(subscription_id id) { return keys_with(key_writer('F').u32(number(id)).take()); }
+row_range hand_over_rows(subscription_id id) { return keys_with(key_writer('H').u32(number(id)).take()); }
 row_range block_rows(subscription_id id) { return keys_with(key_writer('B').u32(number(id)).take()); }
 row_range block_rows(subscription_id id, std::uint32_t partition, std::uint64_t from) {
     return {block_key(id, partition, from), keys_with(key_writer('B').u32(number(id)).u32(partition).take()).end};

@@ -6,6 +6,10 @@
 //   'S' subscription                             subscription: topic, name, settings
 //   'P' topic partition                          log: next sequence, start, bytes
 //   'G' subscription partition                   progress: start, cursor, counts
+//   'N' producer                                 named producer: name, epoch (producers.cpp)
+//   'Q' producer topic partition                 its last batches there (producers.cpp)
+//   'F' subscription partition sequence          a message that has failed: how often, when it is due again, or that it is parked and why
+//   'H' subscription partition sequence          a dead message on its way to another topic, with failures and reason
 //   'B' subscription partition last-block        settled blocks: a bitmap, or the first of a run of full ones
 //
 // Numbers in keys are big-endian (u32 ids and partitions, u64 blocks), in values little-endian. Golden values: tests/core/row_test.cpp.
@@ -27,6 +31,7 @@ struct meta_row {
     std::uint32_t next_topic = 1;
     std::uint32_t next_subscription = 1;
     std::uint64_t catalog_version = 0;
+    std::uint64_t next_producer = 1;
 
     bool operator==(const meta_row&) const = default;
 };
@@ -82,11 +87,35 @@ struct progress_row {
     bool operator==(const progress_row&) const = default;
 };
 
+struct failure_row {
+    subscription_id subscription{};
+    std::uint32_t partition = 0;
+    sequence at;
+    std::uint32_t count = 0;
+    timestamp due;
+    bool parked = false;
+    std::string reason;
+
+    bool operator==(const failure_row&) const = default;
+};
+
+struct hand_over_row {
+    subscription_id subscription{};
+    std::uint32_t partition = 0;
+    sequence at;
+    std::uint32_t failures = 0;
+    std::string reason;
+
+    bool operator==(const hand_over_row&) const = default;
+};
+
 row encode(const meta_row&);
 row encode(const topic_row&);
 row encode(const subscription_row&);
 row encode(const log_row&);
 row encode(const progress_row&);
+row encode(const failure_row&);
+row encode(const hand_over_row&);
 row encode(subscription_id, std::uint32_t partition, const settled_set::block_row&);
 std::string block_key(subscription_id, std::uint32_t partition, std::uint64_t last_block);
 std::string log_key(partition_id);
@@ -99,6 +128,8 @@ error decode(const row&, topic_row&);
 error decode(const row&, subscription_row&);
 error decode(const row&, log_row&);
 error decode(const row&, progress_row&);
+error decode(const row&, failure_row&);
+error decode(const row&, hand_over_row&);
 error decode(const row&, settled_set::block_row&);
 
 /// Everything but settled blocks: what is read at start, in key order.
@@ -106,6 +137,8 @@ row_range start_rows();
 /// The log rows of a topic; the progress rows, and the block rows, of a subscription.
 row_range log_rows(topic_id);
 row_range progress_rows(subscription_id);
+row_range failure_rows(subscription_id);
+row_range hand_over_rows(subscription_id);
 row_range block_rows(subscription_id);
 /// The block rows that end in block `from` or later.
 row_range block_rows(subscription_id, std::uint32_t partition, std::uint64_t from);

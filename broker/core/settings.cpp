@@ -36,10 +36,27 @@ result<topic_settings> apply(const topic_changes& changes, topic_settings before
 
 result<subscription_settings> apply(const subscription_changes& changes, subscription_settings before) {
     before.visibility_timeout = changes.visibility_timeout.value_or(before.visibility_timeout);
+    before.max_deliveries = changes.max_deliveries.value_or(before.max_deliveries);
+    before.backoff_min = changes.backoff_min.value_or(before.backoff_min);
+    before.backoff_max = changes.backoff_max.value_or(before.backoff_max);
+    before.dead_letter = changes.dead_letter.value_or(before.dead_letter);
     if (before.visibility_timeout < duration{100} || before.visibility_timeout > std::chrono::hours{12})
         return error{errc::invalid_argument,
                      "a visibility timeout of " + std::to_string(before.visibility_timeout.count()) + " ms: give 100ms to 12h"};
+    if (before.backoff_min < duration{0} || before.backoff_max > std::chrono::hours{24} || before.backoff_min > before.backoff_max)
+        return error{errc::invalid_argument, "a backoff of " + std::to_string(before.backoff_min.count()) + " to " +
+                                                 std::to_string(before.backoff_max.count()) + " ms: give MIN..MAX from 0ms to 24h"};
+    if (before.max_deliveries > 1000)
+        return error{errc::invalid_argument, std::to_string(before.max_deliveries) + " deliveries at most: give 0 (no limit) to 1000"};
+    if (!before.dead_letter.empty())
+        if (auto refused = check_name("dead-letter topic", before.dead_letter)) return refused;
     return before;
+}
+
+duration subscription_settings::backoff_after(std::uint32_t failures) const {
+    auto wait = backoff_min;
+    for (std::uint32_t n = 1; n < failures && wait < backoff_max; ++n) wait *= 2;
+    return std::min(wait, backoff_max);
 }
 
 error check_name(std::string_view what, std::string_view name) {

@@ -48,13 +48,22 @@ struct topic_changes {
 result<topic_settings> apply(const topic_changes& changes, topic_settings before, bool is_new);
 
 struct subscription_settings {
-    duration visibility_timeout{30'000};
+    duration visibility_timeout{30'000};  // the length of a started lease
+    std::uint32_t max_deliveries = 5;     // a message that failed so often is exhausted: dead or parked; 0 is no limit
+    duration backoff_min{1'000};          // after the first failure; doubles with each
+    duration backoff_max{300'000};
+    std::string dead_letter;              // the topic that exhausted messages move to; empty: they are parked
 
+    duration backoff_after(std::uint32_t failures) const;
     bool operator==(const subscription_settings&) const = default;
 };
 
 struct subscription_changes {
     std::optional<duration> visibility_timeout;
+    std::optional<std::uint32_t> max_deliveries;
+    std::optional<duration> backoff_min;
+    std::optional<duration> backoff_max;
+    std::optional<std::string> dead_letter;
 
     bool operator==(const subscription_changes&) const = default;
 };

@@ -68,7 +68,7 @@ bool settled_set::fully_known() const {
 
 void settled_set::mark_known(std::uint64_t from, std::uint64_t to) {
     auto next = known_.lower_bound(from);
-    if (next != known_.begin() && std::prev(next)->second + 1 >= from) {
+    if (next != known_.begin() && (std::prev(next)->second == last_block || std::prev(next)->second + 1 >= from)) {
         --next;
         from = next->first;
     }
@@ -95,6 +95,7 @@ void settled_set::load(std::uint64_t from, std::uint64_t to, const std::vector<b
         }
     }
     mark_known(from, to);
+    if (contains(cursor_)) advance_cursor();  // it had stopped at the end of what was known
 }
 
 const settled_set::run* settled_set::run_with(std::uint64_t block) const {

@@ -48,7 +48,7 @@ public:
     /// The first block at or after that of `from` that is not known.
     std::uint64_t first_unknown_block(sequence from) const;
 
-    /// Rows as stored, in order, which are all those that end in blocks `from` .. `to`.
+    /// Rows as stored, in order, which are all those that end in blocks `from` .. `to`. The cursor moves over what is found settled at it.
     void load(std::uint64_t from, std::uint64_t to, const std::vector<block_row>& rows);
 
     /// Settles first..last; returns how many of them were not settled before. REQUIRES knows(first, last).

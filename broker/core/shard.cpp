@@ -17,11 +17,17 @@ result<shard> shard::recover(const shard_settings& settings, const std::vector<r
     shard s(settings);
     std::vector<progress_row> progress_rows;
     std::vector<log_row> log_rows;
+    std::vector<failure_row> failures;
+    std::vector<hand_over_row> hand_overs;
     for (const auto& r : rows) {
         error bad;
         switch (r.key.empty() ? '\0' : r.key.front()) {
             case 'M': bad = decode(r, s.meta_); break;
             case 'G': bad = decode(r, progress_rows.emplace_back()); break;
+            case 'N':
+            case 'Q': bad = s.producers_.recover(r); break;
+            case 'F': bad = decode(r, failures.emplace_back()); break;
+            case 'H': bad = decode(r, hand_overs.emplace_back()); break;
             case 'P': bad = decode(r, log_rows.emplace_back()); break;
             case 'T': {
                 topic t;
@@ -59,6 +65,22 @@ result<shard> shard::recover(const shard_settings& settings, const std::vector<r
         sub->partitions.emplace_back(p);
         sub->work.insert(p.partition);
     }
+    const auto progress_of = [&](subscription_id id, std::uint32_t partition) -> progress* {
+        auto* sub = s.find_subscription(id);
+        return sub && partition < sub->partitions.size() ? &sub->partitions[partition] : nullptr;
+    };
+    for (const auto& f : failures) {
+        auto* p = progress_of(f.subscription, f.partition);
+        if (!p) return error{errc::corruption, "a failed message " + std::to_string(f.at.value) + " has no subscription"};
+        p->recover(f);
+        s.arm(*s.find_subscription(f.subscription), f.partition);
+    }
+    for (const auto& h : hand_overs) {
+        auto* p = progress_of(h.subscription, h.partition);
+        if (!p) return error{errc::corruption, "a dead message " + std::to_string(h.at.value) + " has no subscription"};
+        p->recover(h);
+        s.stall(*s.find_subscription(h.subscription), h);
+    }
     for (auto& [id, t] : s.topics_) {
         if (t.logs.size() != t.row.settings.partitions)
             return error{errc::corruption, "topic '" + t.row.name + "' has " + std::to_string(t.logs.size()) + " of " +
@@ -66,8 +88,13 @@ result<shard> shard::recover(const shard_settings& settings, const std::vector<r
         for (const auto& [name, sub] : t.subscriptions)
             if (s.subscriptions_.at(sub).partitions.size() != t.logs.size())
                 return error{errc::corruption, "subscription '" + name + "' does not cover every partition of its topic"};
-        for (auto& log : t.logs) log.set_low(s.low_of(t, log.id().index));
+        for (auto& log : t.logs) {
+            log.set_low(s.low_of(t, log.id().index));
+            s.adopting_ |= log.low() < log.high() && !t.subscriptions.empty();
+        }
     }
+    s.just_recovered_ = !s.topics_.empty();
+    if (s.just_recovered_) s.deadline_ = timestamp{};
     s.open_.number = s.open_number();
     return s;
 }
@@ -77,12 +104,13 @@ void shard::step(timestamp now, const any_input& in, effects& out) {
               static_cast<std::uint64_t>(now_.time_since_epoch().count()));
     now_ = now;
     out_ = &out;
+    if (!opened_at_) opened_at_ = now;
     std::visit([this](const auto& what) { perform(what); }, in);
     out_ = nullptr;
 }
 
 bool shard::has_open_group() const {
-    return !mutations_.empty() || !catalog_rows_.empty() || !dirty_logs_.empty() || !dirty_progress_.empty();
+    return !mutations_.empty() || !catalog_rows_.empty() || !dirty_logs_.empty() || !dirty_progress_.empty() || producers_.has_changes();
 }
 
 group shard::close_group() {
@@ -102,11 +130,15 @@ group shard::close_group() {
         else
             g.mutations.push_back(erase_row{key});
     }
+    producers_.take_changes(g.mutations);
     for (const auto id : dirty_logs_) put(encode(find_log(id)->to_row()));
     for (const auto& [id, partition] : dirty_progress_) {
         auto& p = find_subscription(id)->partitions[partition];
         put(encode(p.to_row()));
-        const auto changes = p.settled().take_changes();
+        auto rows = p.take_row_changes();
+        for (auto& r : rows.put) put(std::move(r));
+        for (auto& key : rows.erase) g.mutations.push_back(erase_row{std::move(key)});
+        const auto changes = p.take_changes();
         for (const auto& block : changes.put) put(encode(id, partition, block));
         for (const auto block : changes.erase) g.mutations.push_back(erase_row{block_key(id, partition, block)});
     }
@@ -127,6 +159,7 @@ void shard::perform(const input::committed& c) {
         in_flight_.pop_front();
         durable_ = done.number;
         for (auto& a : done.answers) release(std::move(a));
+        for (auto& h : done.hand_overs) out_->hand_overs.push_back(std::move(h));
         for (const auto id : done.appended) {
             auto* t = find_topic(id.topic);
             auto* log = find_log(id);
@@ -135,6 +168,7 @@ void shard::perform(const input::committed& c) {
                 find_subscription(sub)->work.insert(id.index);
                 touched.insert(sub);
             }
+            if (log->kept_to() < log->low()) reclaim(*t, *log);
             trim(*t, *log);
             enforce_limits(*t, *log);
         }
@@ -195,10 +229,15 @@ void shard::perform(const input::loaded_blocks& l) {
     auto* s = find_subscription(l.subscription);
     if (!s) return;
     const auto to = l.complete || l.rows.empty() ? std::numeric_limits<std::uint64_t>::max() : l.rows.back().last;
-    s->partitions[l.partition].settled().load(l.from, to, l.rows);
+    const auto cursor = s->partitions[l.partition].cursor();
+    if (s->partitions[l.partition].load(l.from, to, l.rows)) progressed(*s, l.partition, cursor, s->partitions[l.partition].cursor() - 1);
     s->work.insert(l.partition);
     resume_parked([&](const parked& p) { return p.subscription == l.subscription && p.partition == l.partition; });
-    if ((s = find_subscription(l.subscription))) pump(*s);
+    s = find_subscription(l.subscription);
+    if (!s) return;
+    auto& t = *find_topic(s->row.topic);
+    enforce_limits(t, t.logs[l.partition]);  // what is to expire may have waited for these blocks
+    pump(*s);
 }
 
 void shard::resume_parked(const std::function<bool(const parked&)>& which) {
@@ -217,9 +256,27 @@ void shard::perform(const input::read_failed& f) {
 
 void shard::perform(const input::tick&) {
     deadline_.reset();
+    if (adopting_ && now_ - *opened_at_ >= settings_.adoption_wait) {
+        adopting_ = false;
+        for (auto& [id, s] : subscriptions_) pump(s);
+    }
+    if (adopting_) wake_at(*opened_at_ + settings_.adoption_wait);
+    fire_timers();
+    for (auto& h : std::exchange(stalled_, {})) out_->hand_overs.push_back(std::move(h));
+    check_ages();
+}
+
+void shard::check_ages() {
+    const auto all = std::exchange(just_recovered_, false);
+    const auto due = now_ >= next_age_check_;
+    if (due) {
+        next_age_check_ = now_ + age_interval;
+        producers_.forget_idle(now_);
+    }
     for (auto& [id, t] : topics_) {
-        if (t.row.settings.keep_age.count() == 0 && t.row.settings.max_age.count() == 0) continue;
-        deadline_ = now_ + age_interval;
+        const auto ages = t.row.settings.keep_age.count() > 0 || t.row.settings.max_age.count() > 0;
+        if (ages) wake_at(next_age_check_);
+        if (!all && !(ages && due)) continue;
         for (auto& log : t.logs) {
             reclaim(t, log);
             enforce_limits(t, log);

@@ -21,6 +21,7 @@
 #include "broker/core/effect.hpp"
 #include "broker/core/input.hpp"
 #include "broker/core/partition_log.hpp"
+#include "broker/core/producers.hpp"
 #include "broker/core/subscription.hpp"
 #include "millrace/error.hpp"
 #include "millrace/message.hpp"
@@ -32,6 +33,9 @@ struct shard_settings {
     std::uint32_t load_bytes = 1u << 20;       // of one read ahead
     std::uint32_t load_blocks = 64;            // rows of one read of settled blocks
     std::uint64_t window_messages = 8u << 20;  // remembered sizes, over all partitions
+    duration adoption_wait{2'000};             // after a restart, before old messages are given to anybody
+    duration session_grace{10'000};            // how long a lost session keeps what it has started
+    duration longest_lease{std::chrono::hours{12}};
 };
 
 class shard {
@@ -69,6 +73,7 @@ private:
         group_number number{};
         std::vector<answer> answers;
         std::vector<partition_id> appended;
+        std::vector<hand_over> hand_overs;
     };
 
     /// A command that waits until settled blocks are loaded.
@@ -101,6 +106,8 @@ private:
     void perform(const input::create_subscription&);
     void perform(const input::describe_subscription&);
     void perform(const input::list_subscriptions&);
+    void perform(const input::update_subscription&);
+    error check_dead_letter(const topic& source, const std::string& target) const;
     void perform(const input::delete_subscription&);
     answers::topic_info describe(const topic&) const;
     answers::subscription_info describe(const subscription&) const;
@@ -119,19 +126,39 @@ private:
 
     // shard_publish.cpp
     void perform(const input::publish&);
+    void perform(const input::open_producer&);
     void perform(const input::peek&);
 
-    // shard_consume.cpp: consumers, delivery, settling
+    // shard_consume.cpp: consumers and delivery
     void perform(const input::subscribe&);
     void perform(const input::unsubscribe&);
     void perform(const input::credit&);
-    void perform(const input::ack&);
     void perform(const input::session_lost&);
-    void end_consumer(consumer& c);
+    void remove_consumer(consumer& c);
+    bool park_until_known(const subscription& s, const std::vector<lease_range>& ranges, const any_input& command);
     void feed(consumer& c);
     void pump(subscription& s);
     bool deliver_one(subscription& s, std::uint32_t partition);
     consumer* find_consumer(session_id session, consumer_id id);
+
+    // shard_lease.cpp: what happens to what consumers hold
+    void perform(const input::start&);
+    void perform(const input::ack&);
+    void perform(const input::nack&);
+    void perform(const input::reject&);
+    void perform(const input::release&);
+    void perform(const input::extend&);
+    void perform(const input::handed_over&);
+    template <class Apply>
+    void hand_in(origin from, consumer_id consumer, const std::vector<lease_range>& ranges, const std::string& reason, Apply apply);
+    result<consumer*> owner_of(origin from, consumer_id id, const std::vector<lease_range>& ranges);
+    void exhaust(subscription& s, progress& p, const std::vector<sequence>& exhausted, const std::string& reason);
+    hand_over hand_over_of(const subscription& s, const hand_over_row& r) const;
+    void stall(const subscription& s, const hand_over_row& r);
+    void check_ages();
+    void arm(subscription& s, std::uint32_t partition);
+    void fire_timers();
+    void wake_at(timestamp when);
 
     // shard_space.cpp: cursors, retention, limits
     void perform(const input::purge_topic&);
@@ -153,6 +180,7 @@ private:
     std::map<std::string, topic_id> names_;
     std::map<subscription_id, subscription> subscriptions_;
     std::map<holder_id, consumer> consumers_;
+    producers producers_;
     std::uint64_t logs_ = 0;
 
     // The open group.
@@ -168,7 +196,16 @@ private:
 
     std::set<std::pair<subscription_id, std::uint32_t>> loading_blocks_;
     std::vector<parked> parked_;
+
+    using progress_key = std::pair<subscription_id, std::uint32_t>;
+    std::set<std::pair<timestamp, progress_key>> timers_;  // leases that may end, delayed messages that are due
+    std::map<progress_key, timestamp> armed_;
+    std::vector<hand_over> stalled_;  // their target was missing or full: tried again
     std::optional<timestamp> deadline_;
+    timestamp next_age_check_;
+    bool just_recovered_ = false;  // what was being reclaimed or expired is taken up by the first tick
+    std::optional<timestamp> opened_at_;
+    bool adopting_ = false;  // returning clients may still claim what they held before a restart
 };
 
 }  // namespace millrace::core

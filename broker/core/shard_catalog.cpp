@@ -61,7 +61,7 @@ void shard::put_meta() {
 sequence shard::low_of(const topic& t, std::uint32_t partition) const {
     if (t.subscriptions.empty()) return t.logs[partition].start();
     auto low = t.logs[partition].next();
-    for (const auto& [name, id] : t.subscriptions) low = std::min(low, subscriptions_.at(id).partitions[partition].cursor());
+    for (const auto& [name, id] : t.subscriptions) low = std::min(low, subscriptions_.at(id).partitions[partition].least_needed());
     return low;
 }
 
@@ -100,7 +100,7 @@ void shard::perform(const input::create_topic& c) {
     add_partitions(t, t.row.settings.partitions);
     put_catalog(encode(t.row));
     put_meta();
-    if (!deadline_) deadline_ = now_;
+    wake_at(now_);
     reply(c.from, describe(t));
 }
 
@@ -118,7 +118,7 @@ void shard::perform(const input::update_topic& c) {
         reclaim(t, log);
         enforce_limits(t, log);
     }
-    if (!deadline_) deadline_ = now_;
+    wake_at(now_);
     reply(c.from, describe(t));
 }
 
@@ -151,6 +151,10 @@ void shard::perform(const input::delete_topic& c) {
             return reply(c.from, error{errc::in_use, "topic '" + c.name + "' has " + std::to_string(consumers) + " consumers on subscription '" +
                                                          name + "': end them, or delete with force"});
     }
+    for (const auto& [id, s] : subscriptions_)
+        if (s.row.settings.dead_letter == c.name && s.row.topic != t.row.id && !c.force)
+            return reply(c.from, error{errc::in_use, "topic '" + c.name + "' takes the dead letters of subscription '" + s.row.name + "' of topic '" +
+                                                         topics_.at(s.row.topic).row.name + "': point that elsewhere, or delete with force"});
     const error why{errc::no_such_topic, "topic '" + c.name + "' was deleted"};
     while (!t.subscriptions.empty()) remove_subscription(*find_subscription(t.subscriptions.begin()->second), why);
     for (const auto& log : t.logs) {
@@ -160,6 +164,7 @@ void shard::perform(const input::delete_topic& c) {
     mutations_.push_back(erase_rows{log_rows(t.row.id)});
     erase_catalog(topic_key(t.row.id));
     put_meta();
+    producers_.forget_topic(t.row.id);
     logs_ -= t.logs.size();
     names_.erase(t.row.name);
     topics_.erase(t.row.id);
@@ -178,6 +183,7 @@ void shard::perform(const input::create_subscription& c) {
     if (c.start.where > start_from::kind::sequence)
         return reply(c.from, error{errc::invalid_argument, "a subscription starts at earliest, latest or a sequence"});
 
+    if (auto refused = check_dead_letter(t, settings.value().dead_letter)) return reply(c.from, std::move(refused));
     const subscription_id id{meta_.next_subscription++};
     auto& s = subscriptions_[id];
     s.row = {id, t.row.id, c.name, now_, settings.value()};
@@ -198,6 +204,41 @@ void shard::perform(const input::create_subscription& c) {
     put_meta();
     for (auto& log : t.logs) reclaim(t, log);
     reply(c.from, describe(s));
+}
+
+void shard::perform(const input::update_subscription& c) {
+    auto found = named_subscription(c.topic, c.name);
+    if (!found) return reply(c.from, found.failure());
+    auto& s = *found.value();
+    auto settings = apply(c.settings, s.row.settings);
+    if (!settings) return reply(c.from, settings.failure());
+    if (auto refused = check_dead_letter(*find_topic(s.row.topic), settings.value().dead_letter)) return reply(c.from, std::move(refused));
+    s.row.settings = settings.value();
+    put_catalog(encode(s.row));
+    put_meta();
+    reply(c.from, describe(s));
+}
+
+/// A dead letter must never come back to where it died: following the dead-letter topics of `target` must not lead to `source`.
+error shard::check_dead_letter(const topic& source, const std::string& target) const {
+    if (target.empty()) return {};
+    if (!names_.contains(target))
+        return {errc::no_such_topic, "there is no dead-letter topic '" + target + "' (create it with: millrace topic create " + target + ")"};
+    std::set<std::string> reached{target};
+    std::vector<std::string> next{target};
+    while (!next.empty()) {
+        const auto name = next.back();
+        next.pop_back();
+        if (name == source.row.name)
+            return {errc::invalid_argument, "dead letters to '" + target + "' would come back to topic '" + source.row.name + "'"};
+        const auto it = names_.find(name);
+        if (it == names_.end()) continue;
+        for (const auto& [sub, id] : topics_.at(it->second).subscriptions) {
+            const auto& further = subscriptions_.at(id).row.settings.dead_letter;
+            if (!further.empty() && reached.insert(further).second) next.push_back(further);
+        }
+    }
+    return {};
 }
 
 void shard::perform(const input::describe_subscription& c) {
@@ -245,7 +286,11 @@ void shard::remove_subscription(subscription& s, const error& why) {
     for (const auto& p : s.partitions) {
         dirty_progress_.erase({id, p.partition()});
         loading_blocks_.erase({id, p.partition()});
+        if (const auto armed = armed_.extract({id, p.partition()})) timers_.erase({armed.mapped(), armed.key()});
     }
+    std::erase_if(stalled_, [&](const hand_over& h) { return h.subscription == id; });
+    mutations_.push_back(erase_rows{failure_rows(id)});
+    mutations_.push_back(erase_rows{hand_over_rows(id)});
     mutations_.push_back(erase_rows{progress_rows(id)});
     mutations_.push_back(erase_rows{block_rows(id)});
     erase_catalog(subscription_key(id));
@@ -266,7 +311,7 @@ answers::subscription_info shard::describe(const subscription& s) const {
     answers::subscription_info info{t.row.name, s.row.name, s.row.id, s.row.created_at, s.row.settings, s.consumers, {}};
     for (const auto& p : s.partitions) {
         const auto high = t.logs[p.partition()].high();
-        info.partitions.push_back({p.start(), p.cursor(), high, p.counts(), p.ready(high), p.leased()});
+        info.partitions.push_back({p.start(), p.cursor(), high, p.counts(), p.delayed(), p.ready(high), p.leased()});
     }
     return info;
 }

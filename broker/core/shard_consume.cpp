@@ -1,4 +1,4 @@
-// Consumers come and go, messages are handed out, and handed in.
+// Consumers come and go, and messages are handed out.
 #include <algorithm>
 
 #include "broker/core/invariant.hpp"
@@ -11,17 +11,42 @@ consumer* shard::find_consumer(session_id session, consumer_id id) {
     return it == consumers_.end() ? nullptr : &it->second;
 }
 
+/// Parks `command` until the settled blocks behind `ranges` are loaded. False when they are known already.
+bool shard::park_until_known(const subscription& s, const std::vector<lease_range>& ranges, const any_input& command) {
+    for (const auto& r : ranges) {
+        if (r.partition >= s.partitions.size() || r.first > r.last || r.last >= find_log({s.row.topic, r.partition})->high()) continue;
+        const auto& settled = s.partitions[r.partition].settled();
+        if (settled.knows(r.first, r.last)) continue;
+        parked_.push_back({s.row.id, r.partition, command});
+        request_blocks(s, r.partition, settled.first_unknown_block(std::max(r.first, settled.cursor())));
+        return true;
+    }
+    return false;
+}
+
 void shard::perform(const input::subscribe& c) {
     auto found = named_subscription(c.topic, c.subscription);
     if (!found) return reply(c.from, found.failure());
     auto& s = *found.value();
     const holder_id id{c.from.session, c.consumer};
-    const auto [it, added] = consumers_.try_emplace(id, consumer{id, s.row.id, c.name, c.messages, c.bytes, 0, false, false});
-    if (!added)
+    if (find_consumer(id.session, id.consumer))
         return reply(c.from, error{errc::consumer_exists, "this session has a consumer " +
                                                               std::to_string(static_cast<std::uint32_t>(c.consumer)) + " already"});
+    if (park_until_known(s, c.held, c)) return;
+    auto& added = consumers_[id];
+    added = {id, s.row.id, c.name, c.messages, c.bytes, 0, false, false};
     ++s.consumers;
-    reply(c.from, answers::subscribed{c.consumer, s.row.topic, s.row.id, s.row.settings.visibility_timeout});
+    answers::subscribed answer{c.consumer, s.row.topic, s.row.id, s.row.settings.visibility_timeout, {}};
+    for (const auto& r : c.held) {
+        if (r.partition >= s.partitions.size() || r.first > r.last || r.last >= find_log({s.row.topic, r.partition})->high()) {
+            answer.lost.push_back(r);
+            continue;
+        }
+        const auto is_gone = [this](holder_id h) { return !consumers_.contains(h); };
+        added.held += s.partitions[r.partition].adopt(r, id, now_, s.row.settings.visibility_timeout, is_gone, answer.lost);
+        arm(s, r.partition);
+    }
+    reply(c.from, std::move(answer));
 }
 
 void shard::perform(const input::unsubscribe& c) {
@@ -29,34 +54,50 @@ void shard::perform(const input::unsubscribe& c) {
     if (!leaving)
         return reply(c.from, error{errc::no_such_consumer, "this session has no consumer " +
                                                                std::to_string(static_cast<std::uint32_t>(c.consumer))});
-    end_consumer(*leaving);
-    reply(c.from, answers::done{});
-}
-
-void shard::perform(const input::session_lost& c) {
-    for (;;) {
-        const auto it = consumers_.lower_bound({c.session, consumer_id{}});
-        if (it == consumers_.end() || it->first.session != c.session) return;
-        end_consumer(it->second);
-    }
-}
-
-void shard::end_consumer(consumer& c) {
-    auto& s = *find_subscription(c.subscription);
-    const auto id = c.id;
-    --s.consumers;
-    std::erase(s.hungry, &c);
-    auto held = c.held;
-    consumers_.erase(id);
+    auto& s = *find_subscription(leaving->subscription);
+    auto held = leaving->held;
+    const auto id = leaving->id;
+    remove_consumer(*leaving);
     for (auto& p : s.partitions) {
         if (held == 0) break;
         const auto count = p.give_back(id);
-        if (count == 0) continue;
         held -= count;
-        s.work.insert(p.partition());
+        if (count > 0) s.work.insert(p.partition());
     }
     invariant(held == 0, "a consumer held more than its leases", held);
     pump(s);
+    reply(c.from, answers::done{});
+}
+
+/// What the session's consumers had started stays theirs for a while: they may come back and adopt it.
+void shard::perform(const input::session_lost& c) {
+    std::set<subscription_id> left;  // given to others when the whole session is gone, not to its own next consumer
+    for (;;) {
+        const auto it = consumers_.lower_bound({c.session, consumer_id{}});
+        if (it == consumers_.end() || it->first.session != c.session) break;
+        auto& s = *find_subscription(it->second.subscription);
+        const auto id = it->first;
+        auto held = it->second.held;
+        left.insert(s.row.id);
+        remove_consumer(it->second);
+        for (auto& p : s.partitions) {
+            if (held == 0) break;
+            const auto count = p.orphan(id, now_ + settings_.session_grace);
+            held -= count;
+            if (count == 0) continue;
+            s.work.insert(p.partition());
+            arm(s, p.partition());
+        }
+        invariant(held == 0, "a consumer held more than its leases", held);
+    }
+    for (const auto id : left) pump(*find_subscription(id));
+}
+
+void shard::remove_consumer(consumer& c) {
+    auto& s = *find_subscription(c.subscription);
+    --s.consumers;
+    std::erase(s.hungry, &c);
+    consumers_.erase(c.id);
 }
 
 void shard::perform(const input::credit& c) {
@@ -78,6 +119,7 @@ void shard::feed(consumer& c) {
 }
 
 void shard::pump(subscription& s) {
+    if (adopting_) return;
     while (!s.hungry.empty() && !s.work.empty()) {
         // One run for each partition in turn, so that a busy one does not hide the others.
         auto it = s.work.lower_bound(s.next_partition);
@@ -99,6 +141,13 @@ bool shard::deliver_one(subscription& s, std::uint32_t partition) {
     }
     const auto index = log.find(ready->first);
     if (!index) {
+        sequence hole_last;
+        if (const auto* found = log.slot_at(ready->first, &hole_last); found && found->freed) {  // it began after the others had settled them
+            const auto skipped_last = std::min(ready->last, hole_last);
+            p.settle_unleased(ready->first, skipped_last, &settled_counts::skipped);
+            progressed(s, partition, ready->first, skipped_last);
+            return true;
+        }
         request_entries(log, ready->first);
         return false;
     }
@@ -127,32 +176,6 @@ bool shard::deliver_one(subscription& s, std::uint32_t partition) {
     auto& t = *find_topic(s.row.topic);
     if (last == index->last()) release_passed(t, log);
     return true;
-}
-
-void shard::perform(const input::ack& c) {
-    auto* from = find_consumer(c.from.session, c.consumer);
-    if (!from)
-        return reply(c.from, error{errc::no_such_consumer, "this session has no consumer " +
-                                                               std::to_string(static_cast<std::uint32_t>(c.consumer))});
-    auto& s = *find_subscription(from->subscription);
-    for (const auto& range : c.ranges) {
-        if (range.partition >= s.partitions.size())
-            return reply(c.from, error{errc::no_such_partition, "an ack names partition " + std::to_string(range.partition) + " of " +
-                                                                    std::to_string(s.partitions.size())});
-        const auto high = find_log({s.row.topic, range.partition})->high();
-        if (range.first > range.last || range.last >= high)
-            return reply(c.from, error{errc::invalid_argument, "an ack names messages " + std::to_string(range.first.value) + " to " +
-                                                                   std::to_string(range.last.value) + " of " + std::to_string(high.value)});
-    }
-    answers::acked answer;
-    std::uint64_t released = 0;
-    for (const auto& range : c.ranges) {
-        const auto settled = s.partitions[range.partition].ack(range, from->id, answer.lost, released);
-        if (settled > 0) progressed(s, range.partition, range.first, range.last);
-    }
-    from->held -= released;
-    reply(c.from, std::move(answer));
-    feed(*from);
 }
 
 }  // namespace millrace::core

@@ -19,12 +19,25 @@ void shard::perform(const input::publish& c) {
     if (c.demanded > settings_.level)
         return reply(c.from, error{errc::durability_unavailable, std::string("the producer demands ") + name_of(c.demanded) +
                                                                      " and the store gives " + name_of(settings_.level)});
+    if (c.claim.is_named()) {
+        auto judged = producers_.judge(c.claim, c.partition);
+        if (judged.refused) return reply(c.from, std::move(judged.refused));
+        if (judged.seen) return reply(c.from, answers::published{*judged.seen});
+    }
     if (auto refused = refuse_at_limit(*t, *log, c.record_ends.back())) return reply(c.from, std::move(refused));
 
     const auto where = log->append(now_, c.record_ends);
-    out_->taken = accepted{where.entry, where.first, log->newest()};
+    out_->taken = accepted{c.partition, where.entry, where.first, log->newest()};
     dirty_logs_.insert(c.partition);
+    if (c.claim.is_named()) producers_.taken(c.claim, c.partition, where.first, now_);
     reply(c.from, answers::published{where.first});
+}
+
+void shard::perform(const input::open_producer& c) {
+    if (auto refused = check_name("producer", c.name)) return reply(c.from, std::move(refused));
+    auto opened = producers_.open(c.name, now_, meta_.next_producer);
+    put_catalog(encode(meta_));
+    reply(c.from, answers::producer_opened{opened.id, opened.epoch, std::move(opened.positions)});
 }
 
 void shard::perform(const input::peek& c) {

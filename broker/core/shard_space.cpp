@@ -8,6 +8,9 @@ namespace millrace::core {
 /// Messages of first..last have been settled by `s`.
 void shard::progressed(subscription& s, std::uint32_t partition, sequence first, sequence last) {
     dirty_progress_.emplace(s.row.id, partition);
+    const auto& p = s.partitions[partition];
+    if (p.counts().total() > p.cursor() - p.start() && !p.settled().knows(p.cursor(), p.cursor()))
+        request_blocks(s, partition, p.settled().first_unknown_block(p.cursor()));  // what is settled there lets the cursor go on
     auto& t = *find_topic(s.row.topic);
     auto& log = t.logs[partition];
     const auto low = low_of(t, partition);
@@ -28,14 +31,14 @@ void shard::reclaim(topic& t, partition_log& log) {
 void shard::free_holes(topic& t, partition_log& log, sequence first, sequence last) {
     const auto& keep = t.row.settings;
     if (keep.keep_age.count() > 0 || keep.keep_bytes > 0) return;
-    if (!log.slot_at(std::max(first, log.low()))) {
-        request_entries(log, std::max(first, log.low()));
-        return;
-    }
+    const auto from = std::max(first, log.low());
+    if (from > last || from >= log.high()) return;  // what was loaded may be in the store and not durable yet
+    if (!log.slot_at(from)) return request_entries(log, from);
     for (const auto& [entry_first, entry_last] : log.entries_touching(first, last)) {
         const auto settled = std::all_of(t.subscriptions.begin(), t.subscriptions.end(), [&](const auto& named) {
-            const auto& set = find_subscription(named.second)->partitions[log.id().index].settled();
-            return set.knows(entry_first, entry_last) && set.contains_all(entry_first, entry_last);
+            const auto& p = find_subscription(named.second)->partitions[log.id().index];
+            const auto& set = p.settled();
+            return set.knows(entry_first, entry_last) && p.is_done_with(entry_first, entry_last);
         });
         if (!settled) continue;
         log.free_hole(entry_last, open_.number, mutations_);

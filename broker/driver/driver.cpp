@@ -34,6 +34,8 @@ void driver::submit(timestamp now, const core::any_input& request) {
     if (const auto* lost = std::get_if<core::input::session_lost>(&request)) {
         std::erase_if(waiting_, [&](const auto& w) { return w.first.session == lost->session; });
         std::erase_if(browsing_, [&](const auto& b) { return b.first.session == lost->session; });
+    } else if (const auto* left = std::get_if<core::input::unsubscribe>(&request)) {
+        waiting_.erase({left->from.session, left->consumer});  // its number may be taken again, and what it held is another's
     }
     step(now, request);
 }
@@ -48,17 +50,22 @@ void driver::publish(timestamp now, const publish_request& request) {
                                                   std::to_string(limits::batch_bytes) + ", or one message"});
     if (auto bad = proto::verify_records(request.records, request.count, 0, record_ends_)) return refuse(std::move(bad));
 
+    auto claim = request.claim;
+    claim.checksum = proto::batch_checksum(request.records);
     core::effects effects;
-    shard_.step(now, core::input::publish{request.from, request.partition, record_ends_, request.demanded}, effects);
-    if (const auto& taken = effects.taken) {
-        auto& bytes = open_entries_[{request.partition, taken->entry}];
-        if (!bytes) bytes = std::make_shared<std::vector<std::byte>>();
-        const proto::batch_header header{static_cast<std::uint32_t>(request.records.size()), request.count, taken->first, taken->appended_at,
-                                         0, 0, 0, proto::batch_checksum(request.records)};
-        proto::append_batch_header(header, *bytes);
-        bytes->insert(bytes->end(), request.records.begin(), request.records.end());
-    }
+    shard_.step(now, core::input::publish{request.from, request.partition, record_ends_, request.demanded, claim}, effects);
+    if (effects.taken) append(*effects.taken, request.records, request.count, claim);
     perform(now, effects);
+}
+
+/// Puts a batch that the core has taken into the open entry of its partition: the one copy of its bytes between socket and store.
+void driver::append(const core::accepted& taken, std::span<const std::byte> records, std::uint32_t count, const core::batch_claim& claim) {
+    auto& bytes = open_entries_[{taken.partition, taken.entry}];
+    if (!bytes) bytes = std::make_shared<std::vector<std::byte>>();
+    const proto::batch_header header{static_cast<std::uint32_t>(records.size()), count, taken.first, taken.appended_at,
+                                     static_cast<std::uint64_t>(claim.producer), claim.number, claim.epoch, claim.checksum};
+    proto::append_batch_header(header, *bytes);
+    bytes->insert(bytes->end(), records.begin(), records.end());
 }
 
 void driver::on_committed(timestamp now, core::group_number number, const error& failed) {
@@ -84,6 +91,11 @@ void driver::flush(timestamp) {
             invariant(!filled.empty(), "a closed entry has no bytes", append->first.value);
             append->bytes = std::move(filled.mapped());
             tail_.insert(append->partition, {append->index, append->bytes});
+        } else if (const auto* freed = std::get_if<core::free_entry>(&m)) {
+            // A core that has forgotten the hole would take a cached entry for one that stands, and free it again.
+            tail_.forget(freed->partition, freed->last);
+            read_.forget(freed->partition, freed->last);
+            if (!reading_.empty()) freed_.emplace(freed->partition, freed->last);
         } else if (const auto* dropped = std::get_if<core::drop_partition>(&m)) {
             tail_.forget(dropped->partition);
             read_.forget(dropped->partition);
@@ -112,6 +124,7 @@ void driver::perform(timestamp now, core::effects& effects) {
         waiting_.erase({e.session, e.consumer});
         actions_.ended.push_back(std::move(e));
     }
+    for (const auto& h : effects.hand_overs) hand_over(now, h);
     for (const auto& wanted : effects.loads) {
         if (const auto* entries = std::get_if<core::load_entries>(&wanted)) {
             load(now, *entries);
@@ -150,10 +163,17 @@ void driver::request_read(core::partition_id partition, sequence from, std::uint
 }
 
 void driver::on_read(timestamp now, const read_request& request, result<std::vector<storage::stored_entry>> found) {
+    const auto is_freed = [&](const auto& e) { return freed_.contains({request.partition, e.last}); };
+    if (found && std::any_of(found.value().begin(), found.value().end(), is_freed)) {
+        actions_.reads.push_back(request);  // it began before the freeing was done, and says nothing of what follows
+        return;
+    }
     reading_.erase({request.partition, request.from});
     const auto for_core = core_reads_.erase({request.partition, request.from}) > 0;
+    const auto forget_freed = reading_.empty();
     error failed = found ? error{} : found.failure();
     core::input::loaded_entries loaded{request.partition, request.from, {}};
+    std::vector<cached_entry> read;
     if (!failed) {
         for (auto& e : found.value()) {
             auto entry = index_entry(e.last, std::move(e.bytes));
@@ -162,9 +182,10 @@ void driver::on_read(timestamp now, const read_request& request, result<std::vec
                 break;
             }
             loaded.entries.push_back(entry.value().index);
-            read_.insert(request.partition, std::move(entry.value()));
+            read.push_back(std::move(entry.value()));
         }
     }
+    if (forget_freed) freed_.clear();
     if (failed) {
         for (const auto& [id, waiting] : waiting_)
             if (waiting.deliveries.front().partition == request.partition) actions_.closes.push_back({id.session, failed});
@@ -174,7 +195,12 @@ void driver::on_read(timestamp now, const read_request& request, result<std::vec
         if (for_core) step(now, core::input::read_failed{request.partition, request.from, failed});
         return;
     }
+    // From the end, so that a small cache gives up what is needed last.
+    for (auto entry = read.rbegin(); entry != read.rend(); ++entry) read_.insert(request.partition, std::move(*entry));
     drain_waiting(request, loaded.entries);
+    auto dead = std::exchange(handing_over_, {});
+    for (const auto& h : dead)
+        if (h.source != request.partition || h.at != request.from || !loaded.entries.empty()) hand_over(now, h);
     resume_browsing(request, loaded.entries);
     if (for_core) step(now, loaded);
 }
@@ -232,6 +258,29 @@ void driver::drain_waiting(const read_request& done, const std::vector<core::sha
             request_read(next.partition, next.first, reread_bytes);
         ++it;
     }
+}
+
+// ---- the dead ----
+
+void driver::hand_over(timestamp now, const core::hand_over& wanted) {
+    if (try_hand_over(now, wanted)) return;
+    handing_over_.push_back(wanted);
+    request_read(wanted.source, wanted.at, reread_bytes);
+}
+
+bool driver::try_hand_over(timestamp now, const core::hand_over& wanted) {
+    const auto* entry = find(wanted.source, wanted.at);
+    if (!entry) return false;
+    const auto record = records_of(*entry->index, *entry->bytes, wanted.at, wanted.at);
+    std::vector<std::byte> envelope;
+    const proto::dead_origin origin{wanted.topic, wanted.subscription_name, wanted.source.index, wanted.at, wanted.failures, wanted.reason};
+    if (proto::append_envelope(origin, record, envelope)) return true;  // wrapped too often: it stays where it is, under its row
+    const std::uint32_t end[] = {static_cast<std::uint32_t>(envelope.size())};
+    core::effects effects;
+    shard_.step(now, core::input::handed_over{wanted.subscription, wanted.source.index, wanted.at, end}, effects);
+    if (effects.taken) append(*effects.taken, envelope, 1, {{}, 0, 0, proto::batch_checksum(envelope)});
+    perform(now, effects);
+    return true;
 }
 
 // ---- looking without consuming ----

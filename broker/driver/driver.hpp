@@ -37,6 +37,7 @@ struct publish_request {
     std::uint32_t count = 0;
     durability demanded = durability::memory;
     std::span<const std::byte> records;
+    core::batch_claim claim;  // its checksum is computed here
 };
 
 /// Records of one batch, as stored; `owner` keeps them.
@@ -132,6 +133,9 @@ private:
     void deliver(core::delivery&& d);
     bool try_deliver(const core::delivery& d);
     void drain_waiting(const read_request& done, const std::vector<core::shared_index>& found);
+    void hand_over(timestamp now, const core::hand_over& wanted);
+    bool try_hand_over(timestamp now, const core::hand_over& wanted);
+    void append(const core::accepted& taken, std::span<const std::byte> records, std::uint32_t count, const core::batch_claim& claim);
     void browse(const core::origin& to, const core::answers::browse& wanted);
     void resume_browsing(const read_request& done, const std::vector<core::shared_index>& found);
     bool try_browse(const core::origin& to, const core::answers::browse& wanted);
@@ -147,7 +151,9 @@ private:
     std::deque<core::group_number> in_flight_;
     std::map<core::holder_id, waiting_consumer> waiting_;
     std::vector<std::pair<core::origin, core::answers::browse>> browsing_;
+    std::vector<core::hand_over> handing_over_;  // wait for the bytes of their message
     std::set<std::pair<core::partition_id, sequence>> reading_;
+    std::set<std::pair<core::partition_id, sequence>> freed_;       // while reads are under way: these may bring back what is no more
     std::set<std::pair<core::partition_id, sequence>> core_reads_;  // of them, those the core asked for
 
     std::vector<std::uint32_t> record_ends_;

@@ -23,6 +23,13 @@ const cached_entry* entry_cache::find(core::partition_id partition, sequence s) 
     return &it->second;
 }
 
+void entry_cache::forget(core::partition_id partition, sequence last) {
+    const auto it = entries_.find({partition, last});
+    if (it == entries_.end()) return;
+    bytes_ -= it->second.bytes->capacity();
+    entries_.erase(it);
+}
+
 void entry_cache::forget(core::partition_id partition) {
     auto it = entries_.lower_bound({partition, sequence{}});
     while (it != entries_.end() && it->first.first == partition) {

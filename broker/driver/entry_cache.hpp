@@ -22,6 +22,8 @@ public:
     /// The entry that holds `s`; nullptr when it is not here.
     const cached_entry* find(core::partition_id partition, sequence s) const;
 
+    /// The entry that ends in `last` is no more.
+    void forget(core::partition_id partition, sequence last);
     void forget(core::partition_id partition);
 
     std::size_t bytes() const { return bytes_; }

@@ -25,7 +25,7 @@ constexpr auto write_timeout = std::chrono::seconds{30};
 }  // namespace
 
 broker::broker(asio::io_context& io, driver::driver driver, storage::store& store, broker_settings settings, clock now)
-    : io_(io), driver_(std::move(driver)), store_(store), settings_(std::move(settings)), now_(std::move(now)), acceptor_(io), timer_(io) {}
+    : io_(io), driver_(std::move(driver)), store_(store), settings_(std::move(settings)), now_(std::move(now)), acceptor_(io), timer_(io), deadline_timer_(io) {}
 
 broker::~broker() {
     readers_.join();
@@ -45,6 +45,7 @@ result<tcp::endpoint> broker::listen(const tcp::endpoint& where) {
     if (ec) return refused();
     const auto bound = acceptor_.local_endpoint(ec);
     if (ec) return refused();
+    arm_deadline();
     asio::co_spawn(io_, accept_loop(), asio::detached);
     asio::co_spawn(io_, watch_time(), asio::detached);
     return bound;
@@ -138,6 +139,28 @@ void broker::run_driver() {
     running_ = false;
     const auto writers = std::exchange(to_write_, {});
     for (const auto& c : writers) c->write();
+    arm_deadline();
+}
+
+/// A deadline fires behind everything that is readable when it is due: a late ack is better than a lost one.
+void broker::arm_deadline() {
+    const auto due = driver_.next_deadline();
+    if (due == armed_deadline_ || draining_) return;
+    armed_deadline_ = due;
+    if (!due) {
+        deadline_timer_.cancel();
+        return;
+    }
+    deadline_timer_.expires_after(std::max(std::chrono::microseconds{0}, *due - now_()));
+    deadline_timer_.async_wait([this](const boost::system::error_code& ec) {
+        if (ec) return;
+        asio::post(io_, [this] {
+            armed_deadline_.reset();
+            driver_.on_time(now_());
+            run_driver();
+            schedule_flush();
+        });
+    });
 }
 
 connection* broker::find(core::session_id id) {
@@ -229,11 +252,6 @@ asio::awaitable<void> broker::watch_time() {
         timer_.expires_after(sweep_interval);
         co_await timer_.async_wait(awaiting);
         const auto now = now_();
-        if (const auto deadline = driver_.next_deadline(); deadline && *deadline <= now) {
-            driver_.on_time(now);
-            run_driver();
-            schedule_flush();
-        }
         std::vector<std::shared_ptr<connection>> all;
         for (const auto& [id, c] : connections_) all.push_back(c);
         for (const auto& c : all) {
@@ -256,6 +274,7 @@ void broker::drain() {
     if (draining_) return;
     draining_ = true;
     timer_.cancel();
+    deadline_timer_.cancel();
     boost::system::error_code ignored;
     acceptor_.close(ignored);
     asio::co_spawn(io_, finish_drain(), asio::detached);

@@ -58,6 +58,7 @@ private:
     void take_requests(connection& c);
     void schedule_flush();
     void run_driver();
+    void arm_deadline();
     void perform(driver::actions& a);
     void commit(core::group g);
     void read(const driver::read_request& r);
@@ -74,7 +75,9 @@ private:
     clock now_;
 
     boost::asio::ip::tcp::acceptor acceptor_;
-    boost::asio::steady_timer timer_;
+    boost::asio::steady_timer timer_;           // the sweep over connections
+    boost::asio::steady_timer deadline_timer_;  // the driver's next deadline
+    std::optional<timestamp> armed_deadline_;
     boost::asio::thread_pool readers_{2};
 
     std::unordered_map<std::uint64_t, std::shared_ptr<connection>> connections_;

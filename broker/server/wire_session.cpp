@@ -79,7 +79,8 @@ std::optional<request> wire_session::translate(const proto::frame& f) {
         refuse(id, {errc::unknown_request, std::string("a broker does not take ") + wire::EnumNameMessage(kind)});
         return std::nullopt;
     }
-    if (!begin_request(from, {})) return std::nullopt;
+    const auto answered = kind != wire::Message::Start;
+    if (answered && !begin_request(from, {})) return std::nullopt;
     if (auto* s = std::get_if<core::input::subscribe>(&*in)) s->bytes = std::min(s->bytes, settings_.consumer_bytes);
     return in;
 }
@@ -99,7 +100,8 @@ void wire_session::hello(const wire::Hello& h) {
 
 std::optional<request> wire_session::publish(core::origin from, const wire::Publish& p, std::span<const std::byte> body) {
     if (!begin_request(from, {p.count(), body.size()})) return std::nullopt;
-    return driver::publish_request{from, {core::topic_id{p.topic()}, p.partition()}, p.count(), static_cast<durability>(p.durability()), body};
+    return driver::publish_request{from, {core::topic_id{p.topic()}, p.partition()}, p.count(), static_cast<durability>(p.durability()), body,
+                                   {core::producer_id{p.producer()}, p.producer_epoch(), p.number(), 0}};
 }
 
 bool wire_session::begin_request(core::origin from, under_way cost) {

@@ -36,11 +36,16 @@ core::topic_changes changes_of(const wire::TopicSettings* s) {
 
 core::subscription_changes changes_of(const wire::SubscriptionSettings* s) {
     core::subscription_changes c;
-    if (s) c.visibility_timeout = age_of(s->visibility_timeout());
+    if (!s) return c;
+    c.visibility_timeout = age_of(s->visibility_timeout());
+    c.max_deliveries = optional_of<std::uint32_t>(s->max_deliveries());
+    c.backoff_min = age_of(s->backoff_min());
+    c.backoff_max = age_of(s->backoff_max());
+    if (s->dead_letter()) c.dead_letter = s->dead_letter()->str();
     return c;
 }
 
-core::start_from start_of(const wire::Start* s) {
+core::start_from start_of(const wire::StartFrom* s) {
     if (!s) return {};
     return {static_cast<core::start_from::kind>(s->kind()), {s->value()}};
 }
@@ -71,15 +76,18 @@ public:
     void operator()(const answers::done&) { write(wire::CreateOk(fb_)); }
     void operator()(const error& e) { write(wire::CreateFailed(fb_, static_cast<std::uint16_t>(e.code), fb_.CreateString(to_what(e)))); }
     void operator()(const answers::published& p) { write(wire::CreatePublished(fb_, p.first.value, static_cast<wire::Durability>(level_))); }
+    void operator()(const answers::producer_opened& p) {
+        std::vector<wire::ProducerPosition> positions;
+        for (const auto& at : p.positions)
+            positions.emplace_back(at.last_number, static_cast<std::uint32_t>(at.partition.topic), at.partition.index);
+        write(wire::CreateProducerOpened(fb_, static_cast<std::uint64_t>(p.id), p.epoch, fb_.CreateVectorOfStructs(positions)));
+    }
     void operator()(const answers::subscribed& s) {
+        const auto lost = ranges(s.lost);
         write(wire::CreateSubscribed(fb_, static_cast<std::uint32_t>(s.topic), static_cast<std::uint32_t>(s.subscription),
-                                     millis(s.visibility_timeout)));
+                                     millis(s.visibility_timeout), lost));
     }
-    void operator()(const answers::acked& a) {
-        std::vector<wire::LeaseRange> lost;
-        for (const auto& r : a.lost) lost.emplace_back(r.first.value, r.last.value, r.partition, r.attempt);
-        write(wire::CreateAcked(fb_, lost.empty() ? 0 : fb_.CreateVectorOfStructs(lost)));
-    }
+    void operator()(const answers::acked& a) { write(wire::CreateAcked(fb_, ranges(a.lost))); }
     void operator()(const answers::metadata& m) {
         std::vector<flatbuffers::Offset<wire::TopicPlaces>> topics;
         for (const auto& t : m.topics) {
@@ -112,17 +120,25 @@ public:
         std::vector<flatbuffers::Offset<wire::ProgressInfo>> partitions;
         for (const auto& p : s.partitions)
             partitions.push_back(wire::CreateProgressInfo(fb_, p.start.value, p.cursor.value, p.high.value, p.published(), p.settled.acked,
-                                                          p.settled.dead, p.settled.parked, p.settled.expired, p.settled.skipped, 0, p.ready,
+                                                          p.settled.dead, p.settled.parked, p.settled.expired, p.settled.skipped, p.delayed, p.ready,
                                                           p.leased));
         const auto topic = fb_.CreateString(s.topic);
         const auto name = fb_.CreateString(s.name);
-        const auto settings = wire::CreateSubscriptionSettings(fb_, millis(s.settings.visibility_timeout));
+        const auto dead_letter = fb_.CreateString(s.settings.dead_letter);
+        const auto settings = wire::CreateSubscriptionSettings(fb_, millis(s.settings.visibility_timeout), s.settings.max_deliveries,
+                                                               millis(s.settings.backoff_min), millis(s.settings.backoff_max), dead_letter);
         write(wire::CreateSubscriptionInfo(fb_, topic, name, static_cast<std::uint32_t>(s.id), micros(s.created_at), settings, s.consumers,
                                            fb_.CreateVector(partitions)));
     }
     void operator()(const answers::browse&) {}  // the driver answers it
 
 private:
+    flatbuffers::Offset<flatbuffers::Vector<const wire::LeaseRange*>> ranges(const std::vector<core::lease_range>& list) {
+        if (list.empty()) return 0;
+        std::vector<wire::LeaseRange> out;
+        for (const auto& r : list) out.emplace_back(r.first.value, r.last.value, r.partition, r.attempt);
+        return fb_.CreateVectorOfStructs(out);
+    }
     static std::string to_what(const error& e) {
         return e.what.empty() ? error_category().message(static_cast<int>(e.code)) : e.what;
     }
@@ -176,12 +192,37 @@ std::optional<core::any_input> to_input(origin from, const wire::Frame& frame) {
         case wire::Message::Subscribe: {
             const auto& m = *frame.message_as_Subscribe();
             return input::subscribe{from,           core::consumer_id{m.consumer()}, text(m.topic()), text(m.subscription()), text(m.name()),
-                                    m.messages(), m.bytes()};
+                                    m.messages(), m.bytes(),                         ranges_of(m.held())};
         }
         case wire::Message::Unsubscribe: return input::unsubscribe{from, core::consumer_id{frame.message_as_Unsubscribe()->consumer()}};
         case wire::Message::Ack: {
             const auto& m = *frame.message_as_Ack();
             return input::ack{from, core::consumer_id{m.consumer()}, ranges_of(m.ranges())};
+        }
+        case wire::Message::OpenProducer: return input::open_producer{from, text(frame.message_as_OpenProducer()->name())};
+        case wire::Message::Start: {
+            const auto& m = *frame.message_as_Start();
+            return input::start{from.session, core::consumer_id{m.consumer()}, ranges_of(m.ranges())};
+        }
+        case wire::Message::Nack: {
+            const auto& m = *frame.message_as_Nack();
+            return input::nack{from, core::consumer_id{m.consumer()}, ranges_of(m.ranges()), text(m.reason())};
+        }
+        case wire::Message::Reject: {
+            const auto& m = *frame.message_as_Reject();
+            return input::reject{from, core::consumer_id{m.consumer()}, ranges_of(m.ranges()), text(m.reason())};
+        }
+        case wire::Message::Release: {
+            const auto& m = *frame.message_as_Release();
+            return input::release{from, core::consumer_id{m.consumer()}, ranges_of(m.ranges())};
+        }
+        case wire::Message::Extend: {
+            const auto& m = *frame.message_as_Extend();
+            return input::extend{from, core::consumer_id{m.consumer()}, ranges_of(m.ranges())};
+        }
+        case wire::Message::UpdateSubscription: {
+            const auto& m = *frame.message_as_UpdateSubscription();
+            return input::update_subscription{from, text(m.topic()), text(m.name()), changes_of(m.settings())};
         }
         case wire::Message::Peek: {
             const auto& m = *frame.message_as_Peek();

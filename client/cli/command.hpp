@@ -44,7 +44,15 @@ struct session {
     std::function<void()> on_interrupt;  // SIGINT or SIGTERM; without one the program ends at once
 };
 
-using command = std::function<asio::awaitable<void>(session&)>;
+struct command {
+    std::function<asio::awaitable<void>(session&)> run;
+    bool comes_back = false;  // goes on when the connection is lost and back; else it fails and says so at once
+
+    command() = default;
+    template <class Run>
+        requires(!std::is_same_v<std::decay_t<Run>, command>)
+    command(Run what) : run(std::move(what)) {}
+};
 
 /// Writes all of it to stdout, unbuffered. Throws a failure: what is not written must not be acked.
 void write_out(std::string_view text);

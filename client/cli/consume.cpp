@@ -1,13 +1,15 @@
-// millrace consume: payload and newline per message to stdout; acked after it is written.
+// millrace consume: payload and newline per message to stdout, acked after it is written; or a command run for each message.
 #include <algorithm>
 #include <memory>
 #include <optional>
 
-#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "client/cli/child_process.hpp"
 #include "client/cli/command.hpp"
 #include "client/cli/json.hpp"
+#include "millrace/worker.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -19,6 +21,7 @@ struct consume_command {
     std::uint32_t credit = 1'000;
     std::optional<std::chrono::milliseconds> timeout;
     bool no_ack = false;
+    std::string exec;
 };
 
 /// Closes the consumer when nothing comes for a while, or on a signal: the receive under way then ends.
@@ -96,6 +99,40 @@ asio::awaitable<void> run(session& s, consume_command o) {
     if (lost > 0) throw failure{to_string(error{errc::lease_lost, std::to_string(lost) + " messages were given to somebody else before their ack came; they are processed twice"})};
 }
 
+/// One message at a time: --max counts those that were given to the command.
+asio::awaitable<void> run_for_each(session& s, consume_command o) {
+    const auto executor = s.broker.get_executor();
+    asio::steady_timer idle(executor);
+    std::uint64_t begun = 0;  // on the worker's one thread, like everything in its handler
+    client::worker* running = nullptr;
+    const auto rest = [&] {
+        if (!o.timeout) return;
+        idle.expires_after(*o.timeout);
+        idle.async_wait([&](const boost::system::error_code& canceled) {
+            if (!canceled) running->drain();
+        });
+    };
+    client::worker_options options;
+    options.name = "millrace consume --exec";
+    options.credit_messages = o.max && *o.max == 1 ? 1 : 2;
+    client::worker worker(s.broker, o.topic, o.subscription, options, [&](const client::delivery& d) {
+        asio::post(executor, [&] { idle.cancel(); });
+        if (o.max && ++begun == *o.max) running->drain();
+        const auto why = run_command(o.exec, d.message.payload);
+        asio::post(executor, rest);
+        return why.empty() ? client::outcome::ack() : client::outcome::nack(why);
+    });
+    running = &worker;
+    s.on_interrupt = [&worker] { worker.drain(); };
+    rest();
+    const auto report = checked(co_await worker.async_run(as_result));
+    s.on_interrupt = nullptr;
+    idle.cancel();
+    co_await asio::post(executor, asio::use_awaitable);
+    if (report.lost > 0)
+        throw failure{to_string(error{errc::lease_lost, std::to_string(report.lost) + " messages were given to somebody else before their outcome came"})};
+}
+
 }  // namespace
 
 void add_consume_command(CLI::App& app, command& chosen) {
@@ -106,8 +143,13 @@ void add_consume_command(CLI::App& app, command& chosen) {
     consuming.add_option("--max", o->max, "end after so many messages")->check(CLI::NonNegativeNumber);
     consuming.add_option("--credit", o->credit, "messages that may be on their way or unacked")->capture_default_str()->check(CLI::PositiveNumber);
     add_duration(consuming, "--timeout", [o](auto t) { o->timeout = t; }, "end when none came for so long");
-    consuming.add_flag("--no-ack", o->no_ack, "leave the messages to come again when their leases end");
-    consuming.callback([&chosen, o] { chosen = [o](session& s) { return run(s, *o); }; });
+    auto* exec = consuming.add_option("--exec", o->exec, "a command of the shell to run for each message, with the payload on its standard input: "
+                                                         "exit status 0 acks the message, any other fails it")->type_name("CMD");
+    consuming.add_flag("--no-ack", o->no_ack, "leave the messages to come again when their leases end")->excludes(exec);
+    consuming.callback([&chosen, o] {
+        chosen = [o](session& s) { return o->exec.empty() ? run(s, *o) : run_for_each(s, *o); };
+        chosen.comes_back = !o->exec.empty();
+    });
 }
 
 }  // namespace millrace::cli

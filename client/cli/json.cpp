@@ -119,6 +119,11 @@ std::string json_of(const client::delivery& d) {
         }
         o.add_raw("headers", headers + "]");
     }
+    if (d.origin) {
+        const auto& from = *d.origin;
+        o.add_raw("origin", json_object().add("topic", from.topic).add("subscription", from.subscription).add("partition", from.partition)
+                                .add("sequence", from.sequence.value).add("failures", from.failures).add("reason", from.reason).text());
+    }
     return o.add_bytes("payload", d.message.payload).text();
 }
 

@@ -27,7 +27,7 @@ void add_general_options(CLI::App& app, general_options& o) {
 
 asio::awaitable<void> connect_and_run(session& s, const command& chosen) {
     checked(co_await s.broker.async_connect(as_result));
-    co_await chosen(s);
+    co_await chosen.run(s);
     co_await s.broker.async_close(as_result);
 }
 
@@ -51,6 +51,7 @@ int run(const general_options& o, const command& chosen) {
     settings.server = o.server;
     settings.token = o.token;
     settings.name = "millrace";
+    settings.reconnect.enabled = chosen.comes_back;
     client::connection broker(context.get_executor(), settings);
     session s{broker, o.json, nullptr};
     std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is a failed write, after which nothing is acked

@@ -1,4 +1,4 @@
-// millrace subscription create|list|describe|delete
+// millrace subscription create|list|describe|update|delete
 #include <charconv>
 #include <ctime>
 #include <memory>
@@ -32,6 +32,10 @@ std::string json_of(const subscription_description& d) {
     json_object o;
     o.add("topic", d.topic).add("name", d.name).add("id", d.id).add("created_at", std::string_view(format_time(d.created_at)));
     if (d.settings.visibility_timeout) o.add("visibility_timeout_ms", d.settings.visibility_timeout->count());
+    if (d.settings.max_deliveries) o.add("max_deliveries", *d.settings.max_deliveries);
+    if (d.settings.backoff_min) o.add("backoff_min_ms", d.settings.backoff_min->count());
+    if (d.settings.backoff_max) o.add("backoff_max_ms", d.settings.backoff_max->count());
+    if (d.settings.dead_letter) o.add("dead_letter", *d.settings.dead_letter);
     o.add("consumers", d.consumers);
     std::string partitions = "[";
     for (const auto& p : d.partitions) partitions += (partitions.size() > 1 ? "," : "") + json_of(p);
@@ -41,6 +45,10 @@ std::string json_of(const subscription_description& d) {
 std::string text_of(const subscription_description& d) {
     std::string out = "topic               " + d.topic + "\nsubscription        " + d.name + "\ncreated             " + format_time(d.created_at) + "\n";
     if (d.settings.visibility_timeout) out += "visibility-timeout  " + format_duration(*d.settings.visibility_timeout) + "\n";
+    if (d.settings.max_deliveries) out += "max-deliveries      " + std::to_string(*d.settings.max_deliveries) + "\n";
+    if (d.settings.backoff_min && d.settings.backoff_max)
+        out += "backoff             " + format_duration(*d.settings.backoff_min) + ".." + format_duration(*d.settings.backoff_max) + "\n";
+    if (d.settings.dead_letter && !d.settings.dead_letter->empty()) out += "dead-letter         " + *d.settings.dead_letter + "\n";
     out += "consumers           " + std::to_string(d.consumers) + "\n";
     for (std::size_t i = 0; i < d.partitions.size(); ++i) {
         const auto& p = d.partitions[i];
@@ -55,6 +63,11 @@ std::string text_of(const subscription_description& d) {
 
 asio::awaitable<void> create(session& s, subscription_options o) {
     const auto d = checked(co_await s.broker.async_create_subscription(o.topic, o.name, o.settings, o.start, as_result));
+    if (s.json) write_line(json_of(d));
+}
+
+asio::awaitable<void> update(session& s, subscription_options o) {
+    const auto d = checked(co_await s.broker.async_update_subscription(o.topic, o.name, o.settings, as_result));
     if (s.json) write_line(json_of(d));
 }
 
@@ -95,6 +108,24 @@ start_position parse_start(const std::string& text) {
     return start;
 }
 
+/// MIN..MAX, or one duration for both.
+void take_backoff(client::subscription_settings& settings, const std::string& text) {
+    const auto dots = text.find("..");
+    const auto least = parse_duration(text.substr(0, dots));
+    const auto most = dots == std::string::npos ? least : parse_duration(text.substr(dots + 2));
+    if (!least || !most) throw CLI::ValidationError("--backoff", "'" + text + "' is not MIN..MAX such as 1s..5m");
+    settings.backoff_min = least.value();
+    settings.backoff_max = most.value();
+}
+
+void add_settings(CLI::App& app, const std::shared_ptr<subscription_options>& o) {
+    add_duration(app, "--visibility-timeout", [o](auto t) { o->settings.visibility_timeout = t; }, "length of a lease");
+    app.add_option("--max-deliveries", o->settings.max_deliveries, "a message that failed so often is exhausted; 0: no limit");
+    app.add_option_function<std::string>("--backoff", [o](const std::string& text) { take_backoff(o->settings, text); },
+                                         "pause after a failure; doubles with each, from MIN up to MAX")->type_name("MIN..MAX");
+    app.add_option_function<std::string>("--dead-letter", [o](const std::string& text) { o->settings.dead_letter = text; }, "topic that exhausted messages move to; '': they are parked")->type_name("TOPIC");
+}
+
 using action = asio::awaitable<void> (*)(session&, subscription_options);
 
 CLI::App& add(CLI::App& group, const char* name, const char* help, command& chosen, const std::shared_ptr<subscription_options>& o, action run) {
@@ -119,7 +150,8 @@ void add_subscription_commands(CLI::App& app, command& chosen) {
     auto& creating = add_named(group, "create", "Create a subscription", chosen, o, create);
     creating.add_option_function<std::string>("--from", [o](const std::string& text) { o->start = parse_start(text); },
                                               "earliest (default), latest, a sequence, or a time in UTC")->type_name("WHERE");
-    add_duration(creating, "--visibility-timeout", [o](auto t) { o->settings.visibility_timeout = t; }, "length of a lease");
+    add_settings(creating, o);
+    add_settings(add_named(group, "update", "Change a subscription; what is not given stays", chosen, o, update), o);
     add_named(group, "describe", "Settings and progress of a subscription", chosen, o, describe_one);
     add_named(group, "delete", "Delete a subscription and its progress", chosen, o, remove)
         .add_flag("--force", o->force, "even while consumers are attached");

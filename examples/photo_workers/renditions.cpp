@@ -1,10 +1,13 @@
 #include "examples/photo_workers/renditions.hpp"
 
+#include <unistd.h>
 #include <vips/vips8>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
+#include <cstdint>
+#include <cstring>
+#include <fstream>
 #include <functional>
 #include <sstream>
 
@@ -17,44 +20,81 @@ namespace fs = std::filesystem;
 
 constexpr int thumbnail_pixels = 320;
 constexpr int square_pixels = 256;
-constexpr int large_pixels = 1600;
+constexpr int large_pixels = 1280;
 constexpr int placeholder_pixels = 32;
 constexpr int probe_pixels = 16;
 
-/// An upright, shrunk picture; decoding fails on the first damaged byte instead of filling up with grey.
-VImage shrink(const fs::path& photo, int pixels, bool square) {
-    auto* options = VImage::option()->set("height", pixels)->set("size", VIPS_SIZE_DOWN)->set("fail_on", VIPS_FAIL_ON_WARNING);
-    if (square) options->set("crop", VIPS_INTERESTING_CENTRE);
-    return VImage::thumbnail(photo.c_str(), pixels, options);
+/// The photo upright, at most as large as the largest rendition. Decoding fails at the first damaged byte instead of filling up with grey.
+VImage decode(const fs::path& photo) {
+    return VImage::thumbnail(photo.c_str(), large_pixels, VImage::option()->set("height", large_pixels)->set("size", VIPS_SIZE_DOWN)->set("fail_on", VIPS_FAIL_ON_WARNING))
+        .copy_memory();
+}
+
+VImage shrink(const VImage& photo, int pixels, VipsInteresting crop = VIPS_INTERESTING_NONE) {
+    return photo.thumbnail_image(pixels, VImage::option()->set("height", pixels)->set("size", VIPS_SIZE_DOWN)->set("crop", crop));
 }
 
 struct recipe {
     const char* kind;
-    VImage (*make)(const fs::path&);
+    VImage (*make)(const VImage& photo);
 };
 
 const recipe recipes[] = {
-    {"thumbnail", [](const fs::path& p) { return shrink(p, thumbnail_pixels, false).sharpen(); }},
-    {"square", [](const fs::path& p) { return shrink(p, square_pixels, true).sharpen(); }},
-    {"large", [](const fs::path& p) { return shrink(p, large_pixels, false); }},
-    {"placeholder", [](const fs::path& p) { return shrink(p, placeholder_pixels, false).gaussblur(1.5); }},
+    {"thumbnail", [](const VImage& p) { return shrink(p, thumbnail_pixels).sharpen(); }},
+    {"square", [](const VImage& p) { return shrink(p, square_pixels, VIPS_INTERESTING_CENTRE).sharpen(); }},
+    {"large", [](const VImage& p) { return p; }},
+    {"placeholder", [](const VImage& p) { return shrink(p, placeholder_pixels).gaussblur(1.5); }},
 };
+
+VImage on_white(const VImage& image) {
+    return image.has_alpha() ? image.flatten(VImage::option()->set("background", 255.0)) : image;
+}
+
+/// A WebP file without its EXIF and XMP chunks: libvips 8.14 writes an EXIF chunk even when told to strip it.
+/// Layout: "RIFF" u32 size "WEBP", then chunks of name, u32 size, bytes padded to even; VP8X begins with flags, of which 0x0c announce these two.
+std::string without_metadata(const std::string& webp) {
+    constexpr std::size_t head = 12;
+    std::string out = webp.substr(0, head);
+    for (std::size_t at = head; at + 8 <= webp.size();) {
+        std::uint32_t size;
+        std::memcpy(&size, webp.data() + at + 4, sizeof size);
+        const auto name = webp.substr(at, 4);
+        const auto whole = std::min<std::size_t>(8 + size + size % 2, webp.size() - at);
+        if (name != "EXIF" && name != "XMP ") out += webp.substr(at, whole);
+        if (name == "VP8X") out[out.size() - whole + 8] &= static_cast<char>(~0x0c);
+        at += whole;
+    }
+    const auto riff_size = static_cast<std::uint32_t>(out.size() - 8);
+    std::memcpy(out.data() + 4, &riff_size, sizeof riff_size);
+    return out;
+}
+
+void save_jpeg(const VImage& image, const std::string& to) {
+    on_white(image).jpegsave(to.c_str(), VImage::option()->set("Q", 85)->set("strip", true));
+}
+
+void save_webp(const VImage& image, const std::string& to) {
+    auto* blob = image.webpsave_buffer(VImage::option()->set("Q", 80)->set("effort", 1)->set("strip", true));
+    std::size_t size = 0;
+    const auto* bytes = static_cast<const char*>(vips_blob_get(blob, &size));
+    const auto clean = without_metadata({bytes, size});
+    vips_area_unref(VIPS_AREA(blob));
+    std::ofstream out(to, std::ios::binary);
+    if (!out.write(clean.data(), static_cast<std::streamsize>(clean.size())).flush()) throw std::runtime_error("cannot write " + to);
+}
 
 struct format {
     const char* extension;
     void (*save)(const VImage&, const std::string&);
 };
 
-const format formats[] = {
-    {".jpg", [](const VImage& i, const std::string& to) { i.jpegsave(to.c_str(), VImage::option()->set("Q", 85)->set("strip", true)); }},
-    {".webp", [](const VImage& i, const std::string& to) { i.webpsave(to.c_str(), VImage::option()->set("Q", 80)->set("strip", true)); }},
-};
+const format formats[] = {{".jpg", save_jpeg}, {".webp", save_webp}};
 
 std::string last_words() {
     std::string words = vips_error_buffer();
     vips_error_clear();
     std::replace(words.begin(), words.end(), '\n', ' ');
-    return words.substr(0, 300);
+    return words.empty() ? "it cannot be decoded" : words.substr(0, 300);
 }
 
 /// Two photos of one name in different folders must not overwrite each other's results.
@@ -74,9 +114,7 @@ bool is_near(int a, double b) { return std::abs(a - b) <= 1.0; }
 
 /// The picture as 16 × 16 grey values, whatever its size and colours.
 std::vector<double> fingerprint(const VImage& image) {
-    auto small = image.colourspace(VIPS_INTERPRETATION_B_W);
-    if (small.has_alpha()) small = small.flatten(VImage::option()->set("background", 255.0));
-    small = small.extract_band(0).thumbnail_image(probe_pixels, VImage::option()->set("height", probe_pixels)->set("size", VIPS_SIZE_FORCE));
+    auto small = on_white(image).colourspace(VIPS_INTERPRETATION_B_W).extract_band(0).thumbnail_image(probe_pixels, VImage::option()->set("height", probe_pixels)->set("size", VIPS_SIZE_FORCE)).copy_memory();
     std::vector<double> values;
     for (int y = 0; y < probe_pixels; ++y)
         for (int x = 0; x < probe_pixels; ++x) values.push_back(small.getpoint(x, y)[0]);
@@ -92,7 +130,7 @@ double distance(const std::vector<double>& a, const std::vector<double>& b) {
 /// Upside down, mirrored or sideways pictures differ by far more; sharpening and compression by far less.
 constexpr double distance_max = 12.0;
 
-std::string check_one(const VImage& original, std::pair<int, int> size, const rendition& r) {
+std::string check_one(const std::vector<double>& original, std::pair<int, int> size, const rendition& r) {
     const auto result = VImage::new_from_file(r.file.c_str(), VImage::option()->set("fail_on", VIPS_FAIL_ON_WARNING));
     const auto name = r.file.filename().string();
     const auto actual = std::to_string(result.width()) + "x" + std::to_string(result.height());
@@ -108,7 +146,7 @@ std::string check_one(const VImage& original, std::pair<int, int> size, const re
     const auto scale = std::min({1.0, double(box) / width, double(box) / height});
     if (!is_near(result.width(), width * scale) || !is_near(result.height(), height * scale)) return name + " is " + actual + " from " + std::to_string(width) + "x" + std::to_string(height);
     if (r.kind == "placeholder") return "";
-    const auto off = distance(fingerprint(original), fingerprint(result));
+    const auto off = distance(original, fingerprint(result));
     return off <= distance_max ? "" : name + " does not show the photo upright: it differs by " + std::to_string(off);
 }
 
@@ -119,22 +157,23 @@ void start_imaging(const char* program) {
     vips_block_untrusted_set(TRUE);
     vips_concurrency_set(1);
     vips_cache_set_max(0);
+    g_log_set_handler("VIPS", G_LOG_LEVEL_WARNING, [](const char*, GLogLevelFlags, const char*, void*) {}, nullptr);  // each comes as an error too
 }
 
 std::vector<rendition> make_renditions(const fs::path& photo, const fs::path& directory) {
     if (!fs::exists(photo)) throw unusable("there is no file " + photo.string());
+    VImage upright;
+    try {
+        upright = decode(photo);  // a damaged file fails here, before anything is written
+    } catch (const VError&) {
+        throw unusable(photo.filename().string() + " is not a usable photograph: " + last_words());
+    }
     std::vector<rendition> made;
     for (const auto& recipe : recipes) {
-        VImage image;
-        try {
-            image = recipe.make(photo).copy_memory();  // decodes: a damaged file fails here, before anything is written
-        } catch (const VError&) {
-            throw unusable(photo.filename().string() + " is not a usable photograph: " + last_words());
-        }
+        const auto image = recipe.make(upright).copy_memory();
         for (const auto& format : formats) {
             const auto file = directory / (stem_of(photo) + "-" + recipe.kind + format.extension);
-            auto half_made = file;
-            half_made.replace_filename("." + std::to_string(vips_thread_isvips()) + "." + std::to_string(reinterpret_cast<std::uintptr_t>(&image)) + file.filename().string());
+            const auto half_made = directory / ("." + std::to_string(getpid()) + "-" + file.filename().string());
             try {
                 format.save(image, half_made.string());
             } catch (const VError&) {
@@ -155,7 +194,7 @@ std::vector<std::string> check_renditions(const fs::path& photo, const std::vect
         wrong.push_back(photo.filename().string() + " has " + std::to_string(results.size()) + " of " + std::to_string(expected) + " renditions");
     try {
         const auto header = VImage::new_from_file(photo.c_str());
-        const auto original = shrink(photo, large_pixels, false).copy_memory();
+        const auto original = fingerprint(decode(photo));
         for (const auto& r : results) {
             auto problem = check_one(original, upright_size(header), r);
             if (!problem.empty()) wrong.push_back(std::move(problem));

@@ -1,11 +1,14 @@
-// The asynchronous client: one connection to a broker, on Boost.Asio.
+// The asynchronous client: one connection to a broker, on Boost.Asio. It comes back by itself when it is lost (see reconnect_settings).
 //
-//     millrace::client::connection broker(executor, settings);
+//     millrace::client::connection broker(co_await asio::this_coro::executor, {.server = "127.0.0.1:7070"});
 //     co_await broker.async_connect(asio::use_awaitable);
-//     millrace::message m{.payload = bytes};
-//     auto r = co_await broker.async_publish("photos", std::move(m), asio::use_awaitable);
+//     auto r = co_await broker.async_publish("photos", {.payload = bytes}, asio::use_awaitable);
 //
-// With GCC 12, name messages and options before the co_await, as above: an aggregate made inside the expression has its strings freed twice.
+// What a lost connection does to what is under way:
+//   publishes      wait and go on when it is back; one that was unanswered may then be there twice, or ends (reconnect_settings)
+//   consumers      subscribe again and get back what they had started; what was received and not started comes again, to anybody
+//   acks and such  go on when it is back; the settlement names those whose fate stays unknown
+//   all other      operations end with connection_lost; so does everything when it does not come back
 //
 // Threads: a connection and its consumers live on one executor: a single-threaded io_context, or a strand. Call every function on it; nothing
 // here locks. Completion handlers run there too, or on the executor they are bound to, and never inside the call that started the operation.
@@ -17,9 +20,12 @@
 // Memory: a connection holds every message it was asked to publish until it is answered. Who publishes bounds how many are under way.
 #pragma once
 
+#include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/async_result.hpp>
@@ -54,12 +60,15 @@ void start_create_subscription(const core_pointer&, completion<subscription_desc
                                subscription_settings, start_position);
 void start_describe_subscription(const core_pointer&, completion<subscription_description>, std::string topic, std::string name);
 void start_list_subscriptions(const core_pointer&, completion<name_list>, std::string topic);
+void start_update_subscription(const core_pointer&, completion<subscription_description>, std::string topic, std::string name,
+                               subscription_settings);
 void start_delete_subscription(const core_pointer&, completion<done>, std::string topic, std::string name, bool force);
 void start_publish(const core_pointer&, completion<receipt>, std::string topic, message, publish_options);
 void start_peek(const core_pointer&, completion<peeked>, std::string topic, peek_options);
 void start_subscribe(const core_pointer&, completion<consumer>, std::string topic, std::string subscription, subscribe_options);
 void start_receive(const core_pointer&, completion<received>, consumer_pointer);
 void start_settle(const core_pointer&, completion<settlement>, consumer_pointer);
+void start_extend(const core_pointer&, completion<settlement>, consumer_pointer, delivery);
 void start_unsubscribe(const core_pointer&, completion<done>, consumer_pointer);
 
 /// What Asio calls, now or when a deferred operation is launched.
@@ -104,6 +113,41 @@ public:
         return detail::initiate<received, detail::start_receive>(core_, std::forward<Token>(token), state_);
     }
 
+    /// The length of a lease, from its start on, as it was when the consumer was opened.
+    std::chrono::milliseconds visibility_timeout() const noexcept;
+
+    // ---- what becomes of a message. All of these are sent with others at the end of the turn, and give the message's credit back, but start. They
+    // have no effect when the message was handed in or set aside before, when the connection came back and the message was not started, or when
+    // the consumer has ended: then the message comes again. ----
+
+    /// Work on it begins: its visibility timeout runs from now on, and this client may keep it when the connection is lost and comes back.
+    /// Without it a message stays with its consumer as long as the connection. Not sent when the message is handed in within the same turn.
+    /// False when it has no effect: leave the message alone, it comes again.
+    bool start(const delivery& d);
+
+    /// Failed: it counts, and comes again after a backoff until it has failed max_deliveries times. `reason` is kept, up to 1024 bytes.
+    void nack(const delivery& d, const std::string& reason = {});
+
+    /// Failed for good: to the dead-letter topic at once, or parked where there is none.
+    void reject(const delivery& d, const std::string& reason = {});
+
+    /// Given back unstarted: does not count.
+    void release(const delivery& d);
+
+    /// Prolongs a started lease: it lasts a visibility timeout from now. settlement.lost names the message when somebody else has it.
+    /// Errors: lease_lost when it is not started or not held, lease_limit when it is as old as a lease may get. void(error_code, settlement)
+    template <class Token>
+    auto async_extend(const delivery& d, Token&& token) {
+        return detail::initiate<settlement, detail::start_extend>(core_, std::forward<Token>(token), state_,
+                                                                    delivery{{}, d.sequence, {}, d.partition, d.attempt, {}});
+    }
+
+    /// Takes nothing more: everything that is not started is released, and a receive ends with canceled. What is started stays.
+    void stop();
+
+    /// Called on the connection's executor when started messages turn out to be somebody else's after a reconnection.
+    void on_leases_lost(std::function<void(const std::vector<lost_range>&)> notify);
+
     /// Settles the message for good. Sent with others at the end of the turn; its credit comes back by itself.
     /// No effect when it was acked or set aside before, or when the consumer or its connection has ended: then the message comes again.
     void ack(const delivery& d);
@@ -115,7 +159,7 @@ public:
         return async_settle(std::forward<Token>(token));
     }
 
-    /// Completes when every ack given so far is durable, or refused, or its lease was lost. void(error_code, settlement)
+    /// Completes when all that was handed in so far is durable, or refused, or its lease was lost. void(error_code, settlement)
     template <class Token>
     auto async_settle(Token&& token) {
         return detail::initiate<settlement, detail::start_settle>(core_, std::forward<Token>(token), state_);
@@ -140,7 +184,8 @@ private:
     std::string refusal_;
 };
 
-/// One connection. Move-only. After its connection was lost or closed it may connect again; its consumers do not come back with it.
+/// One connection, and those that follow it when it is lost. Move-only. After it was closed, or lost without coming back, it may connect again;
+/// its consumers do not come back then.
 class connection {
 public:
     using executor_type = boost::asio::any_io_executor;
@@ -201,7 +246,7 @@ public:
     template <class Token>
     auto async_create_subscription(std::string topic, std::string name, subscription_settings settings, start_position start, Token&& token) {
         return detail::initiate<subscription_description, detail::start_create_subscription>(core_, std::forward<Token>(token), std::move(topic),
-                                                                                             std::move(name), settings, start);
+                                                                                             std::move(name), std::move(settings), start);
     }
     template <class Token>
     auto async_describe_subscription(std::string topic, std::string name, Token&& token) {
@@ -211,6 +256,12 @@ public:
     template <class Token>
     auto async_list_subscriptions(std::string topic, Token&& token) {
         return detail::initiate<name_list, detail::start_list_subscriptions>(core_, std::forward<Token>(token), std::move(topic));
+    }
+    /// Absent settings stay as they are.
+    template <class Token>
+    auto async_update_subscription(std::string topic, std::string name, subscription_settings settings, Token&& token) {
+        return detail::initiate<subscription_description, detail::start_update_subscription>(
+            core_, std::forward<Token>(token), std::move(topic), std::move(name), std::move(settings));
     }
     template <class Token>
     auto async_delete_subscription(std::string topic, std::string name, bool force, Token&& token) {

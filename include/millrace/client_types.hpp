@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -52,8 +53,13 @@ struct name_list {
 
 // ---- subscriptions -------------------------------------------------------------------------------------------------------
 
+/// Absent: the default on create, unchanged on update.
 struct subscription_settings {
-    std::optional<std::chrono::milliseconds> visibility_timeout{};
+    std::optional<std::chrono::milliseconds> visibility_timeout{};  // the length of a lease, from its start on
+    std::optional<std::uint32_t> max_deliveries{};                  // a message that failed so often is exhausted; 0: no limit
+    std::optional<std::chrono::milliseconds> backoff_min{};         // after the first failure; doubles with each, up to backoff_max
+    std::optional<std::chrono::milliseconds> backoff_max{};
+    std::optional<std::string> dead_letter{};                       // the topic that exhausted messages move to; empty: they are parked
 };
 
 /// Where a new subscription starts.
@@ -104,13 +110,27 @@ struct receipt {
 
 // ---- consuming -----------------------------------------------------------------------------------------------------------
 
-/// A message given to a consumer: the session holds its lease until it is acked, the consumer is closed, or the visibility timeout passes.
+/// Where a dead letter comes from and why it died.
+struct dead_letter_origin {
+    std::string topic;
+    std::string subscription;
+    std::uint32_t partition = 0;
+    millrace::sequence sequence;
+    std::uint32_t failures = 0;
+    std::string reason;
+
+    bool operator==(const dead_letter_origin&) const = default;
+};
+
+/// A message given to a consumer: the session holds its lease until it is handed in, the consumer is closed, or, once it is started, the
+/// visibility timeout passes.
 struct delivery {
     millrace::message message;
     millrace::sequence sequence;
     timestamp appended_at;  // broker time
     std::uint32_t partition = 0;
     std::uint32_t attempt = 0;  // from 1; 0 on a message that was only looked at (peek)
+    std::shared_ptr<const dead_letter_origin> origin{};  // of a dead letter only
 };
 
 struct received {
@@ -125,7 +145,8 @@ struct subscribe_options {
     std::string name{};                        // for people
 };
 
-/// Messages from first to last whose ack came too late: they had been given to somebody else with a larger attempt.
+/// Messages from first to last whose ack, nack, reject, release or extension came too late: somebody else had been given them. After a
+/// reconnection also those whose fate is unknown because the answer was lost with the connection.
 struct lost_range {
     std::uint32_t partition = 0;
     std::uint32_t attempt = 0;
@@ -134,9 +155,9 @@ struct lost_range {
     bool operator==(const lost_range&) const = default;
 };
 
-/// Every ack given so far is durable but for the ranges in `lost`.
+/// Every ack given so far is durable, and so is everything else that was handed in, but for the ranges in `lost`.
 struct settlement {
-    std::vector<lost_range> lost;  // of all acks since the last settlement; at most 1024 ranges are kept
+    std::vector<lost_range> lost;  // of all since the last settlement; at most 1024 ranges are kept
     std::string refusal{};
 };
 
@@ -166,6 +187,17 @@ struct broker_description {
     std::string refusal{};
 };
 
+/// What a connection does when it is lost after the broker had taken it: it connects again, at once, then with pauses that double from `pause_min`
+/// to `pause_max`, each shortened by up to half at random. Refusals that would repeat themselves (another protocol version, malformed bytes) end it.
+struct reconnect_settings {
+    bool enabled = true;
+    std::chrono::milliseconds pause_min{100};
+    std::chrono::milliseconds pause_max{5'000};
+    /// Publishes that were sent and not answered are sent again: at least once, so that a message may be there twice. Without it they end with
+    /// connection_lost, and may or may not be there. Publishes that were not sent yet are sent either way.
+    bool resend_unanswered = true;
+};
+
 struct connection_settings {
     std::string server = "127.0.0.1:7070";  // HOST:PORT, [V6]:PORT
     std::string token{};
@@ -174,6 +206,7 @@ struct connection_settings {
     std::chrono::milliseconds request_timeout{30'000};  // of every request from when it is sent; a batch that credit holds back ends after as long unsent
     std::chrono::milliseconds linger{0};  // how long a batch that is not full may wait for more although the connection is idle
     payload_compression compression = payload_compression::none;  // of payloads above 512 bytes
+    reconnect_settings reconnect{};
 };
 
 }  // namespace millrace::client

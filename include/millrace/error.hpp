@@ -53,9 +53,14 @@ enum class errc : std::uint16_t {
     durability_unavailable = 71,  // the store cannot give the durability that was asked for
     disk_full = 72,               // the store is below its reserve; publishing reopens when it drains
     not_owner = 73,               // another broker owns the partition; the answer names it
+    producer_fenced = 74,         // a later incarnation of this named producer has been opened
+    batch_mismatch = 75,          // a batch number was used before for other messages
+    batch_gap = 76,               // a batch number does not follow the last one taken
+    no_such_producer = 77,        // this broker has not opened that producer, or has forgotten it
 
     // leases (90..)
     lease_lost = 90,          // somebody else was given the message
+    lease_limit = 91,         // a lease is as old as a lease may get, and is not renewed further
 
     // storage (110..)
     storage_failure = 110,    // the store refused or failed; the text has its own words

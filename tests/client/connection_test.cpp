@@ -70,6 +70,7 @@ connection_settings settings_for(const std::string& server) {
     connection_settings s;
     s.server = server;
     s.connect_timeout = 200ms;
+    s.reconnect.enabled = false;
     return s;
 }
 

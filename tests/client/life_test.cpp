@@ -41,6 +41,23 @@ std::vector<step> everything() {
         [](auto& s) { for (auto i : {0u, 1u, 2u}) { s.m.ack(first, s.deliveries[i]); s.m.settle(ticket{11 + i}, first); s.turn(); } },
         [](auto& s) { s.acked(); },
         [](auto& s) { s.acked(); },
+        [](auto& s) {
+            s.deliver(first, 0, 4, {{"", {}, "e"}, {"", {}, "f"}, {"", {}, "g"}, {"", {}, "h"}});
+            for (auto i : {4u, 5u, 6u, 7u}) s.m.start(first, s.deliveries[i]);
+            s.turn();
+        },
+        [](auto& s) { s.m.extend(ticket{15}, first, s.deliveries[4]); s.turn(); },
+        [](auto& s) { s.handed_in(wire::Message::Extend); },
+        [](auto& s) {
+            s.m.nack(first, s.deliveries[4], "broken");
+            s.m.reject(first, s.deliveries[5], "hopeless");
+            s.m.release(first, s.deliveries[6]);
+            s.m.settle(ticket{16}, first);
+            s.turn();
+        },
+        [](auto& s) { s.handed_in(wire::Message::Nack); },
+        [](auto& s) { s.handed_in(wire::Message::Reject); },
+        [](auto& s) { s.handed_in(wire::Message::Release); },
         [](auto& s) { s.m.ask(ticket{20}, peek{"photos", {}}); s.turn(); },
         [](auto& s) {
             const auto body = records_of({{"", {}, "a"}});
@@ -56,7 +73,7 @@ std::vector<step> everything() {
     };
 }
 
-const std::set<std::uint64_t> all_tickets{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 20, 21, 22, 23, 30};
+const std::set<std::uint64_t> all_tickets{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 20, 21, 22, 23, 30};
 
 struct failure {
     const char* name;
@@ -150,7 +167,7 @@ TEST_CASE("each step's operations are ended by the loss right after it") {
         const std::set<std::uint64_t> asked_later = [&] {
             std::set<std::uint64_t> later;
             const std::vector<std::pair<std::size_t, std::vector<std::uint64_t>>> asks{
-                {1, {1}}, {3, {2, 3}}, {6, {4}}, {8, {5, 6, 7, 8, 9}}, {13, {30}}, {14, {10}}, {17, {11, 12, 13}}, {20, {20}}, {22, {21}}, {25, {22, 23}}};
+                {1, {1}}, {3, {2, 3}}, {6, {4}}, {8, {5, 6, 7, 8, 9}}, {13, {30}}, {14, {10}}, {17, {11, 12, 13}}, {21, {15}}, {23, {16}}, {27, {20}}, {29, {21}}, {32, {22, 23}}};
             for (const auto& [at, tickets] : asks)
                 if (at >= failing) later.insert(tickets.begin(), tickets.end());
             return later;

@@ -58,6 +58,8 @@ public:
     std::map<std::uint64_t, std::vector<outcome>> done;  // by ticket: exactly one each in the end
     std::vector<delivery> deliveries;
     std::vector<consumer_ended> ended_consumers;
+    std::vector<consumer_number> interrupted;
+    std::vector<lost_range> leases_gone;
     std::vector<error> endings;
     int welcomes = 0;
 
@@ -113,8 +115,22 @@ public:
         answer_with(wire::Message::Publish, wire::CreatePublished(builder_, first, wire::Durability::disk));
     }
 
-    void acked(const std::vector<wire::LeaseRange>& lost = {}) {
-        answer_with(wire::Message::Ack, wire::CreateAckedDirect(builder_, &lost));
+    void acked(const std::vector<wire::LeaseRange>& lost = {}) { handed_in(wire::Message::Ack, lost); }
+
+    /// Answers the oldest Ack, Nack, Reject, Release or Extend.
+    void handed_in(wire::Message kind, const std::vector<wire::LeaseRange>& lost = {}) {
+        answer_with(kind, wire::CreateAckedDirect(builder_, &lost));
+    }
+
+    void subscribed(const std::vector<wire::LeaseRange>& lost = {}) {
+        answer_with(wire::Message::Subscribe, wire::CreateSubscribedDirect(builder_, 5, 1, 30'000, &lost));
+    }
+
+    /// The transport fails. What was written and not answered is forgotten.
+    void cut() {
+        m.lost({});
+        turn();
+        sent.clear();
     }
 
     void deliver(consumer_number to, std::uint32_t partition, std::uint64_t first, const std::vector<message>& messages,
@@ -211,6 +227,8 @@ private:
     void note(delivered& e) {
         deliveries.insert(deliveries.end(), std::make_move_iterator(e.deliveries.begin()), std::make_move_iterator(e.deliveries.end()));
     }
+    void note(consumer_interrupted& e) { interrupted.push_back(e.consumer); }
+    void note(leases_lost& e) { leases_gone.insert(leases_gone.end(), e.ranges.begin(), e.ranges.end()); }
     void note(consumer_ended& e) { ended_consumers.push_back(e); }
     void note(welcomed&) { ++welcomes; }
     void note(ended& e) { endings.push_back(e.reason); }

@@ -52,6 +52,25 @@ inline byte_string record_with_headers(std::size_t count, const std::string& nam
     return record_around(builder);
 }
 
+/// Where the wrapped record of an envelope begins.
+inline std::size_t wrapped_at(const byte_string& envelope) {
+    const auto* wrapped = wire::GetRecord(envelope.data() + record_header_bytes)->wrapped();
+    return static_cast<std::size_t>(reinterpret_cast<const std::byte*>(wrapped->Data()) - envelope.data());
+}
+
+/// A sealed envelope of these fields, whatever they say: `build(builder, origin, wrapped)` makes the Record. The wrapped bytes are aligned to 8,
+/// or stand `shift` bytes beside that.
+template <class Build>
+byte_string envelope_of(const byte_string& wrapped, Build build, std::size_t shift = 0) {
+    flatbuffers::FlatBufferBuilder builder;
+    builder.ForceVectorAlignment(wrapped.size(), 1, record_alignment);
+    builder.Pad(shift);
+    const auto bytes = builder.CreateVector(reinterpret_cast<const std::uint8_t*>(wrapped.data()), wrapped.size());
+    const auto origin = wire::CreateOriginDirect(builder, "photos", "resize", 3, 100, 5, "why");
+    wire::FinishRecordBuffer(builder, build(builder, origin, bytes));
+    return record_around(builder);
+}
+
 /// One to four bytes of `bytes` from `from` on become others.
 inline void mutate(byte_string& bytes, std::size_t from, std::mt19937& random) {
     for (auto times = 1 + random() % 4; times > 0; --times) {

@@ -53,6 +53,7 @@ TEST_CASE("the hex in FORMAT.md is what the code writes") {
     const auto frame = std::find_if(all.begin(), all.end(), [](const auto& s) { return s.name == "Publish"; });
     const std::pair<std::string, samples::byte_string> examples[] = {
         {"record_plain.bin", samples::encode(samples::records().front().content)},
+        {"record_envelope.bin", samples::envelope(samples::encode(samples::records().front().content))},
         {"frame_Publish.bin", frame->bytes},
         {"entry.bin", samples::entry()},
     };

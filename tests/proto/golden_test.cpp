@@ -51,6 +51,16 @@ TEST_CASE("records are encoded and decoded as in the golden files") {
     }
 }
 
+TEST_CASE("an envelope is encoded and decoded as in the golden file") {
+    const auto wrapped = samples::records().front().content;
+    golden::require_same("record_envelope.bin", samples::envelope(samples::encode(wrapped)));
+    message decoded;
+    std::optional<dead_origin> died;
+    REQUIRE_FALSE(decode_record(golden::read("record_envelope.bin"), decoded, &died));
+    REQUIRE(decoded == wrapped);
+    REQUIRE(died == samples::origin());
+}
+
 TEST_CASE("frames are encoded as in the golden files, and these are taken by the decoder") {
     for (const auto& sample : samples::frames()) {
         const auto file = "frame_" + sample.name + ".bin";

@@ -85,9 +85,14 @@ void add_topics(frame_collector& to) {
     });
 }
 
+Offset<wire::SubscriptionSettings> subscription_settings(B b) {
+    return CreateSubscriptionSettingsDirect(b, 30'000, 5, 1'000, 60'000, "photos.dead");
+}
+
 void add_subscriptions(frame_collector& to) {
     to.add(12, [](B b) {
-        return CreateCreateSubscriptionDirect(b, "photos", "resize", CreateSubscriptionSettings(b, 30'000), CreateStart(b, StartKind::sequence, 42));
+        const auto settings = subscription_settings(b);
+        return CreateCreateSubscriptionDirect(b, "photos", "resize", settings, CreateStartFrom(b, StartKind::sequence, 42));
     });
     to.add(13, [](B b) { return CreateDescribeSubscriptionDirect(b, "photos", "resize"); });
     to.add(14, [](B b) { return CreateListSubscriptionsDirect(b, "photos"); });
@@ -95,27 +100,43 @@ void add_subscriptions(frame_collector& to) {
     to.add(15, [](B b) { return CreateDeleteSubscriptionDirect(b, "photos", "resize", true); });
     to.add(12, [](B b) {
         const std::vector partitions{CreateProgressInfo(b, 10, 20, 60, 50, 9, 1, 2, 3, 4, 5, 6, 20)};
-        return CreateSubscriptionInfoDirect(b, "photos", "resize", 9, noon, CreateSubscriptionSettings(b, 30'000), 2, &partitions);
+        return CreateSubscriptionInfoDirect(b, "photos", "resize", 9, noon, subscription_settings(b), 2, &partitions);
     });
+    to.add(24, [](B b) { return CreateUpdateSubscriptionDirect(b, "photos", "resize", subscription_settings(b)); });
 }
 
 void add_messages(frame_collector& to) {
     const auto body = encode(records().front().content);
     const std::vector<Run> runs{{100, noon, 3, 1, static_cast<std::uint32_t>(body.size()), 2}};
-    to.add(16, [](B b) { return CreatePublish(b, 7, 3, 1, Durability::disk); }, body);
+    to.add(16, [](B b) { return CreatePublish(b, 7, 3, 1, Durability::disk, 11, 2, 33); }, body);
     to.add(16, [](B b) { return CreatePublished(b, 100, Durability::disk); });
-    to.add(17, [](B b) { return CreateSubscribeDirect(b, 1, "photos", "resize", 32, 1u << 20, "worker-1"); });
-    to.add(17, [](B b) { return CreateSubscribed(b, 7, 9, 30'000); });
+    const std::vector<LeaseRange> ranges{{100, 120, 3, 1}, {122, 122, 3, 2}};
+    to.add(17, [&](B b) { return CreateSubscribeDirect(b, 1, "photos", "resize", 32, 1u << 20, "worker-1", &ranges); });
+    to.add(17, [&](B b) { return CreateSubscribedDirect(b, 7, 9, 30'000, &ranges); });
     to.add(18, [](B b) { return CreateUnsubscribe(b, 1); });
     // Pushes have the id 0 in life; another one here shows where it stands.
     to.add(19, [](B b) { return CreateCredit(b, 1, 16, 1u << 18); });
     to.add(20, [&](B b) { return CreateDeliverDirect(b, 1, &runs); }, body);
     to.add(21, [](B b) { return CreateConsumerEndedDirect(b, 1, 55, "the subscription was deleted"); });
-    const std::vector<LeaseRange> ranges{{100, 120, 3, 1}, {122, 122, 3, 2}};
     to.add(22, [&](B b) { return CreateAckDirect(b, 1, &ranges); });
     to.add(22, [&](B b) { return CreateAckedDirect(b, &ranges); });
     to.add(23, [](B b) { return CreatePeekDirect(b, "photos", 3, 100, 10, 65'536); });
     to.add(23, [&](B b) { return CreatePeekedDirect(b, 10, 103, &runs); }, body);
+}
+
+void add_leases(frame_collector& to) {
+    const std::vector<LeaseRange> ranges{{100, 120, 3, 1}, {122, 122, 3, 2}};
+    to.add(25, [&](B b) { return CreateStartDirect(b, 1, &ranges); });
+    to.add(26, [&](B b) { return CreateNackDirect(b, 1, &ranges, "the image server did not answer"); });
+    to.add(27, [&](B b) { return CreateRejectDirect(b, 1, &ranges, "this is no image"); });
+    to.add(28, [&](B b) { return CreateReleaseDirect(b, 1, &ranges); });
+    to.add(29, [&](B b) { return CreateExtendDirect(b, 1, &ranges); });
+}
+
+void add_producers(frame_collector& to) {
+    to.add(30, [](B b) { return CreateOpenProducerDirect(b, "web-1"); });
+    const std::vector<ProducerPosition> positions{{33, 7, 3}};
+    to.add(30, [&](B b) { return CreateProducerOpenedDirect(b, 11, 2, &positions); });
 }
 
 }  // namespace
@@ -140,12 +161,24 @@ byte_string encode(const message& m, compression method) {
     return out;
 }
 
+dead_origin origin() { return {"photos", "resize", 3, {100}, 5, "this is no image"}; }
+
+byte_string envelope(const byte_string& record, const dead_origin& died) {
+    byte_string out;
+    const auto refused = append_envelope(died, record, out);
+    INFO(to_string(refused));
+    REQUIRE_FALSE(refused);
+    return out;
+}
+
 std::vector<frame_sample> frames() {
     frame_collector collector;
     add_conversation(collector);
     add_topics(collector);
     add_subscriptions(collector);
     add_messages(collector);
+    add_leases(collector);
+    add_producers(collector);
     return std::move(collector.all);
 }
 

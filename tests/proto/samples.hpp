@@ -25,6 +25,11 @@ std::vector<record_sample> records();
 
 byte_string encode(const message& m, compression method = compression::none);
 
+/// A value other than the default in every field.
+dead_origin origin();
+
+byte_string envelope(const byte_string& record, const dead_origin& died = origin());
+
 struct frame_sample {
     std::string name;  // of the member of wire::Message
     byte_string bytes;

@@ -1,0 +1,97 @@
+// Named producers: who may publish under a name, and which of its batches have been taken, so that a batch sent twice is stored once.
+//
+// State is kept per (producer, partition): the last 5 batches. A larger producer epoch, given at each opening, shuts earlier incarnations out. Unnamed
+// producers have no state. A producer that has been idle for 7 days is forgotten.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "broker/core/identity.hpp"
+#include "broker/core/mutation.hpp"
+#include "millrace/error.hpp"
+#include "millrace/message.hpp"
+
+namespace millrace::core {
+
+/// A batch as its producer numbers it.
+struct batch_claim {
+    producer_id producer{};   // zero: unnamed
+    std::uint32_t epoch = 0;
+    std::uint64_t number = 0;  // from 1, without gaps, per partition
+    std::uint32_t checksum = 0;
+
+    bool is_named() const { return producer != producer_id{}; }
+    bool operator==(const batch_claim&) const = default;
+};
+
+struct producer_position {
+    partition_id partition;
+    std::uint64_t last_number = 0;
+
+    bool operator==(const producer_position&) const = default;
+};
+
+class producers {
+public:
+    static constexpr std::size_t remembered_batches = 5;
+    static constexpr auto idle_max = std::chrono::hours{24 * 7};
+
+    /// Opens `name` under its next epoch; `next_id` is given to a new one and then counted up.
+    struct opened {
+        producer_id id{};
+        std::uint32_t epoch = 0;
+        std::vector<producer_position> positions;
+    };
+    opened open(const std::string& name, timestamp now, std::uint64_t& next_id);
+
+    /// What a claim means: taken before (then the first sequence it got), new, or refused.
+    /// Errors: no_such_producer, producer_fenced, batch_mismatch, batch_gap.
+    struct verdict {
+        std::optional<sequence> seen;
+        error refused;
+    };
+    verdict judge(const batch_claim& claim, partition_id partition) const;
+
+    /// The batch was taken at `first`.
+    void taken(const batch_claim& claim, partition_id partition, sequence first, timestamp now);
+
+    void forget_topic(topic_id topic);
+    void forget_idle(timestamp now);
+
+    bool has_changes() const { return !changed_.empty() || !changed_positions_.empty(); }
+    /// Appends what has changed since the last call.
+    void take_changes(std::vector<mutation>& out);
+
+    /// A row of table 'N' or 'Q'. Errors: corruption.
+    error recover(const row& r);
+
+private:
+    struct batch {
+        std::uint64_t number = 0;
+        sequence first;
+        std::uint32_t checksum = 0;
+    };
+    struct producer {
+        std::string name;
+        std::uint32_t epoch = 0;
+        timestamp used_at;
+        std::map<partition_id, std::vector<batch>> positions;  // at most remembered_batches, ascending
+    };
+    using position_key = std::pair<producer_id, partition_id>;
+
+    static std::string key_of(producer_id id);
+    static std::string key_of(const position_key& id);
+
+    std::map<producer_id, producer> producers_;
+    std::map<std::string, producer_id> names_;
+    std::set<producer_id> changed_;
+    std::set<position_key> changed_positions_;
+};
+
+}  // namespace millrace::core

@@ -1,0 +1,55 @@
+#include "broker/core/settings.hpp"
+
+#include <catch2/catch.hpp>
+
+namespace millrace::core {
+namespace {
+
+TEST_CASE("names are 1 to 255 characters of a small alphabet") {
+    for (const auto* good : {"a", "photos", "A.b_c-9", "..."}) CHECK_FALSE(check_name("topic", good));
+    CHECK_FALSE(check_name("topic", std::string(255, 'x')));
+    for (const auto* bad : {"", "a b", "a/b", "é", "a\n", "a#"}) CHECK(check_name("topic", bad).code == errc::invalid_name);
+    CHECK(check_name("topic", std::string(256, 'x')).what == "the topic name has 256 bytes: at most 255");
+    CHECK(check_name("topic", std::string_view("a\0b", 3)).code == errc::invalid_name);
+}
+
+TEST_CASE("absent changes keep what was") {
+    topic_settings before{4, duration{5}, 6, duration{7}, 8, limit_policy::expire};
+    CHECK(apply(topic_changes{}, before, false).value() == before);
+    topic_changes changes;
+    changes.max_backlog = 0;
+    before.max_backlog = 0;
+    CHECK(apply(changes, before, false).value() == before);
+}
+
+TEST_CASE("topic settings have bounds") {
+    const auto refused = [](auto set) {
+        topic_changes c;
+        set(c);
+        const auto applied = apply(c, topic_settings{}, true);
+        return !applied && applied.failure().code == errc::invalid_argument;
+    };
+    CHECK(refused([](auto& c) { c.partitions = 0; }));
+    CHECK(refused([](auto& c) { c.partitions = 1025; }));
+    CHECK_FALSE(refused([](auto& c) { c.partitions = 1024; }));
+    CHECK(refused([](auto& c) { c.keep_age = duration{-1}; }));
+    CHECK(refused([](auto& c) { c.max_age = std::chrono::hours{24 * 366 * 100 + 1}; }));
+    CHECK_FALSE(refused([](auto& c) { c.max_age = std::chrono::hours{24 * 366 * 100}; }));
+    topic_changes fewer;
+    fewer.partitions = 3;
+    topic_settings four;
+    four.partitions = 4;
+    CHECK(apply(fewer, four, false).failure().what == "partitions cannot shrink from 4 to 3: keys would lose their order");
+}
+
+TEST_CASE("a visibility timeout is 100 ms to 12 h") {
+    const auto accepted = [](duration d) { return static_cast<bool>(apply(subscription_changes{d}, subscription_settings{})); };
+    CHECK(accepted(duration{100}));
+    CHECK(accepted(std::chrono::hours{12}));
+    CHECK_FALSE(accepted(duration{99}));
+    CHECK_FALSE(accepted(std::chrono::hours{12} + duration{1}));
+    CHECK(apply(subscription_changes{}, subscription_settings{}).value().visibility_timeout == std::chrono::seconds{30});
+}
+
+}  // namespace
+}  // namespace millrace::core

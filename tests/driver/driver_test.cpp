@@ -1,0 +1,429 @@
+// The driver step by step: what it refuses, when it commits, where it finds bytes, what it does when the store fails.
+#include "broker/driver/driver.hpp"
+
+#include <catch2/catch.hpp>
+#include <memory>
+#include <optional>
+
+#include "broker/storage/memory_store.hpp"
+#include "proto/record.hpp"
+
+namespace millrace::driver {
+namespace {
+
+using namespace core;
+
+/// A driver on a memory store; the test decides when what happens.
+class bench {
+public:
+    explicit bench(const driver_settings& settings = {}, const shard_settings& core = {durability::memory}) : settings_(settings), core_(core) {
+        start();
+    }
+
+    void start() {
+        epoch_ = store_->open(shard_id{0}).value();
+        driver_.emplace(shard::recover(core_, store_->scan(start_rows(), ~std::size_t{0}).value()).value(), settings_);
+        pending_.clear();
+        reads_.clear();
+        scans_.clear();
+    }
+
+    driver& operator*() { return *driver_; }
+    driver* operator->() { return &*driver_; }
+
+    /// What has gathered; commits and reads are taken over, to be performed when the test says.
+    actions take() {
+        auto what = driver_->take_actions();
+        for (auto& g : what.commits) pending_.push_back(std::move(g));
+        for (const auto& r : what.reads) reads_.push_back(r);
+        for (const auto& s : what.scans) scans_.push_back(s);
+        return what;
+    }
+
+    actions submit(const any_input& in) {
+        driver_->submit(now_, in);
+        return take();
+    }
+
+    actions flush() {
+        driver_->flush(now_);
+        return take();
+    }
+
+    /// Applies the oldest commit and reports it.
+    actions commit_one() {
+        const auto number = pending_.front().number;
+        store_->commit(shard_id{0}, epoch_, std::move(pending_.front().mutations), [](error failed) { REQUIRE_FALSE(failed); });
+        pending_.pop_front();
+        driver_->on_committed(now_, number, {});
+        return take();
+    }
+
+    actions read_one() {
+        const auto request = reads_.front();
+        reads_.pop_front();
+        driver_->on_read(now_, request, store_->read(request.partition, request.from, request.bytes));
+        return take();
+    }
+
+    actions scan_one() {
+        const auto request = scans_.front();
+        scans_.pop_front();
+        driver_->on_scanned(now_, request, store_->scan(request.range, request.limit));
+        return take();
+    }
+
+    /// Everything that is under way, until nothing is; gathers what left.
+    actions settle() {
+        actions all;
+        const auto add = [&](actions more) {
+            std::move(more.answers.begin(), more.answers.end(), std::back_inserter(all.answers));
+            std::move(more.pushes.begin(), more.pushes.end(), std::back_inserter(all.pushes));
+            std::move(more.peeks.begin(), more.peeks.end(), std::back_inserter(all.peeks));
+            std::move(more.closes.begin(), more.closes.end(), std::back_inserter(all.closes));
+            if (more.fatal) all.fatal = more.fatal;
+        };
+        add(take());
+        for (int i = 0; i < 10'000; ++i) {
+            add(flush());
+            if (!pending_.empty()) add(commit_one());
+            else if (!reads_.empty()) add(read_one());
+            else if (!scans_.empty()) add(scan_one());
+            else return all;
+        }
+        FAIL("reads or commits go on for ever");
+        return all;
+    }
+
+    partition_id topic(const std::string& name) {
+        submit(input::create_topic{{session_id{0}, request_id{1}}, name, {}});
+        submit(input::create_subscription{{session_id{0}, request_id{2}}, name, "s", {}, {}});
+        const auto done = settle();
+        return {std::get<answers::topic_info>(done.answers.at(0).what).id, 0};
+    }
+
+    static std::vector<std::byte> records(std::uint32_t count, const std::string& payload) {
+        proto::record_encoder encoder;
+        std::vector<std::byte> out;
+        for (std::uint32_t i = 0; i < count; ++i) {
+            message m;
+            m.payload = payload + std::to_string(i);
+            REQUIRE_FALSE(encoder.append(m, proto::compression::none, out));
+        }
+        return out;
+    }
+
+    actions publish(partition_id where, std::uint32_t count, const std::string& payload = "m") { return publish_bytes(where, count, records(count, payload)); }
+
+    actions publish_bytes(partition_id where, std::uint32_t count, const std::vector<std::byte>& bytes) {
+        driver_->publish(now_, {{session_id{1}, request_id{++published_}}, where, count, durability::memory, bytes});
+        return take();
+    }
+
+    actions subscribe(std::uint64_t session, const std::string& topic, std::uint32_t messages) {
+        return submit(input::subscribe{{session_id{session}, request_id{1}}, consumer_id{1}, topic, "s", "", messages, 100'000'000});
+    }
+
+    actions ack(std::uint64_t session, std::uint64_t first, std::uint64_t last) {
+        return submit(input::ack{{session_id{session}, request_id{9}}, consumer_id{1}, {{0, {first}, {last}, 1}}});
+    }
+
+    actions peek(const std::string& topic, std::uint64_t at, std::uint32_t messages = 100, std::uint32_t bytes = 1u << 20) {
+        return submit(input::peek{{session_id{7}, request_id{1}}, topic, 0, {at}, messages, bytes});
+    }
+
+    std::deque<group> pending_;
+    std::deque<read_request> reads_;
+    std::deque<scan_request> scans_;
+    std::unique_ptr<storage::store> store_ = storage::make_memory_store();
+    timestamp now_{std::chrono::seconds{1}};
+
+private:
+    driver_settings settings_;
+    shard_settings core_;
+    fencing_epoch epoch_{};
+    std::optional<driver> driver_;
+    std::uint64_t published_ = 0;
+};
+
+errc refusal(const actions& a) {
+    REQUIRE(a.answers.size() == 1);
+    const auto* refused = std::get_if<error>(&a.answers[0].what);
+    return refused ? refused->code : errc::ok;
+}
+
+std::string payload_of(const record_run& run, std::uint32_t index = 0) {
+    auto rest = run.records;
+    for (; index > 0; --index) rest = rest.subspan(*proto::record_length(rest));
+    message m;
+    REQUIRE_FALSE(proto::decode_record(rest.first(*proto::record_length(rest)), m));
+    return m.payload;
+}
+
+const driver_settings tiny{1, 1, 2};
+
+TEST_CASE("a batch is verified before it is believed") {
+    bench b;
+    const auto where = b.topic("t");
+    auto bytes = b.records(3, "x");
+    CHECK(refusal(b.publish_bytes(where, 0, {})) == errc::invalid_argument);
+    CHECK(refusal(b.publish_bytes(where, 2, bytes)) == errc::malformed_record);
+    CHECK(refusal(b.publish_bytes(where, 4, bytes)) == errc::malformed_record);
+    bytes.back() ^= std::byte{1};
+    CHECK(refusal(b.publish_bytes(where, 3, bytes)) == errc::checksum_mismatch);
+    CHECK(b->idle());
+    CHECK(refusal(b.publish({where.topic, 5}, 1)) == errc::no_such_partition);
+}
+
+TEST_CASE("a publish is answered, and pushed, when its group is committed") {
+    bench b;
+    const auto where = b.topic("t");
+    b.subscribe(2, "t", 100);
+    CHECK(b.publish(where, 2, "a").empty());
+    CHECK(b.publish(where, 1, "b").empty());
+    CHECK(b.flush().commits.size() == 1);
+    const auto done = b.commit_one();
+    REQUIRE(done.answers.size() == 2);
+    CHECK(std::get<answers::published>(done.answers[1].what).first == sequence{2});
+    REQUIRE(done.pushes.size() == 2);
+    CHECK(done.pushes[0].run.count == 2);
+    CHECK(payload_of(done.pushes[0].run, 1) == "a1");
+    CHECK(done.pushes[1].run.first == sequence{2});
+    CHECK(payload_of(done.pushes[1].run) == "b0");
+    CHECK(done.pushes[1].run.appended_at == b.now_);
+    CHECK(b->idle());
+}
+
+TEST_CASE("two groups are under way at most") {
+    bench b;
+    const auto where = b.topic("t");
+    for (int i = 0; i < 5; ++i) {
+        b.publish(where, 1);
+        b.flush();
+    }
+    CHECK(b->groups_in_flight() == 2);
+    CHECK(b.pending_.size() == 2);
+    CHECK(b.commit_one().answers.size() == 1);
+    CHECK(b.flush().commits.size() == 1);
+    b.commit_one();
+    CHECK(b.commit_one().answers.size() == 3);
+    CHECK(b->idle());
+}
+
+TEST_CASE("a delivery waits for bytes that must be read") {
+    bench b(tiny);
+    const auto where = b.topic("t");
+    for (const auto* payload : {"a", "b", "c"}) {
+        b.publish(where, 2, payload);
+        b.settle();
+    }
+    auto first = b.subscribe(2, "t", 100);
+    CHECK(first.answers.size() == 1);
+    CHECK(first.pushes.empty());
+    REQUIRE(b.reads_.size() >= 1);
+    CHECK(b.reads_.front().from == sequence{0});
+    const auto all = b.settle();
+    REQUIRE(all.pushes.size() == 3);
+    for (std::size_t i = 0; i < 3; ++i) {
+        CHECK(all.pushes[i].run.first == sequence{2 * i});
+        CHECK(payload_of(all.pushes[i].run) == std::string(1, static_cast<char>('a' + i)) + "0");
+    }
+    CHECK(all.closes.empty());
+}
+
+TEST_CASE("what waits for a consumer that has left is dropped") {
+    bench b(tiny);
+    const auto where = b.topic("t");
+    for (int i = 0; i < 3; ++i) {
+        b.publish(where, 2);
+        b.settle();
+    }
+    const auto leave = GENERATE(0, 1, 2);
+    b.subscribe(2, "t", 100);
+    if (leave == 0) b.submit(input::unsubscribe{{session_id{2}, request_id{3}}, consumer_id{1}});
+    if (leave == 1) b.submit(input::session_lost{session_id{2}});
+    if (leave == 2) b.submit(input::delete_topic{{session_id{0}, request_id{3}}, "t", true});
+    const auto all = b.settle();
+    CHECK(all.pushes.empty());
+    CHECK(all.closes.empty());
+}
+
+TEST_CASE("an entry that was freed is not found in a cache") {
+    shard_settings small_window{durability::memory};
+    small_window.window_messages = 1;
+    bench b({}, small_window);
+    const auto where = b.topic("t");
+    const auto publish = [&] { b.publish(where, 4000, "x"), b.settle(); };
+    for (int i = 0; i < 4; ++i) publish();
+    b.subscribe(2, "t", 16'000);
+    b.ack(2, 8000, 11'999);  // a hole, which the core forgets when the window grows
+    for (int i = 0; i < 4; ++i) publish();
+    b.ack(2, 4000, 7999);  // loads what it touches, and what follows
+    CHECK_FALSE(b.settle().fatal);
+    CHECK(b.store_->read(where, {4000}, 1).value().front().last == sequence{15'999});
+}
+
+TEST_CASE("a read that began before an entry was freed does not bring it back") {
+    bench b(tiny);
+    const auto where = b.topic("t");
+    for (int i = 0; i < 3; ++i) {
+        b.publish(where, 1);
+        b.settle();
+    }
+    b.subscribe(2, "t", 100);
+    b.settle();
+    b.peek("t", 1);
+    REQUIRE(b.reads_.size() == 1);
+    auto early = b.store_->read(where, {1}, 1u << 20);
+    b.ack(2, 1, 1);
+    b.flush();
+    b.commit_one();
+    b->on_read(b.now_, b.reads_.front(), std::move(early));
+    b.reads_.clear();  // it is asked for again
+    const auto seen = b.settle();
+    REQUIRE(seen.peeks.size() == 1);
+    CHECK(seen.peeks[0].runs.front().first == sequence{2});
+}
+
+TEST_CASE("peeking sees what is durable: from the tail, from the disk, over holes, beyond the end") {
+    const auto from_disk = GENERATE(false, true);
+    bench b(from_disk ? tiny : driver_settings{});
+    const auto where = b.topic("t");
+    for (const auto* payload : {"a", "b", "c"}) {
+        b.publish(where, 2, payload);
+        b.settle();
+    }
+    b.publish(where, 2, "not durable");
+    b.flush();
+    // Answers about what is under way wait with it.
+    CHECK(b.peek("t", 0).peeks.empty());
+    auto seen = b.settle();
+    REQUIRE(seen.peeks.size() == 1);
+    CHECK(seen.peeks[0].high == sequence{6});
+    REQUIRE_FALSE(seen.peeks[0].runs.empty());
+    CHECK(payload_of(seen.peeks[0].runs[0]) == "a0");
+    CHECK(seen.peeks[0].runs.size() == (from_disk ? 1u : 3u));
+
+    const auto look = [&](std::uint64_t at, std::uint32_t messages) {
+        auto peeks = b.peek("t", at, messages).peeks;
+        if (peeks.empty()) peeks = b.settle().peeks;
+        REQUIRE(peeks.size() == 1);
+        return peeks[0];
+    };
+    CHECK(payload_of(look(3, 1).runs.at(0)) == "b1");
+    CHECK(look(99, 10).runs.empty());
+    CHECK(look(99, 10).high == sequence{8});
+
+    b.subscribe(2, "t", 100);
+    b.settle();
+    b.ack(2, 2, 3);
+    b.settle();
+    CHECK(look(2, 1).runs.at(0).first == sequence{4});  // over the hole
+    b.ack(2, 0, 1);
+    b.settle();
+    CHECK(look(0, 1).start == sequence{4});
+    CHECK(look(0, 1).runs.at(0).first == sequence{4});
+}
+
+TEST_CASE("a peek gives one message whatever its bytes, and no more than were asked for") {
+    bench b;
+    const auto where = b.topic("t");
+    b.publish(where, 5);
+    b.settle();
+    auto seen = b.peek("t", 1, 2);
+    REQUIRE(seen.peeks.size() == 1);
+    CHECK(seen.peeks[0].runs.at(0).first == sequence{1});
+    CHECK(seen.peeks[0].runs.at(0).count == 2);
+    CHECK(b.peek("t", 4, 10, 1).peeks.at(0).runs.at(0).count == 1);
+    CHECK(b.peek("t", 5).peeks.at(0).runs.empty());
+    CHECK(b.peek("t", 0, 0).peeks.at(0).runs.empty());
+}
+
+TEST_CASE("a failed commit is fatal") {
+    bench b;
+    b.publish(b.topic("t"), 1);
+    b.flush();
+    b->on_committed(b.now_, b.pending_.front().number, {errc::outcome_unknown, "the disk is gone"});
+    const auto what = b.take();
+    CHECK(what.fatal.code == errc::outcome_unknown);
+    CHECK(what.answers.empty());
+}
+
+TEST_CASE("a failed read closes who waits for it and refuses a peek") {
+    bench b(tiny);
+    const auto where = b.topic("t");
+    for (int i = 0; i < 3; ++i) {
+        b.publish(where, 1);
+        b.settle();
+    }
+    b.subscribe(2, "t", 100);
+    b.peek("t", 0);
+    REQUIRE_FALSE(b.reads_.empty());
+    b->on_read(b.now_, b.reads_.front(), error{errc::corruption, "a damaged block"});
+    const auto what = b.take();
+    REQUIRE_FALSE(what.closes.empty());
+    CHECK(what.closes[0].session == session_id{2});
+    CHECK(what.closes[0].why.code == errc::corruption);
+    CHECK(refusal(what) == errc::corruption);
+}
+
+TEST_CASE("a stored entry whose bytes do not parse is a failed read") {
+    bench b(tiny);
+    const auto where = b.topic("t");
+    for (int i = 0; i < 2; ++i) {
+        b.publish(where, 1);
+        b.settle();
+    }
+    b.subscribe(2, "t", 100);
+    REQUIRE_FALSE(b.reads_.empty());
+    std::vector<storage::stored_entry> damaged{{sequence{0}, std::make_shared<std::vector<std::byte>>(100)}};
+    b->on_read(b.now_, b.reads_.front(), std::move(damaged));
+    CHECK(b.take().closes.size() == 1);
+}
+
+TEST_CASE("a failed or damaged scan is fatal") {
+    bench b;
+    const auto where = b.topic("t");
+    b.publish(where, 5);
+    b.settle();
+    b.start();
+    b.subscribe(2, "t", 100);
+    REQUIRE(b.scans_.size() == 1);
+    SECTION("failed") { b->on_scanned(b.now_, b.scans_.front(), error{errc::storage_failure, "no disk"}); }
+    SECTION("damaged") { b->on_scanned(b.now_, b.scans_.front(), std::vector<row>{{block_key(subscription_id{1}, 0, 0), "?"}}); }
+    CHECK(b.take().fatal);
+}
+
+TEST_CASE("a topic deleted in the group that published to it leaves nothing") {
+    bench b;
+    const auto where = b.topic("t");
+    b.publish(where, 3);
+    b.submit(input::delete_topic{{session_id{0}, request_id{3}}, "t", false});
+    const auto all = b.settle();
+    CHECK(all.answers.size() == 2);
+    CHECK_FALSE(all.fatal);
+    CHECK(b->idle());
+    CHECK(b.store_->read(where, {}, 1u << 20).value().empty());
+    CHECK(refusal(b.publish(where, 1)) == errc::no_such_topic);
+}
+
+TEST_CASE("everything comes again after a restart") {
+    bench b;
+    const auto where = b.topic("t");
+    b.publish(where, 10);
+    b.settle();
+    b.subscribe(2, "t", 4);
+    b.ack(2, 1, 2);
+    b.settle();
+    b.start();
+    b.subscribe(3, "t", 100);
+    const auto all = b.settle();
+    REQUIRE(all.pushes.size() == 2);
+    CHECK(all.pushes[0].run.count == 1);
+    CHECK(all.pushes[1].run.first == sequence{3});
+    CHECK(all.pushes[1].run.count == 7);
+    CHECK(payload_of(all.pushes[1].run) == "m3");
+}
+
+}  // namespace
+}  // namespace millrace::driver

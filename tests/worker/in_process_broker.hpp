@@ -1,0 +1,72 @@
+// A whole broker on a thread of the test, on a store that outlives it: it can be killed and started again.
+#pragma once
+
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include <boost/asio/io_context.hpp>
+
+#include "broker/server/broker.hpp"
+#include "broker/storage/memory_store.hpp"
+
+namespace millrace {
+
+class in_process_broker {
+public:
+    in_process_broker() { start(); }
+    ~in_process_broker() {
+        if (broker_) kill();
+    }
+
+    std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+
+    /// On the same port as before.
+    void start() {
+        const core::shard_id shard{0};
+        const auto epoch = store_->open(shard);
+        if (!epoch) throw std::runtime_error(to_string(epoch.failure()));
+        server::broker_settings settings;
+        settings.shard = shard;
+        settings.epoch = settings.session.epoch = epoch.value();
+        settings.session.level = store_->level();
+        settings.session.broker_name = "in process";
+        io_ = std::make_unique<boost::asio::io_context>(1);
+        broker_ = std::make_unique<server::broker>(*io_, driver::driver(recover(), {}), *store_, settings, [] {
+            return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+        });
+        const auto bound = broker_->listen({boost::asio::ip::address_v4::loopback(), port_});
+        if (!bound) throw std::runtime_error(to_string(bound.failure()));
+        port_ = bound.value().port();
+        thread_ = std::thread([this] { io_->run(); });
+    }
+
+    /// Without a word to anybody.
+    void kill() {
+        io_->stop();
+        thread_.join();
+        broker_.reset();
+        io_.reset();
+    }
+
+private:
+    core::shard recover() {
+        constexpr std::size_t all = 1u << 20;
+        auto rows = store_->scan(core::start_rows(), all);
+        if (!rows) throw std::runtime_error(to_string(rows.failure()));
+        core::shard_settings settings;
+        settings.level = store_->level();
+        auto shard = core::shard::recover(settings, rows.value());
+        if (!shard) throw std::runtime_error(to_string(shard.failure()));
+        return std::move(shard.value());
+    }
+
+    std::unique_ptr<storage::store> store_ = storage::make_memory_store();
+    std::unique_ptr<boost::asio::io_context> io_;
+    std::unique_ptr<server::broker> broker_;
+    std::thread thread_;
+    std::uint16_t port_ = 0;
+};
+
+}  // namespace millrace
