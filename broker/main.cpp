@@ -13,6 +13,7 @@
 #include <memory>
 #include <string>
 
+#include "broker/local_file_system.hpp"
 #include "broker/server/broker.hpp"
 #include "broker/storage/memory_store.hpp"
 #include "broker/storage/rocksdb_store.hpp"
@@ -32,6 +33,7 @@ struct options {
     std::string listen = "127.0.0.1:7070";
     std::string durability = "disk";
     std::string log_level = "info";
+    std::uint32_t max_connections = 10'000;
     bool insecure = false;
 };
 
@@ -75,6 +77,7 @@ result<std::unique_ptr<storage::store>> open_store(const options& o) {
     storage::rocksdb_options rocksdb;
     rocksdb.directory = o.store.substr(scheme.size());
     rocksdb.level = level.value();
+    rocksdb.file_system = local_file_system();
     if (!storage::rocksdb_crc32c_is_in_effect())
         return error{errc::storage_failure, "RocksDB does not use this program's CRC-32C, or it is wrong: the build is broken"};
     return storage::open_rocksdb_store(rocksdb);
@@ -127,6 +130,7 @@ int run(const options& o) {
     asio::io_context io(1);
     server::broker_settings settings;
     settings.shard = only_shard;
+    settings.sessions_max = o.max_connections;
     settings.epoch = epoch.value();
     settings.session.epoch = epoch.value();
     settings.session.level = store.value()->level();
@@ -158,6 +162,8 @@ int main(int argc, char** argv) {
     app.add_option("--listen", o.listen, "HOST:PORT for clients; port 0 takes a free one")->capture_default_str()->envname("MILLRACE_LISTEN");
     app.add_option("--durability", o.durability, "what an answer promises: disk, buffered, memory")->capture_default_str()->envname("MILLRACE_DURABILITY");
     app.add_option("--log-level", o.log_level, "trace, debug, info, warn, error")->capture_default_str()->envname("MILLRACE_LOG_LEVEL");
+    app.add_option("--max-connections", o.max_connections, "clients at a time; one more is refused")->capture_default_str()
+        ->check(CLI::PositiveNumber)->envname("MILLRACE_MAX_CONNECTIONS");
     app.add_flag("--insecure", o.insecure, "listen on an address that other machines reach");
     try {
         app.parse(argc, argv);

@@ -27,6 +27,8 @@ result<topic_settings> apply(const topic_changes& changes, topic_settings before
     before.max_age = changes.max_age.value_or(before.max_age);
     before.max_backlog = changes.max_backlog.value_or(before.max_backlog);
     before.on_limit = changes.on_limit.value_or(before.on_limit);
+    if (before.on_limit != limit_policy::refuse && before.on_limit != limit_policy::expire)
+        return error{errc::invalid_argument, "a policy numbered " + std::to_string(static_cast<unsigned>(before.on_limit)) + ": give refuse or expire"};
     if (auto refused = check_age("keep", before.keep_age)) return refused;
     if (auto refused = check_age("max-age", before.max_age)) return refused;
     return before;

@@ -48,7 +48,10 @@ void shard::perform(const input::peek& c) {
         return reply(c.from, error{errc::no_such_partition, "topic '" + c.topic + "' has no partition " + std::to_string(c.partition) +
                                                                 ": it has " + std::to_string(t.logs.size())});
     const auto& log = t.logs[c.partition];
-    reply(c.from, answers::browse{log.id(), std::max(c.at, log.start()), log.start(), log.high(), c.messages, c.bytes});
+    // Whatever is asked for: a page that fits into a frame.
+    const auto messages = std::min(c.messages, static_cast<std::uint32_t>(limits::batch_messages));
+    const auto bytes = std::min(c.bytes, static_cast<std::uint32_t>(limits::batch_bytes));
+    reply(c.from, answers::browse{log.id(), std::max(c.at, log.start()), log.start(), log.high(), messages, bytes});
 }
 
 }  // namespace millrace::core

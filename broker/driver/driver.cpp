@@ -44,6 +44,10 @@ void driver::publish(timestamp now, const publish_request& request) {
     const auto refuse = [&](error why) { actions_.answers.push_back({request.from, std::move(why)}); };
     record_ends_.clear();
     if (request.count == 0) return refuse({errc::invalid_argument, "a batch of no messages: publish at least one"});
+    if (request.count > limits::batch_messages || (request.count > 1 && request.records.size() > limits::batch_bytes))
+        return refuse({errc::batch_too_large, "a batch of " + std::to_string(request.count) + " messages and " + std::to_string(request.records.size()) +
+                                                  " bytes: at most " + std::to_string(limits::batch_messages) + " and " +
+                                                  std::to_string(limits::batch_bytes) + ", or one message"});
     if (auto bad = proto::verify_records(request.records, request.count, 0, record_ends_)) return refuse(std::move(bad));
 
     auto claim = request.claim;

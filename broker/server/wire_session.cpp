@@ -68,7 +68,8 @@ std::optional<request> wire_session::translate(const proto::frame& f) {
         case wire::Message::Publish: return publish(from, *f.head->message_as_Publish(), f.body);
         case wire::Message::Credit: {
             const auto& c = *f.head->message_as_Credit();
-            return core::any_input(core::input::credit{id_, core::consumer_id{c.consumer()}, c.messages(), c.bytes()});
+            return core::any_input(
+                core::input::credit{id_, core::consumer_id{c.consumer()}, c.messages(), std::min(c.bytes(), settings_.consumer_bytes)});
         }
         case wire::Message::Ping: send(id, wire::CreatePong(builder_)); return std::nullopt;
         default: break;
@@ -80,6 +81,7 @@ std::optional<request> wire_session::translate(const proto::frame& f) {
     }
     const auto answered = kind != wire::Message::Start;
     if (answered && !begin_request(from, {})) return std::nullopt;
+    if (auto* s = std::get_if<core::input::subscribe>(&*in)) s->bytes = std::min(s->bytes, settings_.consumer_bytes);
     return in;
 }
 
@@ -153,15 +155,33 @@ void wire_session::answer(const core::answer& a) {
 
 void wire_session::answer(driver::peeked p) {
     end_request(p.to.request);
+    const auto bytes = records_bytes(p.runs);
     peeks_.push_back(std::move(p));
+    note_unread(bytes);
 }
 
 void wire_session::push(driver::push p) {
+    const auto bytes = p.run.records.size();
     pushes_.push_back(std::move(p));
+    note_unread(bytes);
+}
+
+/// What waits here keeps whole entries in memory, so it goes with the reason.
+void wire_session::note_unread(std::size_t bytes) {
+    unread_records_bytes_ += bytes;
+    if (unread_records_bytes_ <= settings_.unread_records_bytes) return;
+    if (!closing_) close({errc::slow_reader, std::to_string(unread_records_bytes_) + " bytes of messages wait to be read"});
+    peeks_.clear();
+    pushes_.clear();
+    unread_records_bytes_ = 0;
 }
 
 void wire_session::ended(const core::consumer_ended& e) {
-    std::erase_if(pushes_, [&](const driver::push& p) { return p.consumer == e.consumer; });
+    std::erase_if(pushes_, [&](const driver::push& p) {
+        const bool its = p.consumer == e.consumer;
+        if (its) unread_records_bytes_ -= p.run.records.size();
+        return its;
+    });
     send(core::request_id{}, wire::CreateConsumerEnded(builder_, static_cast<std::uint32_t>(e.consumer), static_cast<std::uint16_t>(e.why.code),
                                                        builder_.CreateString(e.why.what)));
 }
@@ -187,6 +207,7 @@ output wire_session::take_output() {
     while (!peeks_.empty()) {
         auto p = std::move(peeks_.front());
         peeks_.pop_front();
+        unread_records_bytes_ -= records_bytes(p.runs);
         const auto runs = wire_runs(p.runs);
         const auto list = builder_.CreateVectorOfStructs(runs);
         proto::append_frame(builder_, static_cast<std::uint64_t>(p.to.request), wire::CreatePeeked(builder_, p.start.value, p.high.value, list),
@@ -207,6 +228,7 @@ void wire_session::take_push(output& out) {
         const auto size = pushes_.front().run.records.size();
         if (!runs.empty() && bytes + size > push_bytes) break;
         bytes += size;
+        unread_records_bytes_ -= size;
         runs.push_back(std::move(pushes_.front().run));
         pushes_.pop_front();
     }

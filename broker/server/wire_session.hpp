@@ -32,6 +32,8 @@ struct session_settings {
     std::uint64_t publish_bytes = 8u << 20;         // and their bytes
     std::uint32_t requests = 4096;                  // unanswered requests of any kind
     std::size_t unread_bytes = 32u << 20;           // of answers, before the client counts as a slow reader
+    std::size_t unread_records_bytes = 128u << 20;  // of messages, likewise
+    std::uint64_t consumer_bytes = 32u << 20;       // of a consumer's credit that are used at a time, however much it gives
     std::chrono::milliseconds idle_timeout{30'000};
     std::chrono::milliseconds hello_timeout{5'000};
 };
@@ -108,6 +110,7 @@ private:
     void refuse(core::request_id id, const error& why);
     template <class Table>
     void send(core::request_id id, flatbuffers::Offset<Table> message);
+    void note_unread(std::size_t bytes);
     void append_runs(output& out, const std::vector<driver::record_run>& runs);
     void take_push(output& out);
 
@@ -130,6 +133,7 @@ private:
     std::vector<std::byte> control_;  // whole frames without bodies
     std::deque<driver::peeked> peeks_;
     std::deque<driver::push> pushes_;
+    std::size_t unread_records_bytes_ = 0;  // of peeks_ and pushes_
 };
 
 }  // namespace millrace::server

@@ -140,7 +140,7 @@ void add_consume_command(CLI::App& app, command& chosen) {
     auto& consuming = *app.add_subcommand("consume", "Print messages as they come and ack each after it is written");
     consuming.add_option("TOPIC", o->topic, "the topic")->required();
     consuming.add_option("SUBSCRIPTION", o->subscription, "the subscription")->required();
-    consuming.add_option("--max", o->max, "end after so many messages");
+    consuming.add_option("--max", o->max, "end after so many messages")->check(CLI::NonNegativeNumber);
     consuming.add_option("--credit", o->credit, "messages that may be on their way or unacked")->capture_default_str()->check(CLI::PositiveNumber);
     add_duration(consuming, "--timeout", [o](auto t) { o->timeout = t; }, "end when none came for so long");
     auto* exec = consuming.add_option("--exec", o->exec, "a command of the shell to run for each message, with the payload on its standard input: "

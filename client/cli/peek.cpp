@@ -43,8 +43,8 @@ void add_peek_command(CLI::App& app, command& chosen) {
     const auto o = std::make_shared<peek_command>();
     auto& peeking = *app.add_subcommand("peek", "Print messages without taking them: one partition after the other");
     peeking.add_option("TOPIC", o->topic, "the topic")->required();
-    peeking.add_option("--from", o->from, "first sequence in each partition")->type_name("SEQ");
-    peeking.add_option("--max", o->max, "messages at most")->capture_default_str();
+    peeking.add_option("--from", o->from, "first sequence in each partition")->type_name("SEQ")->check(CLI::NonNegativeNumber);
+    peeking.add_option("--max", o->max, "messages at most")->capture_default_str()->check(CLI::NonNegativeNumber);
     peeking.callback([&chosen, o] { chosen = [o](session& s) { return run(s, *o); }; });
 }
 

@@ -200,6 +200,16 @@ TEST_CASE("a refused batch refuses each of its messages with the broker's words"
     for (const auto operation : {1u, 2u}) CHECK(broker.only(operation).refused == error{errc::backlog_full, "photos holds 10GiB"});
 }
 
+TEST_CASE("a broker that does not own a partition says who does") {
+    scripted_broker broker;
+    start(broker);
+    publish(broker, 1);
+    broker.turn();
+    auto& b = broker.builder();
+    broker.answer_with(wire::Message::Publish, wire::CreateFailedDirect(b, static_cast<std::uint16_t>(errc::not_owner), "photos/0 moved", "10.0.0.2:7070"));
+    CHECK(broker.only(1).refused == error{errc::not_owner, "photos/0 moved (ask 10.0.0.2:7070)"});
+}
+
 TEST_CASE("a message that is too large is refused here and the others go") {
     scripted_broker broker;
     start(broker, 1, {.message_bytes_max = 1000});

@@ -1,0 +1,57 @@
+// A real millraced on a free port, and a folder for its store.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "tests/process/child_process.hpp"
+
+namespace millrace::process {
+
+/// A folder of its own that goes with the object.
+class scratch_directory {
+public:
+    scratch_directory();
+    ~scratch_directory();
+    scratch_directory(const scratch_directory&) = delete;
+    scratch_directory& operator=(const scratch_directory&) = delete;
+
+    const std::filesystem::path& path() const { return path_; }
+    std::string store() const { return "rocksdb:" + (path_ / "store").string(); }
+
+private:
+    std::filesystem::path path_;
+};
+
+class broker_process {
+public:
+    /// Starts it with --listen 127.0.0.1:0 and `arguments`, and waits until it is ready. Throws std::runtime_error with its words when it ends instead.
+    explicit broker_process(const std::vector<std::string>& arguments, const std::string& program = MILLRACED_PATH);
+
+    /// HOST:PORT
+    const std::string& address() const { return address_; }
+    unsigned short port() const;
+    const std::string& ready_line() const { return ready_line_; }
+
+    child_process& process() { return process_; }
+
+    /// kill -9, and waits.
+    void kill() { process_.kill(); }
+
+    /// SIGTERM; the exit code. Throws when it does not end.
+    int stop();
+
+    /// Bytes of memory it holds.
+    std::size_t resident_bytes() const;
+
+private:
+    child_process process_;
+    std::string ready_line_;
+    std::string address_;
+};
+
+/// The command line against a broker.
+command_result millrace(const broker_process& broker, std::vector<std::string> arguments, const std::string& input = {});
+
+}  // namespace millrace::process
