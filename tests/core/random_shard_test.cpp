@@ -406,6 +406,7 @@ private:
     void ack_something() {
         if (consumers_.empty()) return;
         auto& [id, c] = *any_consumer();
+        if (!c.answered) return;  // it may never be: its subscription may be gone
         if (!c.held.empty() && !chance(100)) return ack_some(id, c, below(c.held.size()));
         if (subscriptions_.at(c.subscription).first == "dead") return;  // a letter may have been given out and never have reached anybody
         // Somebody else's, or nobody's: what comes back as lost is not settled, the rest is.
