@@ -101,10 +101,9 @@ asio::awaitable<void> follow(run& r, std::string topic, void (*note)(run&, const
             note(r, d);
             consumer.ack(d);
         }
+        co_await consumer.async_settle(awaiting);
         show_progress(r);
-        if (r.complete()) co_await consumer.async_settle(awaiting);
     }
-    co_await r.broker.async_close(awaiting);
 }
 
 asio::awaitable<void> publish(run& r) {
@@ -118,15 +117,16 @@ asio::awaitable<void> publish(run& r) {
     }
 }
 
-/// Ends the run with the first failure; the others end with the connection.
+/// Ends the run when it is complete, or with the first failure.
 void spawn(asio::io_context& io, run& r, asio::awaitable<void> task) {
     asio::co_spawn(io, std::move(task), [&io, &r](std::exception_ptr thrown) {
+        if (!thrown && !r.complete()) return;
+        io.stop();
         if (!thrown || r.over()) return;
         try {
             std::rethrow_exception(thrown);
         } catch (const std::exception& e) {
             r.failure = e.what();
-            io.stop();
         }
     });
 }
