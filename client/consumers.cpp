@@ -9,6 +9,8 @@ namespace millrace::client {
 namespace {
 
 constexpr std::size_t flights_max = 2;
+constexpr std::size_t reasons_max = 256;  // frames sent in one go; a broker takes only so many unanswered requests
+constexpr std::size_t reason_bytes_max = 1'024;
 constexpr std::size_t ranges_per_frame_max = 65'536;  // 1.5 MiB of a frame
 constexpr std::size_t lost_ranges_max = 1'024;
 
@@ -82,7 +84,7 @@ void consumers::give(consumer_number number, const delivery& d, hand_in how, con
     const auto freed = c->held.remove(d.partition, d.attempt, d.sequence);
     if (freed.messages == 0) return;
     if (!c->started.empty()) c->started.erase({d.partition, d.attempt, d.sequence});
-    c->gathered(how, reason).add(d.partition, d.attempt, d.sequence);
+    c->gathered(how, reason.substr(0, reason_bytes_max)).add(d.partition, d.attempt, d.sequence);
     free_credit(*c, freed);
 }
 
@@ -346,8 +348,11 @@ void consumers::send_starts(consumer_number number, consumer& c) {
 
 void consumers::send_gathered(consumer_number number, consumer& c) {
     send_ranges(number, c, hand_in::ack, {}, c.acks);
-    for (auto& [how, ranges] : std::exchange(c.others, {})) send_ranges(number, c, how.first, how.second, ranges);
-    if (c.waiting.empty() || c.flights.empty()) return;
+    for (std::size_t i = 0; i < reasons_max && !c.others.empty(); ++i) {
+        auto next = c.others.extract(c.others.begin());
+        send_ranges(number, c, next.key().first, next.key().second, next.mapped());
+    }
+    if (c.waiting.empty() || c.flights.empty() || c.has_gathered()) return;
     auto& waiting = c.flights.back().waiting;
     waiting.insert(waiting.end(), c.waiting.begin(), c.waiting.end());
     c.waiting.clear();
@@ -378,7 +383,7 @@ void consumers::send_credit(consumer_number number, consumer& c) {
 }
 
 void consumers::unsubscribe(ticket operation, consumer_number number, consumer& c) {
-    send_gathered(number, c);
+    while (c.has_gathered()) send_gathered(number, c);
     c.state = phase::closing;
     const auto id = talk_.ask(recipient::unsubscribe, wire::Message::Ok, operation, number_on_wire(number));
     talk_.send(id, wire::CreateUnsubscribe(talk_.builder, number_on_wire(number)));

@@ -91,9 +91,16 @@ std::optional<progress::run> progress::next_ready(sequence high) {
     missing_block_.reset();
     if (!returned_.empty()) {
         const auto& [first, r] = *returned_.begin();
-        return run{first, r.last, r.attempt};
+        const auto unknown = settled_.first_unknown_block(first);  // what failed before a restart may lie anywhere
+        if (unknown == first.value / settled_set::block_size) {
+            missing_block_ = unknown;
+            return std::nullopt;
+        }
+        const auto known = unknown > r.last.value / settled_set::block_size;
+        return run{first, known ? r.last : sequence{unknown * settled_set::block_size - 1}, r.attempt};
     }
-    if (leased_count_ + delayed_.size() >= outstanding_max) return std::nullopt;
+    const auto outstanding = leased_count_ + delayed_.size();
+    if (outstanding >= outstanding_max) return std::nullopt;
     while (scan_ < high) {
         if (!settled_.knows(scan_, scan_)) {
             missing_block_ = settled_.first_unknown_block(scan_);
@@ -103,7 +110,7 @@ std::optional<progress::run> progress::next_ready(sequence high) {
         settled_beyond_scan_ -= first - scan_;
         scan_ = first;
         if (first >= high || !settled_.knows(first, first)) continue;
-        auto limit = high;
+        auto limit = std::min(high, first + (outstanding_max - outstanding));
         if (claimed_beyond_scan_ > 0) {
             if (const auto claimed = claimed_at(first)) {
                 claimed_beyond_scan_ -= *claimed - first + 1;
@@ -238,22 +245,55 @@ bool progress::extend(const lease_range& range, holder_id holder, timestamp now,
 
 // ---- handing in ----
 
-/// Takes returned and delayed messages of first..last out of their places and hands each piece to `taken(first, last, attempt)`.
+/// Takes returned and delayed messages of first..last out of their places and hands each piece to `taken(first, last, attempt)`. Those in blocks that
+/// are not known stay: they cannot be settled yet.
 template <class Taken>
 void progress::take_unleased(sequence first, sequence last, Taken taken) {
     for (auto it = covering_or_next(returned_, first); it != returned_.end() && it->first <= last;) {
         const auto from = std::max(first, it->first);
         const auto to = std::min(last, it->second.last);
         const auto attempt = it->second.attempt;
+        if (!settled_.knows(from, to)) {
+            ++it;
+            continue;
+        }
         it = cut(returned_, it, from, to);
         returned_count_ -= to - from + 1;
         taken(from, to, attempt);
     }
     for (auto it = delayed_.lower_bound(first); it != delayed_.end() && it->first <= last;) {
         const auto [at, d] = *it;
+        if (!settled_.knows(at, at)) {
+            ++it;
+            continue;
+        }
         by_due_.erase({d.due, at});
         it = delayed_.erase(it);
         taken(at, at, d.attempt);
+    }
+}
+
+/// Appends what of first..last, where nobody has a lease, nobody was given since the broker started; with `late`, returned and delayed messages were.
+void progress::name_never_given(sequence first, sequence last, std::uint32_t attempt, bool late, std::vector<lease_range>& lost) const {
+    for (auto at = std::max(first, scan_); at <= last;) {
+        if (!settled_.knows(at, at)) {
+            lost.push_back({partition_, at, last, attempt});
+            return;
+        }
+        const auto open = settled_.next_unsettled(at);
+        if (open != at) {
+            at = open;
+            continue;
+        }
+        const auto claimed = late ? claimed_at(at) : std::nullopt;
+        if (claimed) {
+            at = *claimed + 1;
+            continue;
+        }
+        auto end = settled_.next_settled(at, last + 1) - 1;
+        if (late) end = std::min(end, next_claim(at, last + 1) - 1);
+        lost.push_back({partition_, at, end, attempt});
+        at = end + 1;
     }
 }
 
@@ -262,6 +302,7 @@ template <class Taken>
 void progress::take(const lease_range& range, holder_id holder, handed_in& in, std::vector<lease_range>& lost, bool late, Taken taken) {
     auto next = range.first;
     const auto gap = [&](sequence first, sequence last) {
+        name_never_given(first, last, range.attempt, late, lost);
         if (late) take_unleased(first, last, taken);
     };
     for (auto it = covering_or_next(leases_, range.first); it != leases_.end() && it->first <= range.last;) {
@@ -280,14 +321,13 @@ void progress::take(const lease_range& range, holder_id holder, handed_in& in, s
         taken(from, to, range.attempt);
     }
     if (next <= range.last) gap(next, range.last);
-    if (range.last >= scan_ && next <= range.last)
-        lost.push_back({partition_, std::max(next, scan_), range.last, range.attempt});
 }
 
 void progress::ack(const lease_range& range, holder_id holder, handed_in& in, std::vector<lease_range>& lost) {
     take(range, holder, in, lost, true, [&](sequence first, sequence last, std::uint32_t) {
         unclaim(first, last);
         settle(first, last, &settled_counts::acked);
+        in.is_stored = true;
     });
 }
 
@@ -304,6 +344,7 @@ void progress::nack(const lease_range& range, holder_id holder, timestamp now, c
 
 void progress::reject(const lease_range& range, holder_id holder, handed_in& in, std::vector<lease_range>& lost) {
     take(range, holder, in, lost, true, [&](sequence first, sequence last, std::uint32_t) {
+        in.is_stored = true;
         for (auto s = first; s <= last; ++s) {
             ++failures_[s].count;
             in.exhausted.push_back(s);
@@ -314,6 +355,7 @@ void progress::reject(const lease_range& range, holder_id holder, handed_in& in,
 /// The messages have failed and are nobody's: each comes again, at once or after its backoff, or is exhausted.
 void progress::fail(sequence first, sequence last, std::uint32_t attempt, timestamp now, const subscription_settings& policy, bool back_off,
                     handed_in& in) {
+    in.is_stored = true;
     for (auto s = first; s <= last; ++s) {
         const auto failed = ++failures_[s].count;
         changed_failures_.insert(s);

@@ -98,6 +98,7 @@ public:
     /// What ends a lease: `settled_as` set, it settles; else it is given back, with a failure counted or not.
     struct handed_in {
         std::uint64_t released = 0;  // leases of the holder that ended
+        bool is_stored = false;      // something changed that the store must know
         std::vector<std::pair<holder_id, std::uint64_t>> expired;  // whose leases ended by themselves
         std::vector<sequence> exhausted;  // failed as often as they may: still leased by nobody; bury() or park() them now
     };
@@ -187,6 +188,7 @@ private:
               handed_in& in);
     template <class Taken>
     void take(const lease_range& range, holder_id holder, handed_in& in, std::vector<lease_range>& lost, bool late, Taken taken);
+    void name_never_given(sequence first, sequence last, std::uint32_t attempt, bool late, std::vector<lease_range>& lost) const;
     template <class Taken>
     void take_unleased(sequence first, sequence last, Taken taken);
     void settle(sequence first, sequence last, std::uint64_t settled_counts::*as);

@@ -79,7 +79,7 @@ result<shard> shard::recover(const shard_settings& settings, const std::vector<r
         auto* p = progress_of(h.subscription, h.partition);
         if (!p) return error{errc::corruption, "a dead message " + std::to_string(h.at.value) + " has no subscription"};
         p->recover(h);
-        s.stall(*s.find_subscription(h.subscription), h);
+        s.stalled_.push_back(s.hand_over_of(*s.find_subscription(h.subscription), h));
     }
     for (auto& [id, t] : s.topics_) {
         if (t.logs.size() != t.row.settings.partitions)
@@ -262,7 +262,7 @@ void shard::perform(const input::tick&) {
     }
     if (adopting_) wake_at(*opened_at_ + settings_.adoption_wait);
     fire_timers();
-    for (auto& h : std::exchange(stalled_, {})) out_->hand_overs.push_back(std::move(h));
+    retry_hand_overs();
     check_ages();
 }
 

@@ -155,6 +155,7 @@ private:
     void exhaust(subscription& s, progress& p, const std::vector<sequence>& exhausted, const std::string& reason);
     hand_over hand_over_of(const subscription& s, const hand_over_row& r) const;
     void stall(const subscription& s, const hand_over_row& r);
+    void retry_hand_overs();
     void check_ages();
     void arm(subscription& s, std::uint32_t partition);
     void fire_timers();
@@ -200,7 +201,8 @@ private:
     using progress_key = std::pair<subscription_id, std::uint32_t>;
     std::set<std::pair<timestamp, progress_key>> timers_;  // leases that may end, delayed messages that are due
     std::map<progress_key, timestamp> armed_;
-    std::vector<hand_over> stalled_;  // their target was missing or full: tried again
+    std::vector<hand_over> stalled_;  // their target was missing or full, or a restart came between: tried again
+    timestamp retry_at_;
     std::optional<timestamp> deadline_;
     timestamp next_age_check_;
     bool just_recovered_ = false;  // what was being reclaimed or expired is taken up by the first tick

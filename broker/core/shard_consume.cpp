@@ -50,6 +50,15 @@ void shard::perform(const input::subscribe& c) {
 }
 
 void shard::perform(const input::unsubscribe& c) {
+    const auto waits = std::find_if(parked_.begin(), parked_.end(), [&](const parked& p) {
+        const auto* waiting = std::get_if<input::subscribe>(&p.command);
+        return waiting && waiting->from.session == c.from.session && waiting->consumer == c.consumer;
+    });
+    if (waits != parked_.end()) {  // it leaves before it has come
+        reply(std::get<input::subscribe>(waits->command).from, error{errc::no_such_consumer, "the consumer was ended before it began"});
+        parked_.erase(waits);
+        return reply(c.from, answers::done{});
+    }
     auto* leaving = find_consumer(c.from.session, c.consumer);
     if (!leaving)
         return reply(c.from, error{errc::no_such_consumer, "this session has no consumer " +
@@ -71,6 +80,10 @@ void shard::perform(const input::unsubscribe& c) {
 
 /// What the session's consumers had started stays theirs for a while: they may come back and adopt it.
 void shard::perform(const input::session_lost& c) {
+    std::erase_if(parked_, [&](const parked& p) {
+        const auto* waiting = std::get_if<input::subscribe>(&p.command);
+        return waiting && waiting->from.session == c.session;
+    });
     std::set<subscription_id> left;  // given to others when the whole session is gone, not to its own next consumer
     for (;;) {
         const auto it = consumers_.lower_bound({c.session, consumer_id{}});

@@ -46,7 +46,7 @@ void shard::hand_in(origin from, consumer_id consumer, const std::vector<lease_r
         c.held -= in.released;
         exhaust(s, p, in.exhausted, reason);
         s.work.insert(r.partition);
-        progressed(s, r.partition, r.first, r.last);
+        if (in.is_stored) progressed(s, r.partition, r.first, r.last);
         arm(s, r.partition);
     }
     reply(from, std::move(answer));
@@ -128,7 +128,7 @@ void shard::fire_timers() {
         for (const auto& [id, count] : in.expired)
             if (auto* c = find_consumer(id.session, id.consumer)) c->held -= count;
         exhaust(*s, p, in.exhausted, "its deliveries ended without an answer");
-        dirty_progress_.insert(key);
+        if (in.is_stored) dirty_progress_.insert(key);
         if (const auto due = p.next_due()) {
             const auto next = std::max(*due, now_ + timer_grain);
             armed_[key] = next;
@@ -163,8 +163,15 @@ hand_over shard::hand_over_of(const subscription& s, const hand_over_row& r) con
 
 /// The target is missing or full: the row stays, and it is tried again.
 void shard::stall(const subscription& s, const hand_over_row& r) {
+    if (stalled_.empty()) retry_at_ = now_ + hand_over_retry;
     stalled_.push_back(hand_over_of(s, r));
-    wake_at(now_ + hand_over_retry);
+    wake_at(retry_at_);
+}
+
+void shard::retry_hand_overs() {
+    if (stalled_.empty()) return;
+    if (now_ < retry_at_) return wake_at(retry_at_);
+    for (auto& h : std::exchange(stalled_, {})) out_->hand_overs.push_back(std::move(h));
 }
 
 void shard::perform(const input::handed_over& h) {

@@ -66,7 +66,9 @@ error shard::refuse_at_limit(const topic& t, const partition_log& log, std::uint
         return {errc::backlog_full, "partition " + std::to_string(log.id().index) + " of topic '" + t.row.name + "' has " +
                                         std::to_string(log.backlog_bytes()) + " unsettled bytes of at most " + std::to_string(s.max_backlog)};
     if (s.max_age.count() > 0) {
-        const auto* oldest = log.slot_at(log.low());
+        auto unsettled = log.next();
+        for (const auto& [name, id] : t.subscriptions) unsettled = std::min(unsettled, subscriptions_.at(id).partitions[log.id().index].cursor());
+        const auto* oldest = log.slot_at(t.subscriptions.empty() ? log.low() : std::max(unsettled, log.low()));
         if (oldest && !oldest->freed && now_ - oldest->appended_at > s.max_age)
             return {errc::backlog_full, "the oldest unsettled message in partition " + std::to_string(log.id().index) + " of topic '" +
                                             t.row.name + "' is older than " + std::to_string(s.max_age.count()) + " ms"};

@@ -79,6 +79,7 @@ void driver::on_committed(timestamp now, core::group_number number, const error&
 }
 
 void driver::on_time(timestamp now) {
+    for (const auto& h : handing_over_) request_read(h.source, h.at, reread_bytes);  // where a read has failed
     step(now, core::input::tick{});
 }
 
@@ -199,8 +200,11 @@ void driver::on_read(timestamp now, const read_request& request, result<std::vec
     for (auto entry = read.rbegin(); entry != read.rend(); ++entry) read_.insert(request.partition, std::move(*entry));
     drain_waiting(request, loaded.entries);
     auto dead = std::exchange(handing_over_, {});
-    for (const auto& h : dead)
-        if (h.source != request.partition || h.at != request.from || !loaded.entries.empty()) hand_over(now, h);
+    for (const auto& h : dead) {
+        const auto was_read = h.source == request.partition && h.at == request.from;
+        const auto is_gone = was_read && (loaded.entries.empty() || !loaded.entries.front()->contains(h.at));
+        if (!is_gone) hand_over(now, h);
+    }
     resume_browsing(request, loaded.entries);
     if (for_core) step(now, loaded);
 }

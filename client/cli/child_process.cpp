@@ -44,7 +44,8 @@ std::string run_command(const std::string& command, std::string_view input) {
     ::sigemptyset(&as_usual);
     ::sigaddset(&as_usual, SIGPIPE);
     ::posix_spawnattr_setsigdefault(&attributes, &as_usual);
-    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    ::posix_spawnattr_setpgroup(&attributes, 0);  // a Ctrl-C on the terminal asks this program to end, after the command
+    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
     std::string shell = "sh", flag = "-c", text = command;
     char* arguments[] = {shell.data(), flag.data(), text.data(), nullptr};
     pid_t child = 0;

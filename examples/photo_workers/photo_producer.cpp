@@ -118,12 +118,6 @@ asio::awaitable<void> publish(run& r) {
     }
 }
 
-asio::awaitable<void> work(run& r) {
-    auto [ec, greeting] = co_await r.broker.async_connect(awaiting);
-    require(ec, greeting.refusal, "connect");
-    co_await make_topics(r);
-}
-
 /// Ends the run with the first failure; the others end with the connection.
 void spawn(asio::io_context& io, run& r, asio::awaitable<void> task) {
     asio::co_spawn(io, std::move(task), [&io, &r](std::exception_ptr thrown) {
@@ -135,6 +129,15 @@ void spawn(asio::io_context& io, run& r, asio::awaitable<void> task) {
             io.stop();
         }
     });
+}
+
+asio::awaitable<void> work(asio::io_context& io, run& r) {
+    auto [ec, greeting] = co_await r.broker.async_connect(awaiting);
+    require(ec, greeting.refusal, "connect");
+    co_await make_topics(r);
+    spawn(io, r, publish(r));
+    spawn(io, r, follow(r, photos::done_topic, note_done));
+    spawn(io, r, follow(r, photos::dead_topic, note_dead));
 }
 
 std::vector<std::string> files_under(const fs::path& directory) {
@@ -185,15 +188,8 @@ int main(int argc, char** argv) {
         return 1;
     }
     const auto began = std::chrono::steady_clock::now();
-    spawn(io, r, work(r));
+    spawn(io, r, work(io, r));
     io.run();
-    io.restart();
-    if (r.failure.empty()) {
-        spawn(io, r, publish(r));
-        spawn(io, r, follow(r, photos::done_topic, note_done));
-        spawn(io, r, follow(r, photos::dead_topic, note_dead));
-        io.run();
-    }
     if (!r.failure.empty()) {
         std::cerr << "photo-producer: " << r.failure << '\n';
         return 1;

@@ -164,3 +164,20 @@ TEST_CASE("a dead letter tells where it comes from") {
     REQUIRE(broker.deliveries[0].origin);
     CHECK(*broker.deliveries[0].origin == dead_letter_origin{"photos", "resize", 2, {7}, 5, "exit status 1"});
 }
+
+TEST_CASE("no more frames go out at once than a broker takes, however many reasons there are") {
+    scripted_broker broker;
+    open_consumer(broker, {.credit_messages = 1'000});
+    broker.deliver(first, 0, 0, some(1'000));
+    for (std::size_t i = 0; i < 1'000; ++i) broker.m.nack(first, broker.deliveries[i], "reason " + std::to_string(i));
+    broker.m.settle(ticket{2}, first);
+    broker.turn();
+    CHECK(broker.count(wire::Message::Nack) < 300);
+    std::size_t answered = 0;
+    for (; broker.count(wire::Message::Nack) > 0; ++answered) {
+        CHECK(broker.done.count(2) == 0);
+        broker.handed_in(wire::Message::Nack);
+    }
+    CHECK(answered == 1'000);
+    CHECK_FALSE(broker.only(2).refused);
+}

@@ -24,6 +24,25 @@ std::string text(const topic_settings& s) {
     return out;
 }
 
+/// What is not as a new subscription has it.
+std::string text(const subscription_settings& s) {
+    const subscription_settings usual;
+    auto out = "visibility=" + text(s.visibility_timeout);
+    if (s.max_deliveries != usual.max_deliveries) out += " max_deliveries=" + text(s.max_deliveries);
+    if (s.backoff_min != usual.backoff_min || s.backoff_max != usual.backoff_max) out += " backoff=" + text(s.backoff_min) + ".." + text(s.backoff_max);
+    if (!s.dead_letter.empty()) out += " dead_letter=" + s.dead_letter;
+    return out;
+}
+
+std::string text(const std::vector<lease_range>& lost) {
+    std::string out;
+    for (const auto& r : lost) out += " lost " + text(r.partition) + ":" + print(r.first, r.last) + "@" + text(r.attempt);
+    return out;
+}
+
+/// Transcripts begin at zero.
+std::string text(timestamp t) { return text(std::chrono::duration_cast<duration>(t.time_since_epoch())); }
+
 std::string text(const settled_counts& c) {
     std::string out;
     if (c.acked) out += " acked=" + text(c.acked);
@@ -46,13 +65,14 @@ struct answer_printer {
     std::string operator()(const answers::done&) const { return "done"; }
     std::string operator()(const error& e) const { return "refused " + to_string(e); }
     std::string operator()(const answers::published& p) const { return "published from " + text(p.first); }
-    std::string operator()(const answers::acked& a) const {
-        std::string out = "acked";
-        for (const auto& r : a.lost) out += " lost " + text(r.partition) + ":" + print(r.first, r.last) + "@" + text(r.attempt);
+    std::string operator()(const answers::producer_opened& p) const {
+        auto out = "producer " + text(static_cast<std::uint64_t>(p.id)) + " epoch=" + text(p.epoch);
+        for (const auto& at : p.positions) out += " " + names.of(at.partition) + "=" + text(at.last_number);
         return out;
     }
+    std::string operator()(const answers::acked& a) const { return "acked" + text(a.lost); }
     std::string operator()(const answers::subscribed& s) const {
-        return "subscribed " + text(s.consumer) + " to " + names.of(s.subscription) + " visibility=" + text(s.visibility_timeout);
+        return "subscribed " + text(s.consumer) + " to " + names.of(s.subscription) + " visibility=" + text(s.visibility_timeout) + text(s.lost);
     }
     std::string operator()(const answers::metadata& m) const {
         auto out = "metadata version=" + text(m.version);
@@ -73,11 +93,11 @@ struct answer_printer {
     std::string operator()(const answers::subscription_names& n) const { return "subscriptions" + joined(n.names); }
     std::string operator()(const answers::subscription_info& s) const {
         auto out = "subscription " + s.topic + "/" + s.name + " id=" + text(static_cast<std::uint32_t>(s.id)) + " consumers=" + text(s.consumers) +
-                   " visibility=" + text(s.settings.visibility_timeout);
+                   " " + text(s.settings);
         for (std::size_t i = 0; i < s.partitions.size(); ++i) {
             const auto& p = s.partitions[i];
             out += "\n    " + text(i) + ": start=" + text(p.start) + " cursor=" + text(p.cursor) + " high=" + text(p.high) + text(p.settled) +
-                   " ready=" + text(p.ready) + " leased=" + text(p.leased);
+                   (p.delayed ? " delayed=" + text(p.delayed) : "") + " ready=" + text(p.ready) + " leased=" + text(p.leased);
         }
         return out;
     }
@@ -103,7 +123,9 @@ struct mutation_printer {
     static std::string key(const std::string& k) {
         std::string out = k.substr(0, 1);
         for (std::size_t at = 1; at < k.size();) {
-            const std::size_t width = k[0] == 'B' && at == 9 ? 8 : 4;
+            const auto first_is_wide = k[0] == 'N' || k[0] == 'Q';
+            const auto is_wide = at == 1 ? first_is_wide : at == 9 && !first_is_wide;
+            const std::size_t width = is_wide ? 8 : 4;
             std::uint64_t v = 0;
             for (std::size_t i = 0; i < width && at < k.size(); ++i, ++at) v = v << 8 | static_cast<std::uint8_t>(k[at]);
             out += " " + text(v);
@@ -143,6 +165,8 @@ std::string print(const effects& effects, const known_names& names) {
         out += "deliver " + text(d.session) + " " + text(d.consumer) + " " + names.of(d.partition) + " " + print(d.first, d.last) +
                (d.attempt == 1 ? "" : " attempt=" + text(d.attempt)) + "\n";
     for (const auto& e : effects.ended) out += "ended " + text(e.session) + " " + text(e.consumer) + " " + to_string(e.why) + "\n";
+    for (const auto& h : effects.hand_overs)
+        out += "hand over " + names.of(h.subscription) + "/" + text(h.source.index) + " " + text(h.at) + " failures=" + text(h.failures) + " \"" + h.reason + "\"\n";
     for (const auto& l : effects.loads) {
         if (const auto* entries = std::get_if<load_entries>(&l))
             out += "load entries " + names.of(entries->partition) + " from " + text(entries->from) + "\n";
@@ -160,7 +184,8 @@ std::string print(const row& r, const known_names& names) {
         case 'M': {
             meta_row m;
             if (auto e = decode(r, m)) return bad(e);
-            return "meta next_topic=" + text(m.next_topic) + " next_subscription=" + text(m.next_subscription) + " version=" + text(m.catalog_version);
+            return "meta next_topic=" + text(m.next_topic) + " next_subscription=" + text(m.next_subscription) + " version=" + text(m.catalog_version) +
+                   (m.next_producer > 1 ? " next_producer=" + text(m.next_producer) : "");
         }
         case 'T': {
             topic_row t;
@@ -170,8 +195,7 @@ std::string print(const row& r, const known_names& names) {
         case 'S': {
             subscription_row s;
             if (auto e = decode(r, s)) return bad(e);
-            return "subscription " + text(static_cast<std::uint32_t>(s.id)) + " " + names.of(s.topic) + "/" + s.name + " visibility=" +
-                   text(s.settings.visibility_timeout);
+            return "subscription " + text(static_cast<std::uint32_t>(s.id)) + " " + names.of(s.topic) + "/" + s.name + " " + text(s.settings);
         }
         case 'P': {
             log_row l;
@@ -185,6 +209,20 @@ std::string print(const row& r, const known_names& names) {
             return "progress " + names.of(p.subscription) + "/" + text(p.partition) + " start=" + text(p.start) + " cursor=" + text(p.cursor) +
                    text(p.counts);
         }
+        case 'F': {
+            failure_row f;
+            if (auto e = decode(r, f)) return bad(e);
+            return "failure " + names.of(f.subscription) + "/" + text(f.partition) + " " + text(f.at) + " count=" + text(f.count) +
+                   (f.parked ? " parked \"" + f.reason + "\"" : " due=" + text(f.due));
+        }
+        case 'H': {
+            hand_over_row h;
+            if (auto e = decode(r, h)) return bad(e);
+            return "hand-over " + names.of(h.subscription) + "/" + text(h.partition) + " " + text(h.at) + " failures=" + text(h.failures) + " \"" +
+                   h.reason + "\"";
+        }
+        case 'N': return "producer " + mutation_printer::key(r.key).substr(2);
+        case 'Q': return "producer position " + mutation_printer::key(r.key).substr(2);
         case 'B': return print_block(r);
         default: return "UNKNOWN ROW " + r.key;
     }

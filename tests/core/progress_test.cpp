@@ -157,5 +157,193 @@ TEST_CASE("one that begins after what is durable waits for it") {
     CHECK(grant(p, {12}, 100, ann).first == sequence{10});
 }
 
+const timestamp noon{std::chrono::hours{12}};
+const duration timeout{1'000};
+const auto ann_is_gone = [](holder_id h) { return h == ann; };
+
+lease_range range(std::uint64_t first, std::uint64_t last, std::uint32_t attempt = 1) { return {0, {first}, {last}, attempt}; }
+
+subscription_settings policy(std::uint32_t max_deliveries) {
+    subscription_settings s;
+    s.max_deliveries = max_deliveries;
+    s.backoff_min = duration{100};
+    s.backoff_max = duration{300};
+    return s;
+}
+
+TEST_CASE("only a started lease has a deadline, and it ends with a failure") {
+    progress p({}, 0, {});
+    grant(p, {20}, 10, ann);
+    CHECK_FALSE(p.next_due());
+    p.start(range(2, 4), ann, noon, timeout);
+    p.start(range(5, 5, 2), ann, noon, timeout);  // another attempt
+    p.start(range(6, 6), bob, noon, timeout);     // another holder
+    p.check({20});
+    CHECK(p.next_due() == noon + timeout);
+    progress::handed_in in;
+    p.expire(noon + timeout - duration{1}, policy(5), in);
+    CHECK(in.expired.empty());
+    p.expire(noon + timeout, policy(5), in);
+    p.check({20});
+    REQUIRE(in.expired.size() == 1);
+    CHECK(in.expired[0] == std::pair(ann, std::uint64_t{3}));
+    CHECK(in.is_stored);
+    CHECK(p.failures_of({3}) == 1);
+    CHECK_FALSE(p.next_due());
+    CHECK(p.next_ready({20})->first == sequence{2});
+    CHECK(p.next_ready({20})->attempt == 2);
+    CHECK(p.take_row_changes().put.size() == 3);
+    CHECK(ack(p, 2, 4, ann).settled == 3);
+    CHECK(p.take_row_changes().erase.size() == 3);
+    CHECK(p.take_row_changes().put.empty());
+}
+
+TEST_CASE("a lease is extended by its holder, and not for ever") {
+    progress p({}, 0, {});
+    grant(p, {20}, 10, ann);
+    p.start(range(0, 3), ann, noon, timeout);
+    std::vector<lease_range> lost;
+    CHECK(p.extend(range(0, 5), ann, noon + duration{600}, timeout, duration{1'500}, lost));
+    CHECK(lost == std::vector{range(4, 5)});
+    lost.clear();
+    CHECK(p.extend(range(0, 3, 2), ann, noon + duration{600}, timeout, duration{1'500}, lost));
+    CHECK(lost == std::vector{range(0, 3, 2)});
+    progress::handed_in in;
+    p.expire(noon + duration{1'599}, policy(5), in);
+    CHECK(in.expired.empty());
+    CHECK(p.next_due() == noon + duration{1'600});
+    lost.clear();
+    CHECK_FALSE(p.extend(range(0, 3), ann, noon + duration{1'599}, timeout, duration{1'500}, lost));
+    CHECK(lost.empty());
+    p.expire(noon + duration{1'600}, policy(5), in);
+    CHECK(in.expired.size() == 1);
+}
+
+TEST_CASE("a lost session keeps what it has started, until the grace ends") {
+    progress p({}, 0, {});
+    grant(p, {20}, 10, ann);
+    p.start(range(0, 3), ann, noon, std::chrono::hours{1});
+    CHECK(p.orphan(ann, noon + timeout) == 10);
+    p.check({20});
+    CHECK(p.leased() == 4);
+    CHECK(p.next_due() == noon + timeout);
+    CHECK(p.next_ready({20})->first == sequence{4});
+    CHECK(p.next_ready({20})->attempt == 2);
+    CHECK(p.failures_of({4}) == 0);
+}
+
+TEST_CASE("who returns gets what nobody else has: of the gone, given back, delayed, never given; over holes") {
+    const holder_id eve{session_id{3}, consumer_id{1}};
+    progress p({}, 0, {});
+    grant(p, {20}, 4, ann);
+    grant(p, {20}, 2, bob);
+    grant(p, {20}, 2, ann);  // 6 and 7, not started
+    p.start(range(0, 3), ann, noon, timeout);
+    ack(p, 1, 1, ann);
+    progress::handed_in in;
+    std::vector<lease_range> lost;
+    p.nack(range(2, 2), ann, noon, policy(5), in, lost);
+    p.orphan(ann, noon + timeout);
+    CHECK(p.adopt(range(0, 11), eve, noon, timeout, ann_is_gone, lost) == 9);
+    p.check({20});
+    CHECK(lost == std::vector{range(4, 5), range(1, 1)});
+    CHECK(p.delayed() == 0);
+    CHECK(p.next_ready({20})->first == sequence{8 + 4});
+    lost.clear();
+    CHECK(p.adopt(range(0, 0), bob, noon, timeout, ann_is_gone, lost) == 0);
+    CHECK(lost == std::vector{range(0, 0)});
+    CHECK(ack(p, 8, 11, eve).settled == 4);
+    CHECK(ack(p, 0, 3, eve).settled == 3);
+    CHECK(p.cursor() == sequence{4});
+}
+
+TEST_CASE("what is adopted beyond the scan is passed over, and the hole before it stays to be given") {
+    progress p({}, 0, {});
+    std::vector<lease_range> lost;
+    CHECK(p.adopt(range(10, 14), ann, noon, timeout, ann_is_gone, lost) == 5);
+    p.check({20});
+    CHECK(p.ready({20}) == 15);
+    CHECK(ack(p, 5, 11, ann).lost == std::vector{range(5, 9)});
+    CHECK(grant(p, {20}, 100, bob).last == sequence{9});
+    CHECK(grant(p, {20}, 100, bob).first == sequence{15});
+    CHECK(ack(p, 12, 14, ann).settled == 3);
+}
+
+TEST_CASE("a failed message is delayed for longer each time, then exhausted: dead or parked") {
+    progress p({}, 0, {});
+    std::vector<lease_range> lost;
+    grant(p, {20}, 2, ann);
+    auto now = noon;
+    for (std::uint32_t attempt = 1; attempt <= 3; ++attempt) {
+        progress::handed_in in;
+        p.nack(range(0, 0, attempt), ann, now, policy(4), in, lost);
+        p.check({20});
+        CHECK(in.released == 1);
+        CHECK(in.exhausted.empty());
+        CHECK(p.next_due() == now + duration{attempt == 1 ? 100 : attempt == 2 ? 200 : 300});
+        now = *p.next_due();
+        p.expire(now, policy(4), in);
+        grant(p, {20}, 1, ann);
+    }
+    progress::handed_in in;
+    p.nack(range(0, 0, 4), ann, now, policy(4), in, lost);
+    p.reject(range(1, 1), ann, in, lost);
+    CHECK(in.exhausted == std::vector{sequence{0}, sequence{1}});
+    p.bury({0}, "torn");
+    p.park({1}, "odd");
+    p.check({20});
+    CHECK(lost.empty());
+    CHECK(p.cursor() == sequence{2});
+    CHECK(p.least_needed() == sequence{0});
+    CHECK_FALSE(p.is_done_with({0}, {0}));
+    CHECK_FALSE(p.is_done_with({1}, {1}));
+    CHECK(p.hand_overs().at({0}).failures == 4);
+    const auto rows = p.take_row_changes();
+    CHECK(rows.put.size() == 2);    // a hand-over, a parked message
+    CHECK(rows.erase.size() == 1);  // the dead one's failures
+    CHECK_FALSE(p.handed_over({0}).empty());
+    CHECK(p.handed_over({0}).empty());
+    CHECK(p.take_row_changes().erase.size() == 1);
+    CHECK(p.least_needed() == sequence{1});
+    CHECK(p.is_done_with({0}, {0}));
+}
+
+TEST_CASE("failures found in the store come again when they are due, and when their blocks are known") {
+    progress_row stored{subscription_id{1}, 0, {0}, {4}, {}};
+    stored.counts.acked = 4;
+    stored.counts.parked = 1;
+    progress p(stored);
+    p.recover(failure_row{subscription_id{1}, 0, {9}, 2, noon, false, {}});
+    p.recover(failure_row{subscription_id{1}, 0, {6}, 1, {}, true, "odd"});
+    p.check({20});
+    CHECK(p.delayed() == 1);
+    CHECK(p.least_needed() == sequence{4});
+    progress::handed_in in;
+    p.expire(noon, policy(5), in);
+    CHECK_FALSE(in.is_stored);
+    CHECK_FALSE(p.next_ready({20}));
+    CHECK(p.missing_block() == 0u);
+    CHECK(ack(p, 9, 9, ann, 3).lost.size() == 1);  // it cannot be settled yet
+    settled_set::block_row row{0, 0, settled_set::bitmap{}};
+    (*row.bits)[0] = 1u << 6 | 0b1111;
+    p.load(0, ~std::uint64_t{0}, {row});
+    p.check({20});
+    const auto again = grant(p, {20}, 1, ann);
+    CHECK(again.first == sequence{9});
+    CHECK(again.attempt == 3);
+    CHECK(grant(p, {20}, 100, ann).last == sequence{5});
+    CHECK(grant(p, {20}, 100, ann).last == sequence{8});
+    CHECK(grant(p, {20}, 100, ann).first == sequence{10});
+}
+
+TEST_CASE("no more is outstanding than may be") {
+    progress p({}, 0, {});
+    const sequence high{2 * progress::outstanding_max};
+    CHECK(grant(p, high, ~std::uint64_t{0}, ann).last == sequence{progress::outstanding_max - 1});
+    CHECK_FALSE(p.next_ready(high));
+    p.give_back(ann);
+    CHECK(p.next_ready(high)->attempt == 2);
+}
+
 }  // namespace
 }  // namespace millrace::core

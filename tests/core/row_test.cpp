@@ -19,9 +19,11 @@ std::string hex(const std::string& bytes) {
 
 timestamp at(std::int64_t microseconds) { return timestamp{std::chrono::microseconds{microseconds}}; }
 
-const meta_row meta{3, 5, 7};
+const meta_row meta{3, 5, 7, 2};
 const topic_row topic{topic_id{2}, "photos", at(0x0102030405), {3, duration{1000}, 500, duration{60'000}, 1u << 20, limit_policy::expire}};
-const subscription_row subscription{subscription_id{4}, topic_id{2}, "resize", at(6), {duration{30'000}}};
+const subscription_row subscription{subscription_id{4}, topic_id{2}, "resize", at(6), {duration{30'000}, 7, duration{2000}, duration{60'000}, "dead"}};
+const failure_row failed{subscription_id{4}, 1, {12}, 3, at(9), true, "too big"};
+const hand_over_row leaving{subscription_id{4}, 1, {13}, 2, "torn"};
 const log_row log{{topic_id{2}, 1}, {90}, {10}, {20}, 8000, 1000};
 const progress_row progress{subscription_id{4}, 1, {10}, {50}, {30, 1, 2, 3, 4}};
 const settled_set::block_row run{5, 9, std::nullopt};
@@ -35,11 +37,15 @@ settled_set::block_row bitmap() {
 
 TEST_CASE("golden rows") {
     CHECK(hex(encode(meta).key) == "4d");
-    CHECK(hex(encode(meta).value) == "0103000000050000000700000000000000");
+    CHECK(hex(encode(meta).value) == "01030000000500000007000000000000000200000000000000");
     CHECK(hex(encode(topic).key) == "5400000002");
     CHECK(hex(encode(topic).value) == "01060070686f746f730504030201000000" "03000000" "e803000000000000" "f401000000000000" "60ea000000000000" "0000100000000000" "01");
     CHECK(hex(encode(subscription).key) == "5300000004");
-    CHECK(hex(encode(subscription).value) == "01020000000600726573697a6506000000000000003075000000000000");
+    CHECK(hex(encode(subscription).value) == "01020000000600726573697a6506000000000000003075000000000000" "07000000" "d007000000000000" "60ea000000000000" "040064656164");
+    CHECK(hex(encode(failed).key) == "4600000004" "00000001" "000000000000000c");
+    CHECK(hex(encode(failed).value) == "0103000000" "0900000000000000" "01" "0700746f6f20626967");
+    CHECK(hex(encode(leaving).key) == "4800000004" "00000001" "000000000000000d");
+    CHECK(hex(encode(leaving).value) == "0102000000" "0400746f726e");
     CHECK(hex(encode(log).key) == "500000000200000001");
     CHECK(hex(encode(log).value) == "015a000000000000000a000000000000001400000000000000401f000000000000e803000000000000");
     CHECK(hex(encode(progress).key) == "470000000400000001");
@@ -73,6 +79,8 @@ TEST_CASE("rows come back, and damaged ones are refused") {
     holds(encode(meta), meta);
     holds(encode(topic), topic);
     holds(encode(subscription), subscription);
+    holds(encode(failed), failed);
+    holds(encode(leaving), leaving);
     holds(encode(log), log);
     holds(encode(progress), progress);
     holds(encode(subscription_id{4}, 1, run), run);
@@ -115,7 +123,10 @@ TEST_CASE("keys sort as ranges need them") {
     CHECK_FALSE(inside(log_rows(topic_id{3}), encode(log).key));
     CHECK(inside(progress_rows(subscription_id{4}), encode(progress).key));
 
-    for (const auto& r : {encode(meta), encode(topic), encode(subscription), encode(log), encode(progress)}) CHECK(inside(start_rows(), r.key));
+    CHECK(inside(failure_rows(subscription_id{4}), encode(failed).key));
+    CHECK_FALSE(inside(failure_rows(subscription_id{3}), encode(failed).key));
+    CHECK(inside(hand_over_rows(subscription_id{4}), encode(leaving).key));
+    for (const auto& r : {encode(failed), encode(leaving), encode(meta), encode(topic), encode(subscription), encode(log), encode(progress)}) CHECK(inside(start_rows(), r.key));
     CHECK_FALSE(inside(start_rows(), key(1, 0, 0)));
 }
 

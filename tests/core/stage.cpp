@@ -1,5 +1,6 @@
 #include "tests/core/stage.hpp"
 
+#include <algorithm>
 #include <sstream>
 #include <stdexcept>
 
@@ -8,7 +9,9 @@ namespace millrace::core::testing {
 /// The words of a line: positional ones in order, options by name.
 struct stage::words {
     explicit words(const std::string& line) {
-        std::istringstream in(line);
+        const auto quote = line.find('"');
+        if (quote != std::string::npos) reason = line.substr(quote + 1, line.rfind('"') - quote - 1);
+        std::istringstream in(line.substr(0, quote));
         for (std::string word; in >> word;) {
             const auto equals = word.find('=');
             if (equals == std::string::npos)
@@ -58,6 +61,7 @@ struct stage::words {
 
     std::deque<std::string> positional;
     std::map<std::string, std::string> options;
+    std::string reason;  // what stands in quotes
 };
 
 namespace {
@@ -77,6 +81,20 @@ topic_changes topic_changes_of(Words& w) {
     c.max_age = w.age("max_age");
     c.max_backlog = w.number("max_backlog");
     if (auto policy = w.option("on_limit")) c.on_limit = *policy == "expire" ? limit_policy::expire : limit_policy::refuse;
+    return c;
+}
+
+template <class Words>
+subscription_changes subscription_changes_of(Words& w) {
+    subscription_changes c;
+    c.visibility_timeout = w.age("visibility");
+    if (auto n = w.number("max_deliveries")) c.max_deliveries = static_cast<std::uint32_t>(*n);
+    if (auto backoff = w.option("backoff")) {
+        const auto dots = backoff->find("..");
+        c.backoff_min = Words::duration_of(backoff->substr(0, dots));
+        c.backoff_max = Words::duration_of(backoff->substr(dots + 2));
+    }
+    c.dead_letter = w.option("dead_letter");
     return c;
 }
 
@@ -116,6 +134,8 @@ std::string stage::command(words& w) {
         if (auto n = w.number("window")) settings_.window_messages = *n;
         if (auto n = w.number("load_blocks")) settings_.load_blocks = static_cast<std::uint32_t>(*n);
         if (auto n = w.number("load_bytes")) settings_.load_bytes = static_cast<std::uint32_t>(*n);
+        if (auto d = w.age("adoption_wait")) settings_.adoption_wait = *d;
+        if (auto d = w.age("longest_lease")) settings_.longest_lease = *d;
         if (auto name = w.option("level")) settings_.level = level_of(*name);
         return recover();
     }
@@ -129,6 +149,8 @@ std::string stage::command(words& w) {
     }
     if (w.has("load")) return answer_loads(false);
     if (w.has("fail-loads")) return answer_loads(true);
+    if (w.has("hand-over")) return hand_over(static_cast<std::uint32_t>(w.number("bytes").value_or(100)));
+    if (w.has("drop-hand-overs")) return hand_overs_.clear(), "";
     if (w.has("restart")) return recover();
     if (w.has("rows")) return dump_rows();
     if (w.has("entries")) return dump_entries();
@@ -144,6 +166,7 @@ std::string stage::command(words& w) {
     }
     if (auto in = catalog_input(w)) return step(*in);
     if (auto in = session_input(w)) return step(*in);
+    if (auto in = lease_input(w)) return step(*in);
     throw std::runtime_error("unknown command: " + w.next());
 }
 
@@ -173,7 +196,12 @@ std::optional<any_input> stage::catalog_input(words& w) {
     if (w.has("subscription")) {
         const auto topic = w.next();
         const auto name = w.next();
-        return input::create_subscription{from(admin), topic, name, {w.age("visibility")}, start_of(w.option("from").value_or("earliest"))};
+        return input::create_subscription{from(admin), topic, name, subscription_changes_of(w), start_of(w.option("from").value_or("earliest"))};
+    }
+    if (w.has("update-subscription")) {
+        const auto topic = w.next();
+        const auto name = w.next();
+        return input::update_subscription{from(admin), topic, name, subscription_changes_of(w)};
     }
     if (w.has("describe")) {
         const auto topic = w.next();
@@ -194,8 +222,14 @@ std::optional<any_input> stage::session_input(words& w) {
         const auto consumer = w.consumer();
         const auto topic = w.next();
         const auto subscription = w.next();
-        return input::subscribe{from(session), consumer, topic, subscription, "", static_cast<std::uint32_t>(w.number("messages").value_or(0)),
-                                w.number("bytes").value_or(0)};
+        input::subscribe c{from(session), consumer, topic, subscription, "", static_cast<std::uint32_t>(w.number("messages").value_or(0)),
+                           w.number("bytes").value_or(0), {}};
+        if (const auto held = w.option("held")) {
+            const auto colon = held->find(':');
+            std::istringstream ranges(held->substr(colon + 1));
+            for (std::string one; std::getline(ranges, one, ',');) c.held.push_back(range_of(one, partition(held->substr(0, colon)).index));
+        }
+        return c;
     }
     if (w.has("unsubscribe")) {
         const auto session = w.session();
@@ -206,19 +240,6 @@ std::optional<any_input> stage::session_input(words& w) {
         const auto consumer = w.consumer();
         return input::credit{session, consumer, static_cast<std::uint32_t>(w.number("messages").value_or(0)), w.number("bytes").value_or(0)};
     }
-    if (w.has("ack")) {
-        const auto session = w.session();
-        input::ack a{from(session), w.consumer(), {}};
-        std::uint32_t index = 0;
-        while (!w.positional.empty()) {
-            const auto word = w.next();
-            if (word.find('/') != std::string::npos)
-                index = partition(word).index;
-            else
-                a.ranges.push_back(range_of(word, index));
-        }
-        return a;
-    }
     if (w.has("peek")) {
         const auto session = w.session();
         const auto place = w.next();
@@ -227,8 +248,46 @@ std::optional<any_input> stage::session_input(words& w) {
                            {w.number("at").value_or(0)}, static_cast<std::uint32_t>(w.number("messages").value_or(0)),
                            static_cast<std::uint32_t>(w.number("bytes").value_or(0))};
     }
+    if (w.has("producer")) {
+        const auto to = from(w.session());
+        return input::open_producer{to, opening_[to] = w.next()};
+    }
     if (w.has("lost")) return input::session_lost{w.session()};
     return std::nullopt;
+}
+
+std::optional<any_input> stage::lease_input(words& w) {
+    static const std::vector<std::string> verbs{"start", "ack", "nack", "reject", "release", "extend"};
+    const auto verb = w.positional.front();
+    if (std::find(verbs.begin(), verbs.end(), verb) == verbs.end()) return std::nullopt;
+    w.next();
+    const auto session = w.session();
+    const auto consumer = w.consumer();
+    std::vector<lease_range> ranges;
+    std::uint32_t index = 0;
+    while (!w.positional.empty()) {
+        const auto word = w.next();
+        if (word.find('/') != std::string::npos)
+            index = partition(word).index;
+        else
+            ranges.push_back(range_of(word, index));
+    }
+    if (verb == "start") return input::start{session, consumer, ranges};
+    if (verb == "ack") return input::ack{from(session), consumer, ranges};
+    if (verb == "nack") return input::nack{from(session), consumer, ranges, w.reason};
+    if (verb == "reject") return input::reject{from(session), consumer, ranges, w.reason};
+    if (verb == "release") return input::release{from(session), consumer, ranges};
+    return input::extend{from(session), consumer, ranges};
+}
+
+/// Wraps every message that was asked for, as the driver does: the shard learns only how large its envelope is.
+std::string stage::hand_over(std::uint32_t bytes) {
+    std::string out;
+    for (const auto& h : std::exchange(hand_overs_, {})) {
+        const std::uint32_t ends[] = {bytes};
+        out += step(input::handed_over{h.subscription, h.source.index, h.at, ends});
+    }
+    return out;
 }
 
 std::string stage::publish(words& w) {
@@ -241,7 +300,13 @@ std::string stage::publish(words& w) {
         for (auto count = std::stoul(word); count > 0; --count) ends.push_back(static_cast<std::uint32_t>((ends.empty() ? 0 : ends.back()) + bytes));
     }
     const auto demanded = w.option("demand");
-    return step(input::publish{from(session), where, ends, demanded ? level_of(*demanded) : durability::memory});
+    batch_claim claim;
+    if (const auto as = w.option("as")) {
+        const auto colon = as->find(':');
+        const auto& producer = producers_.at(as->substr(0, colon));
+        claim = {producer.id, producer.epoch, std::stoull(as->substr(colon + 1)), static_cast<std::uint32_t>(w.number("checksum").value_or(0))};
+    }
+    return step(input::publish{from(session), where, ends, demanded ? level_of(*demanded) : durability::memory, claim});
 }
 
 std::string stage::step(const any_input& in) {
@@ -249,6 +314,9 @@ std::string stage::step(const any_input& in) {
     shard_->step(now_, in, out);
     shard_->check();
     for (const auto& l : out.loads) loads_.push_back(l);
+    hand_overs_.insert(hand_overs_.end(), out.hand_overs.begin(), out.hand_overs.end());
+    for (const auto& a : out.answered)
+        if (const auto* opened = std::get_if<answers::producer_opened>(&a.what)) producers_[opening_.extract(a.to).mapped()] = *opened;
     return print(out, names_);
 }
 
@@ -311,6 +379,7 @@ std::string stage::recover() {
     auto recovered = shard::recover(settings_, store_.scan(start_rows(), ~std::size_t{0}));
     closed_.clear();
     loads_.clear();
+    hand_overs_.clear();
     last_closed_ = 0;
     if (!recovered) return "refused " + to_string(recovered.failure()) + "\n";
     shard_.emplace(std::move(recovered.value()));

@@ -1,13 +1,17 @@
 // One shard on a stage: takes the commands of a transcript, line by line, and says what each of them did.
 //
-//   settings window=N load_blocks=N load_bytes=N level=disk        before everything else
+//   settings window=N load_blocks=N load_bytes=N level=disk adoption_wait=D longest_lease=D        before everything else
 //   topic NAME [partitions=N keep_age=D keep_bytes=N max_age=D max_backlog=N on_limit=refuse|expire]
 //   update-topic NAME […]   describe-topic NAME   topics [after=NAME] [limit=N]   metadata NAME…
 //   delete-topic NAME [force]   purge NAME
-//   subscription TOPIC NAME [from=earliest|latest|N] [visibility=D]   describe TOPIC NAME
+//   subscription TOPIC NAME [from=earliest|latest|N] [POLICY]   update-subscription TOPIC NAME [POLICY]   describe TOPIC NAME
+//     POLICY: visibility=D max_deliveries=N backoff=D..D dead_letter=TOPIC, or dead_letter= for none
 //   subscriptions TOPIC   delete-subscription TOPIC NAME [force]
-//   publish S TOPIC/P NxBYTES… [demand=LEVEL]      subscribe S C TOPIC NAME messages=N bytes=N     unsubscribe S C
-//   credit S C messages=N bytes=N                  ack S C TOPIC/P A-B[@ATTEMPT]…                  peek S TOPIC/P at=N messages=N bytes=N
+//   producer S NAME                                publish S TOPIC/P NxBYTES… [demand=LEVEL] [as=NAME:NUMBER] [checksum=N]
+//   subscribe S C TOPIC NAME messages=N bytes=N [held=TOPIC/P:A-B@ATTEMPT,A-B@ATTEMPT…]            unsubscribe S C
+//   credit S C messages=N bytes=N                  peek S TOPIC/P at=N messages=N bytes=N
+//   start|ack|nack|reject|release|extend S C TOPIC/P A-B[@ATTEMPT]… ["REASON"]
+//   hand-over       performs the hand-overs that were asked for, each as an envelope of [bytes=100]; drop-hand-overs forgets them
 //   lost S          tick [D]         sleep D       deadline
 //   close           the open group goes to the store          stored        what was closed is in the store, the core is not told
 //   committed [N]   the core is told, by default of all       commit        close, and committed when there was something
@@ -22,6 +26,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "broker/core/shard.hpp"
 #include "tests/core/printing.hpp"
@@ -42,7 +47,9 @@ private:
     std::string command(words& w);
     std::optional<any_input> catalog_input(words& w);
     std::optional<any_input> session_input(words& w);
+    std::optional<any_input> lease_input(words& w);
     std::string publish(words& w);
+    std::string hand_over(std::uint32_t bytes);
     std::string step(const any_input& in);
     std::string close();
     void store_closed();
@@ -61,6 +68,9 @@ private:
     std::deque<group> closed_;           // not in the store yet
     std::uint64_t last_closed_ = 0;
     std::deque<load> loads_;             // asked for, not answered
+    std::vector<core::hand_over> hand_overs_;  // asked for, not performed
+    std::map<origin, std::string> opening_;
+    std::map<std::string, answers::producer_opened> producers_;  // as they were opened last
     known_names names_;
     std::map<session_id, std::uint64_t> requests_;
 };

@@ -28,6 +28,19 @@ public:
         scans_.clear();
     }
 
+    /// A restart, and the time that returning clients have to claim what they held.
+    void start_and_wait() {
+        start();
+        pass(std::chrono::seconds{0});
+        pass(core_.adoption_wait);
+    }
+
+    actions pass(duration time) {
+        now_ += time;
+        driver_->on_time(now_);
+        return take();
+    }
+
     driver& operator*() { return *driver_; }
     driver* operator->() { return &*driver_; }
 
@@ -116,12 +129,12 @@ public:
     actions publish(partition_id where, std::uint32_t count, const std::string& payload = "m") { return publish_bytes(where, count, records(count, payload)); }
 
     actions publish_bytes(partition_id where, std::uint32_t count, const std::vector<std::byte>& bytes) {
-        driver_->publish(now_, {{session_id{1}, request_id{++published_}}, where, count, durability::memory, bytes});
+        driver_->publish(now_, {{session_id{1}, request_id{++published_}}, where, count, durability::memory, bytes, {}});
         return take();
     }
 
     actions subscribe(std::uint64_t session, const std::string& topic, std::uint32_t messages) {
-        return submit(input::subscribe{{session_id{session}, request_id{1}}, consumer_id{1}, topic, "s", "", messages, 100'000'000});
+        return submit(input::subscribe{{session_id{session}, request_id{1}}, consumer_id{1}, topic, "s", "", messages, 100'000'000, {}});
     }
 
     actions ack(std::uint64_t session, std::uint64_t first, std::uint64_t last) {
@@ -386,7 +399,7 @@ TEST_CASE("a failed or damaged scan is fatal") {
     const auto where = b.topic("t");
     b.publish(where, 5);
     b.settle();
-    b.start();
+    b.start_and_wait();
     b.subscribe(2, "t", 100);
     REQUIRE(b.scans_.size() == 1);
     SECTION("failed") { b->on_scanned(b.now_, b.scans_.front(), error{errc::storage_failure, "no disk"}); }
@@ -415,7 +428,7 @@ TEST_CASE("everything comes again after a restart") {
     b.subscribe(2, "t", 4);
     b.ack(2, 1, 2);
     b.settle();
-    b.start();
+    b.start_and_wait();
     b.subscribe(3, "t", 100);
     const auto all = b.settle();
     REQUIRE(all.pushes.size() == 2);
@@ -423,6 +436,114 @@ TEST_CASE("everything comes again after a restart") {
     CHECK(all.pushes[1].run.first == sequence{3});
     CHECK(all.pushes[1].run.count == 7);
     CHECK(payload_of(all.pushes[1].run) == "m3");
+}
+
+/// Topic "t" with one published batch of three, whose dead letters go to "dead"; everything of it is held by session 2.
+partition_id with_dead_letters(bench& b) {
+    b.topic("dead");
+    const auto where = b.topic("t");
+    subscription_changes changes;
+    changes.dead_letter = "dead";
+    b.submit(input::update_subscription{{session_id{0}, request_id{3}}, "t", "s", changes});
+    b.publish(where, 3, "photo");
+    b.settle();
+    b.subscribe(2, "t", 100);
+    b.settle();
+    return where;
+}
+
+void reject(bench& b, std::uint64_t at) {
+    b.submit(input::reject{{session_id{2}, request_id{9}}, consumer_id{1}, {{0, {at}, {at}, 1}}, "not a photo"});
+}
+
+/// What a consumer of "dead" is given, as message and origin.
+std::vector<std::pair<std::string, proto::dead_origin>> dead_letters(bench& b) {
+    auto pushes = b.subscribe(3, "dead", 100).pushes;
+    auto later = b.settle().pushes;
+    pushes.insert(pushes.end(), later.begin(), later.end());
+    std::vector<std::pair<std::string, proto::dead_origin>> found;
+    for (const auto& p : pushes) {
+        for (auto rest = p.run.records; !rest.empty(); rest = rest.subspan(*proto::record_length(rest))) {
+            message m;
+            std::optional<proto::dead_origin> died;
+            REQUIRE_FALSE(proto::decode_record(rest.first(*proto::record_length(rest)), m, &died));
+            REQUIRE(died);
+            found.emplace_back(m.payload, *died);
+        }
+    }
+    return found;
+}
+
+TEST_CASE("a dead message is handed over when its death is durable: from the tail, from the disk") {
+    bench b(GENERATE(false, true) ? tiny : driver_settings{});
+    with_dead_letters(b);
+    reject(b, 1);
+    CHECK(b.flush().commits.size() == 1);
+    CHECK_FALSE(b->shard().next_deadline() == std::nullopt);
+    b.settle();
+    const auto letters = dead_letters(b);
+    REQUIRE(letters.size() == 1);
+    CHECK(letters[0].first == "photo1");
+    CHECK(letters[0].second == proto::dead_origin{"t", "s", 0, {1}, 1, "not a photo"});
+    CHECK(b->idle());
+}
+
+TEST_CASE("a restart between death and hand-over, or before its commit, makes it once") {
+    bench b(GENERATE(false, true) ? tiny : driver_settings{});
+    with_dead_letters(b);
+    reject(b, 0);
+    reject(b, 2);
+    b.flush();
+    b.commit_one();  // and the hand-overs begin
+    if (GENERATE(false, true)) b.flush();
+    for (int i = 0; i < 2; ++i) {
+        b.start_and_wait();
+        b.settle();
+    }
+    const auto letters = dead_letters(b);
+    REQUIRE(letters.size() == 2);
+    CHECK(letters[0].first + letters[1].first == "photo0photo2");
+}
+
+TEST_CASE("a hand-over whose read fails is read for again; one whose target is missing waits for it") {
+    bench b(tiny);
+    const auto where = with_dead_letters(b);
+    b.publish(where, 1);  // pushes the dead one's entry out of the tail
+    b.settle();
+    SECTION("read") {
+        b.submit(input::peek{{session_id{7}, request_id{1}}, "t", 0, {3}, 1, 1});  // and out of the read cache
+        b.settle();
+        reject(b, 1);
+        b.flush();
+        b.commit_one();
+        REQUIRE(b.reads_.size() == 1);
+        const auto request = b.reads_.front();
+        b.reads_.clear();
+        b->on_read(b.now_, request, error{errc::corruption, "a damaged block"});
+        b.settle();
+        CHECK(dead_letters(b).empty());
+        b.pass(duration{1'000});
+        CHECK(b.settle().pushes.size() == 1);
+    }
+    SECTION("target") {
+        b.submit(input::delete_topic{{session_id{0}, request_id{3}}, "dead", true});
+        b.settle();
+        reject(b, 1);
+        b.settle();
+        b.topic("dead");
+        CHECK(dead_letters(b).empty());
+        b.pass(duration{1'000});
+        CHECK(b.settle().pushes.size() == 1);
+    }
+}
+
+TEST_CASE("only a broker wraps a message: a forged envelope is refused") {
+    bench b;
+    const auto where = b.topic("t");
+    std::vector<std::byte> envelope;
+    REQUIRE_FALSE(proto::append_envelope({"x", "s", 0, {1}, 1, "bad"}, b.records(1, "m"), envelope));
+    CHECK(refusal(b.publish_bytes(where, 1, envelope)) == errc::malformed_record);
+    CHECK(b->idle());
 }
 
 }  // namespace

@@ -22,6 +22,8 @@ public:
 
     std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
 
+    std::uint16_t port() const { return port_; }
+
     /// On the same port as before.
     void start() {
         const core::shard_id shard{0};

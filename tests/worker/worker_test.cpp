@@ -4,6 +4,7 @@
 #include <map>
 
 #include "millrace/blocking_client.hpp"
+#include "tests/worker/cutting_proxy.hpp"
 #include "tests/worker/in_process_broker.hpp"
 #include "tests/worker/running_worker.hpp"
 
@@ -178,6 +179,25 @@ TEST_CASE("a broker that is killed and started again finds the jobs still runnin
     CHECK_FALSE(failed);
     CHECK(report.acked == 3);
     CHECK(report.lost == 0);
+}
+
+TEST_CASE("a connection that is cut again and again costs no job its lease, and nothing is lost or done twice") {
+    bench b({.visibility_timeout = 10s});
+    cutting_proxy proxy(b.broker.port());
+    sightings seen;
+    running_worker worker(proxy.address(), {.concurrency = 4}, [&](const delivery& d) {
+        seen.note(d);
+        std::this_thread::sleep_for(std::chrono::milliseconds(20 + d.sequence.value * 37 % 150));
+        return outcome::ack();
+    });
+    constexpr std::size_t count = 60;
+    b.publish(std::vector<std::string>(count, "x"));
+    for (int i = 0; i < 10; ++i) {
+        std::this_thread::sleep_for(100ms);
+        proxy.cut();
+    }
+    CHECK(eventually([&] { return b.progress().acked == count; }));
+    CHECK(seen.all().size() == count);
 }
 
 TEST_CASE("what was buffered when the broker was killed is worked on once it is back") {
