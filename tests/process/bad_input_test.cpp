@@ -193,7 +193,7 @@ TEST_CASE_METHOD(busy_broker, "names and numbers that are nothing's") {
     CHECK(refusal(c, wire::CreateAck(b, 3)) == errc::no_such_consumer);
     const auto odd = wire::CreateTopicSettings(b, {}, {}, {}, {}, {}, static_cast<wire::LimitPolicy>(77));
     CHECK(refusal(c, wire::CreateCreateTopicDirect(b, "odd", odd)) == errc::invalid_argument);
-    const auto start = wire::CreateStart(b, static_cast<wire::StartKind>(77), 0);
+    const auto start = wire::CreateStartFrom(b, static_cast<wire::StartKind>(77), 0);
     CHECK(refusal(c, wire::CreateCreateSubscriptionDirect(b, "photos", "odd", 0, start)) == errc::invalid_argument);
 }
 

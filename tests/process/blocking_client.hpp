@@ -94,6 +94,7 @@ private:
         client::connection_settings settings;
         settings.server = server;
         settings.name = "test";
+        settings.reconnect.enabled = false;  // a test says when a broker comes back
         return settings;
     }
 

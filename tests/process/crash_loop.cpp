@@ -60,6 +60,7 @@ struct cycle {
         client::connection_settings s;
         s.server = server;
         s.name = name;
+        s.reconnect.enabled = false;  // nothing is sent twice: one message, one place
         return s;
     }
 };
