@@ -111,10 +111,10 @@ void checker::check_dead_letter(std::uint32_t topic, const delivered_message& m,
     const place here{topic, m.partition, m.at};
     const auto where = place_text(topic, m.partition, m.at) + " from '" + died.topic + "' '" + died.subscription + "' " +
                        std::to_string(died.partition) + " " + std::to_string(died.at.value);
-    const auto [it, first] = dead_arrived_.emplace(origin_of_dead{died.topic, died.subscription, died.partition, died.at}, here);
-    if (!first && it->second != here) broken("a dead letter arrived twice", where);
     for (auto& [id, s] : subscriptions_) {
-        if (s.promise.topic_name != died.topic || s.promise.name != died.subscription) continue;
+        if (!s.promise.stays || s.promise.topic_name != died.topic || s.promise.name != died.subscription) continue;
+        const auto [it, first] = dead_arrived_.emplace(origin_of_dead{died.topic, died.subscription, died.partition, died.at}, here);
+        if (!first && it->second != here) broken("a dead letter arrived twice", where);
         if (topics_[topic] != s.promise.dead_letter_topic) broken("a dead letter arrived in another topic", where);
         bind(s.promise.topic, died.partition, died.at, number, false);
         auto& p = *find(id, died.partition);
@@ -126,6 +126,10 @@ void checker::check_dead_letter(std::uint32_t topic, const delivered_message& m,
         if (!(flags & reject_sent) && died.failures < s.promise.max_deliveries) broken("a message died before its last delivery", where);
         flags |= dead;
     }
+}
+
+void checker::consumer_opened(const reader& consumer) {
+    std::erase_if(next_first_, [&](const auto& n) { return std::get<0>(n.first) == consumer.session && std::get<1>(n.first) == consumer.consumer; });
 }
 
 void checker::delivered(timestamp now, const reader& to, const delivered_message& m, const std::optional<dead_letter>& died) {
@@ -218,7 +222,7 @@ hand_in_key checker::hand_in_sent(timestamp now, const reader& from, hand_in how
             if (how == hand_in::reject) ++p->failures[at];
             const auto it = p->held.find(at);
             if (it == p->held.end() || it->second.session != from.session || it->second.consumer != from.consumer || it->second.attempt != r.attempt) continue;
-            sent.protected_until.emplace(std::pair{r.partition, at}, it->second.until);
+            sent.protected_until.emplace(std::tuple{r.partition, r.attempt, at}, it->second.until);
             p->held.erase(it);
         }
     }
@@ -234,7 +238,7 @@ void checker::hand_in_answered(timestamp now, hand_in_key which, const std::vect
         if (!p) continue;
         const auto& promise = subscriptions_.at(done.from.subscription).promise;
         for (auto at = r.first; at <= r.last; ++at) {
-            const auto held = done.protected_until.find({r.partition, at});
+            const auto held = done.protected_until.find({r.partition, r.attempt, at});
             if (contains(lost, r.partition, at, r.attempt)) {
                 if (held != done.protected_until.end() && held->second > now) broken("lost though its holder had it", done.from, r.partition, at);
                 continue;
@@ -333,7 +337,7 @@ void checker::settle_accounts() const {
             if (open > p.told.parked)
                 broken("published and never settled", where + " and " + std::to_string(open - 1) + " more, of which " + std::to_string(p.told.parked) + " are parked");
             const auto arrived = std::count_if(p.flags.begin(), p.flags.end(), [](std::uint8_t f) { return (f & dead) != 0; });
-            if (!s.promise.dead_letter_topic.empty() && static_cast<std::uint64_t>(arrived) != p.told.dead)
+            if (s.promise.stays && !s.promise.dead_letter_topic.empty() && static_cast<std::uint64_t>(arrived) != p.told.dead)
                 broken("dead letters are missing", where + ": " + std::to_string(arrived) + " arrived of " + std::to_string(p.told.dead));
         }
     }

@@ -64,6 +64,7 @@ struct subscription_promise {
     std::chrono::milliseconds backoff_min{1'000};
     std::uint32_t max_deliveries = 5;
     std::string dead_letter_topic;
+    bool stays = true;  // its names are used once in a run: a dead letter that names them is its own
 };
 
 /// The states of one subscription in one partition, as the broker describes them.
@@ -97,6 +98,8 @@ public:
 
     // ---- consuming ----
 
+    /// Its number may have been another consumer's before.
+    void consumer_opened(const reader& consumer);
     void delivered(timestamp now, const reader& to, const delivered_message& m, const std::optional<dead_letter>& died = {});
     void start_sent(timestamp now, const reader& from, const std::vector<token_range>& ranges);
     void extend_answered(timestamp sent, const reader& from, const std::vector<token_range>& ranges, const std::vector<token_range>& lost);
@@ -169,7 +172,7 @@ private:
         hand_in how{};
         timestamp sent;
         std::vector<token_range> ranges;
-        std::map<std::pair<std::uint32_t, sequence>, timestamp> protected_until;  // of what the sender held
+        std::map<std::tuple<std::uint32_t, std::uint32_t, sequence>, timestamp> protected_until;  // by partition, attempt, sequence: what it held
     };
     using place = std::tuple<std::uint32_t, std::uint32_t, sequence>;  // topic, partition, sequence
     using origin_of_dead = std::tuple<std::string, std::string, std::uint32_t, sequence>;

@@ -187,6 +187,7 @@ void lease_client::subscribe(const known_subscription& to, std::vector<token_ran
                 opened.who.subscription = opened.of.id = answer.subscription();
                 if (!tokens.empty()) return unsubscribe(number);
             }
+            around_.judge.consumer_opened(opened.who);
             const auto gone = from_wire(answer.lost());
             around_.judge.adopted(sent, opened.who, tokens, gone);
             for (const auto& t : tokens)
@@ -232,6 +233,8 @@ void lease_client::start_some(std::uint32_t number) {
     const auto ranges = some_leases(c, false);
     if (ranges.empty()) return;
     around_.judge.start_sent(around_.now(), c.who, ranges);
+    around_.noted.note(around_.now(), "start session consumer partition first last attempt", static_cast<std::uint64_t>(c.who.session), number,
+                       ranges[0].partition, ranges[0].first.value, ranges[0].last.value, ranges[0].attempt);
     for (const auto& r : ranges)
         for (auto at = r.first; at <= r.last; ++at) c.held[{r.partition, r.attempt, at}] = true;
     wire_.tell([&](auto& b) {
@@ -245,6 +248,8 @@ void lease_client::extend_some(std::uint32_t number) {
     const auto ranges = some_leases(c, true);
     if (ranges.empty()) return;
     const auto sent = around_.now();
+    around_.noted.note(sent, "extend session consumer partition first last attempt", static_cast<std::uint64_t>(c.who.session), number,
+                       ranges[0].partition, ranges[0].first.value, ranges[0].last.value, ranges[0].attempt);
     wire_.ask(
         [&](auto& b) {
             const auto list = on_wire(ranges);

@@ -189,6 +189,7 @@ void library_client::subscribe() {
         it->second.open = true;
         it->second.who.topic = answer->topic;
         it->second.who.subscription = answer->subscription;
+        around_.judge.consumer_opened(it->second.who);
     };
 }
 

@@ -11,8 +11,7 @@ using namespace millrace::sim;
 
 constexpr int exit_violated = 1;
 constexpr int exit_usage = 2;
-constexpr std::size_t traced_events = 400;
-
+std::size_t traced_events = 400;
 std::uint64_t running_seed = 0;
 const trace* running_trace = nullptr;
 
@@ -56,11 +55,13 @@ bool run(std::uint64_t seed, bool verbose) {
 int main(int argc, char** argv) {
     CLI::App app{"Runs the broker and its clients under simulated time, network and disk, one seed after another."};
     std::uint64_t seed = 0, first = 1, count = 0;
-    bool quiet = false;
+    bool quiet = false, go_on = false;
     auto* one = app.add_option("--seed", seed, "run this seed alone");
     app.add_option("--seed-start", first, "the first of the seeds to run")->excludes(one);
     app.add_option("--seeds", count, "how many seeds to run")->excludes(one);
+    app.add_option("--trace", traced_events, "how many events to print of a failing seed")->check(CLI::PositiveNumber);
     app.add_flag("--quiet", quiet, "one line at the end, not one for each seed");
+    app.add_flag("--go-on", go_on, "run the other seeds after one has failed");
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
@@ -73,8 +74,14 @@ int main(int argc, char** argv) {
     }
     std::signal(SIGABRT, on_abort);
     if (one->count() > 0) return run(seed, true) ? 0 : exit_violated;
-    for (auto s = first; s < first + count; ++s)
-        if (!run(s, !quiet)) return exit_violated;
+    std::uint64_t failed = 0;
+    for (auto s = first; s < first + count; ++s) {
+        if (run(s, !quiet)) continue;
+        ++failed;
+        if (!go_on) return exit_violated;
+    }
+    if (failed > 0) std::printf("%llu of %llu seeds failed\n", static_cast<unsigned long long>(failed), static_cast<unsigned long long>(count));
+    if (failed > 0) return exit_violated;
     std::printf("%llu seeds from %llu: every promise was kept\n", static_cast<unsigned long long>(count), static_cast<unsigned long long>(first));
     return 0;
 }

@@ -18,8 +18,8 @@ world::world(std::uint64_t seed, trace& noted)
     draw_faults();
     topics_ = draw_topics();
     admin_ = std::make_unique<admin_client>(around_, topics_, draw_subscriptions());
-    for (std::uint64_t i = 0; i < random_.between(1, 2); ++i) libraries_.push_back(std::make_unique<library_client>(around_, i));
-    for (std::uint64_t i = 0; i < random_.between(2, 6); ++i) leasers_.push_back(std::make_unique<lease_client>(around_, i));
+    for (auto i = random_.between(1, 2); i > 0; --i) libraries_.push_back(std::make_unique<library_client>(around_, i));
+    for (auto i = random_.between(2, 6); i > 0; --i) leasers_.push_back(std::make_unique<lease_client>(around_, i));
 }
 
 world::~world() = default;
