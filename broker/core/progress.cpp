@@ -91,7 +91,9 @@ std::optional<progress::run> progress::next_ready(sequence high) {
     missing_block_.reset();
     if (!returned_.empty()) {
         const auto& [first, r] = *returned_.begin();
-        return run{first, r.last, r.attempt};
+        if (settled_.knows(first, r.last)) return run{first, r.last, r.attempt};
+        missing_block_ = settled_.first_unknown_block(std::max(first, settled_.cursor()));  // it had failed before a restart
+        return std::nullopt;
     }
     if (leased_count_ + delayed_.size() >= outstanding_max) return std::nullopt;
     while (scan_ < high) {

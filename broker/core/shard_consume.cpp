@@ -12,12 +12,12 @@ consumer* shard::find_consumer(session_id session, consumer_id id) {
 }
 
 /// Parks `command` until the settled blocks behind `ranges` are loaded. False when they are known already.
-bool shard::park_until_known(const subscription& s, const std::vector<lease_range>& ranges, const any_input& command) {
+bool shard::park_until_known(const subscription& s, const std::vector<lease_range>& ranges, const std::function<any_input()>& command) {
     for (const auto& r : ranges) {
         if (r.partition >= s.partitions.size() || r.first > r.last || r.last >= find_log({s.row.topic, r.partition})->high()) continue;
         const auto& settled = s.partitions[r.partition].settled();
         if (settled.knows(r.first, r.last)) continue;
-        parked_.push_back({s.row.id, r.partition, command});
+        parked_.push_back({s.row.id, r.partition, command()});
         request_blocks(s, r.partition, settled.first_unknown_block(std::max(r.first, settled.cursor())));
         return true;
     }
@@ -32,7 +32,7 @@ void shard::perform(const input::subscribe& c) {
     if (find_consumer(id.session, id.consumer))
         return reply(c.from, error{errc::consumer_exists, "this session has a consumer " +
                                                               std::to_string(static_cast<std::uint32_t>(c.consumer)) + " already"});
-    if (park_until_known(s, c.held, c)) return;
+    if (park_until_known(s, c.held, [&] { return any_input(c); })) return;
     auto& added = consumers_[id];
     added = {id, s.row.id, c.name, c.messages, c.bytes, 0, false, false};
     ++s.consumers;
