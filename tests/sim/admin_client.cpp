@@ -57,7 +57,7 @@ const known_subscription* admin_client::known(const wanted_subscription& s) cons
 
 bool admin_client::has_everything() const {
     return std::all_of(topics_.begin(), topics_.end(), [&](const wanted_topic& t) { return around_.known.topics.contains(t.name); }) &&
-           std::all_of(subscriptions_.begin(), subscriptions_.end(), [&](const wanted_subscription& s) { return s.guest || known(s) != nullptr; });
+           std::all_of(subscriptions_.begin(), subscriptions_.end(), [&](const wanted_subscription& s) { return (s.guest && !around_.settling) || known(s) != nullptr; });
 }
 
 void admin_client::skip_while_uncertain() {
@@ -75,7 +75,7 @@ void admin_client::act() {
     for (const auto& t : topics_)
         if (!around_.known.topics.contains(t.name)) return create(t);
     for (const auto& s : subscriptions_)
-        if (!known(s) && (!s.guest || (around_.now() > guests_from_ && !around_.settling && around_.random.chance(20)))) return create(s);
+        if (!known(s) && (!s.guest || around_.settling || (around_.now() > guests_from_ && around_.random.chance(20)))) return create(s);
     if (!around_.settling && around_.random.chance(40)) return change_something();
     if (around_.known.subscriptions.empty()) return;
     describe(around_.known.subscriptions[next_described_++ % around_.known.subscriptions.size()]);

@@ -155,6 +155,8 @@ private:
         std::uint32_t attempt = 1;
         timestamp until = for_ever;  // nobody else may be told of the message before
         bool start_known = false;    // the broker has confirmed that it is started
+
+        bool is(const reader& by, std::uint32_t given) const { return session == by.session && consumer == by.consumer && attempt == given; }
     };
     struct progress_history {
         std::vector<std::uint8_t> flags;  // by sequence
