@@ -71,6 +71,15 @@ void shard::perform(const input::unsubscribe& c) {
 
 /// What the session's consumers had started stays theirs for a while: they may come back and adopt it.
 void shard::perform(const input::session_lost& c) {
+    // A consumer must not come to life after its session: it would hold messages for ever.
+    std::erase_if(parked_, [&](const parked& p) {
+        return std::visit(
+            [&](const auto& command) {
+                if constexpr (requires { command.from.session; }) return command.from.session == c.session;
+                return false;
+            },
+            p.command);
+    });
     std::set<subscription_id> left;  // given to others when the whole session is gone, not to its own next consumer
     for (;;) {
         const auto it = consumers_.lower_bound({c.session, consumer_id{}});
