@@ -135,7 +135,7 @@ private:
     void perform(const input::credit&);
     void perform(const input::session_lost&);
     void remove_consumer(consumer& c);
-    bool park_until_known(const subscription& s, const std::vector<lease_range>& ranges, const any_input& command);
+    bool park_until_known(const subscription& s, const std::vector<lease_range>& ranges, const std::function<any_input()>& command);
     void feed(consumer& c);
     void pump(subscription& s);
     bool deliver_one(subscription& s, std::uint32_t partition);
@@ -149,8 +149,8 @@ private:
     void perform(const input::release&);
     void perform(const input::extend&);
     void perform(const input::handed_over&);
-    template <class Apply>
-    void hand_in(origin from, consumer_id consumer, const std::vector<lease_range>& ranges, const std::string& reason, Apply apply);
+    template <class Command, class Apply>
+    void hand_in(const Command& c, const std::string& reason, Apply apply);
     result<consumer*> owner_of(origin from, consumer_id id, const std::vector<lease_range>& ranges);
     void exhaust(subscription& s, progress& p, const std::vector<sequence>& exhausted, const std::string& reason);
     hand_over hand_over_of(const subscription& s, const hand_over_row& r) const;

@@ -12,12 +12,12 @@ consumer* shard::find_consumer(session_id session, consumer_id id) {
 }
 
 /// Parks `command` until the settled blocks behind `ranges` are loaded. False when they are known already.
-bool shard::park_until_known(const subscription& s, const std::vector<lease_range>& ranges, const any_input& command) {
+bool shard::park_until_known(const subscription& s, const std::vector<lease_range>& ranges, const std::function<any_input()>& command) {
     for (const auto& r : ranges) {
         if (r.partition >= s.partitions.size() || r.first > r.last || r.last >= find_log({s.row.topic, r.partition})->high()) continue;
         const auto& settled = s.partitions[r.partition].settled();
         if (settled.knows(r.first, r.last)) continue;
-        parked_.push_back({s.row.id, r.partition, command});
+        parked_.push_back({s.row.id, r.partition, command()});
         request_blocks(s, r.partition, settled.first_unknown_block(std::max(r.first, settled.cursor())));
         return true;
     }
@@ -32,7 +32,7 @@ void shard::perform(const input::subscribe& c) {
     if (find_consumer(id.session, id.consumer))
         return reply(c.from, error{errc::consumer_exists, "this session has a consumer " +
                                                               std::to_string(static_cast<std::uint32_t>(c.consumer)) + " already"});
-    if (park_until_known(s, c.held, c)) return;
+    if (park_until_known(s, c.held, [&] { return any_input(c); })) return;
     auto& added = consumers_[id];
     added = {id, s.row.id, c.name, c.messages, c.bytes, 0, false, false};
     ++s.consumers;
@@ -80,9 +80,14 @@ void shard::perform(const input::unsubscribe& c) {
 
 /// What the session's consumers had started stays theirs for a while: they may come back and adopt it.
 void shard::perform(const input::session_lost& c) {
+    // A consumer must not come to life after its session: it would hold messages for ever.
     std::erase_if(parked_, [&](const parked& p) {
-        const auto* waiting = std::get_if<input::subscribe>(&p.command);
-        return waiting && waiting->from.session == c.session;
+        return std::visit(
+            [&](const auto& command) {
+                if constexpr (requires { command.from.session; }) return command.from.session == c.session;
+                return false;
+            },
+            p.command);
     });
     std::set<subscription_id> left;  // given to others when the whole session is gone, not to its own next consumer
     for (;;) {

@@ -32,44 +32,46 @@ result<consumer*> shard::owner_of(origin from, consumer_id id, const std::vector
 }
 
 /// Applies one way of handing in to every range, then what follows from it: exhausted messages leave, cursors move, the consumer is fed.
-template <class Apply>
-void shard::hand_in(origin from, consumer_id consumer, const std::vector<lease_range>& ranges, const std::string& reason, Apply apply) {
-    auto owner = owner_of(from, consumer, ranges);
-    if (!owner) return reply(from, owner.failure());
-    auto& c = *owner.value();
-    auto& s = *find_subscription(c.subscription);
+template <class Command, class Apply>
+void shard::hand_in(const Command& c, const std::string& reason, Apply apply) {
+    const auto found = owner_of(c.from, c.consumer, c.ranges);
+    if (!found) return reply(c.from, found.failure());
+    auto& owner = *found.value();
+    auto& s = *find_subscription(owner.subscription);
+    // What had failed before a restart may be settled late, by somebody who holds it no more.
+    if (park_until_known(s, c.ranges, [&] { return any_input(c); })) return;
     answers::acked answer;
-    for (const auto& r : ranges) {
+    for (const auto& r : c.ranges) {
         auto& p = s.partitions[r.partition];
         progress::handed_in in;
-        apply(p, r, c.id, in, answer.lost);
-        c.held -= in.released;
+        apply(p, r, owner.id, in, answer.lost);
+        owner.held -= in.released;
         exhaust(s, p, in.exhausted, reason);
         s.work.insert(r.partition);
         if (in.is_stored) progressed(s, r.partition, r.first, r.last);
         arm(s, r.partition);
     }
-    reply(from, std::move(answer));
-    feed(c);
+    reply(c.from, std::move(answer));
+    feed(owner);
     pump(s);
 }
 
 void shard::perform(const input::ack& c) {
-    hand_in(c.from, c.consumer, c.ranges, {}, [](progress& p, const lease_range& r, holder_id id, auto& in, auto& lost) { p.ack(r, id, in, lost); });
+    hand_in(c, {}, [](progress& p, const lease_range& r, holder_id id, auto& in, auto& lost) { p.ack(r, id, in, lost); });
 }
 
 void shard::perform(const input::release& c) {
-    hand_in(c.from, c.consumer, c.ranges, {}, [](progress& p, const lease_range& r, holder_id id, auto& in, auto& lost) { p.release(r, id, in, lost); });
+    hand_in(c, {}, [](progress& p, const lease_range& r, holder_id id, auto& in, auto& lost) { p.release(r, id, in, lost); });
 }
 
 void shard::perform(const input::nack& c) {
-    hand_in(c.from, c.consumer, c.ranges, c.reason, [&](progress& p, const lease_range& r, holder_id id, auto& in, auto& lost) {
+    hand_in(c, c.reason, [&](progress& p, const lease_range& r, holder_id id, auto& in, auto& lost) {
         p.nack(r, id, now_, find_subscription(find_consumer(id.session, id.consumer)->subscription)->row.settings, in, lost);
     });
 }
 
 void shard::perform(const input::reject& c) {
-    hand_in(c.from, c.consumer, c.ranges, c.reason, [](progress& p, const lease_range& r, holder_id id, auto& in, auto& lost) { p.reject(r, id, in, lost); });
+    hand_in(c, c.reason, [](progress& p, const lease_range& r, holder_id id, auto& in, auto& lost) { p.reject(r, id, in, lost); });
 }
 
 void shard::perform(const input::start& c) {

@@ -1,0 +1,250 @@
+#include "tests/sim/broker_host.hpp"
+
+#include <algorithm>
+
+namespace millrace::sim {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+std::uint64_t number(core::session_id id) { return static_cast<std::uint64_t>(id); }
+
+std::vector<std::byte> bytes_of(const server::output& out) {
+    std::vector<std::byte> bytes;
+    for (const auto& p : out.pieces) {
+        const auto piece = p.slice.empty() ? std::span(out.buffer).subspan(p.offset, p.size) : p.slice;
+        bytes.insert(bytes.end(), piece.begin(), piece.end());
+    }
+    return bytes;
+}
+
+}  // namespace
+
+void broker_host::later(std::chrono::microseconds wait, std::function<void()> what) {
+    events_.after(wait, [this, life = life_, what = std::move(what)] {
+        if (life == life_) what();
+    });
+}
+
+// ---- its life ----
+
+void broker_host::start() {
+    epoch_ = store_.open();
+    auto recovered = core::shard::recover(habits_.shard, store_.rows(core::start_rows()));
+    if (!recovered) throw violation("cannot recover: " + to_string(recovered.failure()));
+    driver_.emplace(std::move(recovered.value()), habits_.driver);
+    driver_->shard().check();
+    failed_ = false;
+    ++recoveries_;
+    noted_.note(events_.now(), "broker-start epoch", static_cast<std::uint64_t>(epoch_));
+    arm_deadline();
+    sweep();
+}
+
+void broker_host::crash() {
+    noted_.note(events_.now(), "broker-crash sessions", clients_.size());
+    ++life_;
+    store_.crash();
+    driver_.reset();
+    armed_.reset();
+    flush_scheduled_ = false;
+    to_write_.clear();
+    for (auto& [id, c] : std::exchange(clients_, {})) {
+        c.wire->detach(side::broker);
+        c.wire->cut();
+        judge_.session_ended(events_.now(), session_key{number(id)});
+    }
+    judge_.broker_crashed();
+}
+
+// ---- sessions ----
+
+broker_host::client* broker_host::find(core::session_id id) {
+    const auto it = clients_.find(id);
+    return it == clients_.end() ? nullptr : &it->second;
+}
+
+void broker_host::accept(const std::shared_ptr<connection>& c) {
+    const core::session_id id{++last_session_};
+    auto settings = habits_.session;
+    settings.epoch = epoch_;
+    settings.level = store_.level();
+    clients_[id] = {c, std::make_unique<server::wire_session>(id, settings, events_.now()), false};
+    c->attach(side::broker, {[this, id](std::span<const std::byte> bytes) { received(id, bytes); }, [this, id] { end_session(id); },
+                             [this, id] {
+                                 if (auto* written = find(id)) written->writing = false;
+                                 write(id);
+                             }});
+}
+
+void broker_host::received(core::session_id id, std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+        auto* c = find(id);
+        if (!c || c->session->closing()) return;
+        const auto space = c->session->prepare();
+        const auto count = std::min(space.size(), bytes.size());
+        std::copy_n(bytes.begin(), count, space.begin());
+        bytes = bytes.subspan(count);
+        c->session->received(events_.now(), count);
+        while (auto r = c->session->next()) {
+            drive([&](driver::driver& d) {
+                if (const auto* p = std::get_if<driver::publish_request>(&*r))
+                    d.publish(events_.now(), *p);
+                else
+                    d.submit(events_.now(), std::get<core::any_input>(*r));
+            });
+        }
+        to_write_.insert(id);
+    }
+    run();
+    finish(id);
+    schedule_flush();
+}
+
+/// A session that closes of its own accord has its goodbye to say, and is gone for the core.
+void broker_host::finish(core::session_id id) {
+    auto* c = find(id);
+    if (!c || !c->session->closing()) return;
+    noted_.note(events_.now(), "session-closes session reason", number(id), static_cast<std::uint64_t>(c->session->close_reason().code));
+    auto closing = std::move(*c);
+    clients_.erase(id);
+    judge_.session_ended(events_.now(), session_key{number(id)});
+    if (closing.session->has_output()) closing.wire->send(side::broker, bytes_of(closing.session->take_output()));
+    closing.wire->shut(side::broker);
+    drive([&](driver::driver& d) { d.submit(events_.now(), core::input::session_lost{id}); });
+    run();
+}
+
+void broker_host::end_session(core::session_id id) {
+    if (clients_.erase(id) == 0) return;
+    noted_.note(events_.now(), "session-lost session", number(id));
+    judge_.session_ended(events_.now(), session_key{number(id)});
+    drive([&](driver::driver& d) { d.submit(events_.now(), core::input::session_lost{id}); });
+    run();
+    schedule_flush();
+}
+
+void broker_host::write(core::session_id id) {
+    auto* c = find(id);
+    if (!c || c->writing || !c->session->has_output()) return;
+    auto bytes = bytes_of(c->session->take_output());
+    c->writing = true;
+    c->wire->send(side::broker, std::move(bytes));
+}
+
+void broker_host::sweep() {
+    later(500ms, [this] {
+        std::vector<core::session_id> all;
+        for (const auto& [id, c] : clients_) all.push_back(id);
+        for (const auto id : all) {
+            if (auto* c = find(id)) c->session->check_time(events_.now());
+            finish(id);
+        }
+        schedule_flush();
+        sweep();
+    });
+}
+
+// ---- the driver ----
+
+template <class Input>
+void broker_host::drive(Input input) {
+    if (!driver_) return;
+    input(*driver_);
+    driver_->shard().check();
+}
+
+void broker_host::run() {
+    while (driver_ && !failed_) {
+        auto a = driver_->take_actions();
+        if (a.empty()) break;
+        perform(a);
+    }
+    for (const auto id : std::exchange(to_write_, {})) write(id);
+    arm_deadline();
+}
+
+void broker_host::perform(driver::actions& a) {
+    if (a.fatal) {
+        failed_ = true;
+        noted_.note(events_.now(), "broker-fatal code", static_cast<std::uint64_t>(a.fatal.code));
+        if (a.fatal.code != errc::outcome_unknown) throw violation("the broker gave up: " + to_string(a.fatal));
+        later(0us, [this] { crash(); });
+        return;
+    }
+    for (const auto& answer : a.answers) {
+        const auto* refused = std::get_if<error>(&answer.what);
+        noted_.note(events_.now(), "answer session request refused", number(answer.to.session), static_cast<std::uint64_t>(answer.to.request),
+                    refused ? static_cast<std::uint64_t>(refused->code) : 0);
+        to_write_.insert(answer.to.session);
+        if (auto* c = find(answer.to.session)) c->session->answer(answer);
+    }
+    for (auto& p : a.peeks) {
+        to_write_.insert(p.to.session);
+        if (auto* c = find(p.to.session)) c->session->answer(std::move(p));
+    }
+    for (auto& p : a.pushes) {
+        noted_.note(events_.now(), "push session consumer topic partition first count attempt", number(p.session), static_cast<std::uint64_t>(p.consumer),
+                    static_cast<std::uint64_t>(p.run.partition.topic), p.run.partition.index, p.run.first.value, p.run.count, p.run.attempt);
+        to_write_.insert(p.session);
+        if (auto* c = find(p.session)) c->session->push(std::move(p));
+    }
+    for (const auto& e : a.ended) {
+        to_write_.insert(e.session);
+        if (auto* c = find(e.session)) c->session->ended(e);
+    }
+    for (const auto& s : a.closes) {
+        throw violation("the broker closed session " + std::to_string(number(s.session)) + ": " + to_string(s.why));
+    }
+    for (auto& g : a.commits) {
+        noted_.note(events_.now(), "commit group mutations", static_cast<std::uint64_t>(g.number), g.mutations.size());
+        store_.commit(epoch_, std::move(g), [this](core::group_number done, error refused) {
+            noted_.note(events_.now(), "committed group refused", static_cast<std::uint64_t>(done), static_cast<std::uint64_t>(refused.code));
+            drive([&](driver::driver& d) { d.on_committed(events_.now(), done, refused); });
+            if (!refused) drive([&](driver::driver& d) { d.flush(events_.now()); });
+            run();
+        });
+    }
+    for (const auto& r : a.reads) {
+        store_.read(r, [this, r](auto found) {
+            drive([&](driver::driver& d) { d.on_read(events_.now(), r, std::move(found)); });
+            run();
+            schedule_flush();
+        });
+    }
+    for (const auto& s : a.scans) {
+        store_.scan(s, [this, s](auto found) {
+            drive([&](driver::driver& d) { d.on_scanned(events_.now(), s, std::move(found)); });
+            run();
+            schedule_flush();
+        });
+    }
+}
+
+void broker_host::schedule_flush() {
+    if (flush_scheduled_ || !driver_) return;
+    flush_scheduled_ = true;
+    later(random_.chance(200) ? random_.between(0us, 500us) : 0us, [this] {
+        flush_scheduled_ = false;
+        drive([&](driver::driver& d) { d.flush(events_.now()); });
+        run();
+    });
+}
+
+void broker_host::arm_deadline() {
+    if (!driver_) return;
+    const auto due = driver_->next_deadline();
+    if (due == armed_) return;
+    armed_ = due;
+    if (!due) return;
+    events_.at(*due, [this, life = life_, due] {
+        if (life != life_ || armed_ != due) return;
+        armed_.reset();
+        drive([&](driver::driver& d) { d.on_time(events_.now()); });
+        run();
+        schedule_flush();
+    });
+}
+
+}  // namespace millrace::sim

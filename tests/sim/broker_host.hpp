@@ -1,0 +1,83 @@
+// The broker under simulation: the real driver and the real wire sessions, on simulated sockets, disk and clock. It does what the Asio shell does
+// (broker/server/broker.cpp), and dies and recovers when told to.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "broker/driver/driver.hpp"
+#include "broker/server/wire_session.hpp"
+#include "tests/sim/checker.hpp"
+#include "tests/sim/network.hpp"
+#include "tests/sim/slow_store.hpp"
+#include "tests/sim/trace.hpp"
+
+namespace millrace::sim {
+
+struct broker_habits {
+    core::shard_settings shard;
+    driver::driver_settings driver;
+    server::session_settings session;
+};
+
+class broker_host {
+public:
+    broker_host(event_queue& events, random_source& random, trace& noted, checker& judge, slow_store& store, const broker_habits& habits)
+        : events_(events), random_(random), noted_(noted), judge_(judge), store_(store), habits_(habits) {}
+
+    bool is_up() const { return driver_.has_value(); }
+
+    /// Recovers from the store under a new epoch. REQUIRES !is_up().
+    void start();
+
+    /// Dies at once: what was under way is lost, every connection is cut.
+    void crash();
+
+    /// A client has connected. Its session's key is in the Welcome that it gets.
+    void accept(const std::shared_ptr<connection>& c);
+
+    std::uint64_t recoveries() const { return recoveries_; }
+    const core::shard& shard() const { return driver_->shard(); }
+
+private:
+    struct client {
+        std::shared_ptr<connection> wire;
+        std::unique_ptr<server::wire_session> session;
+        bool writing = false;
+    };
+
+    void received(core::session_id id, std::span<const std::byte> bytes);
+    void write(core::session_id id);
+    void end_session(core::session_id id);
+    void finish(core::session_id id);
+    template <class Input>
+    void drive(Input input);
+    void run();
+    void perform(driver::actions& a);
+    void schedule_flush();
+    void arm_deadline();
+    void sweep();
+    client* find(core::session_id id);
+    void later(std::chrono::microseconds wait, std::function<void()> what);
+
+    event_queue& events_;
+    random_source& random_;
+    trace& noted_;
+    checker& judge_;
+    slow_store& store_;
+    const broker_habits& habits_;
+
+    std::optional<driver::driver> driver_;
+    core::fencing_epoch epoch_{};
+    std::map<core::session_id, client> clients_;
+    std::set<core::session_id> to_write_;
+    std::uint64_t last_session_ = 0;  // over all lives: a session is named once in a run
+    std::optional<timestamp> armed_;
+    bool flush_scheduled_ = false;
+    bool failed_ = false;
+    std::uint64_t life_ = 0;
+    std::uint64_t recoveries_ = 0;
+};
+
+}  // namespace millrace::sim

@@ -1,0 +1,64 @@
+// A connection between a client and the broker: bytes are delayed, cut at random places, held up, and lost together with the connection.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "tests/sim/event_queue.hpp"
+#include "tests/sim/random.hpp"
+
+namespace millrace::sim {
+
+enum class side : std::uint8_t { client = 0, broker = 1 };
+
+inline side other(side s) { return s == side::client ? side::broker : side::client; }
+
+struct network_weather {
+    std::chrono::microseconds delay_min{50};
+    std::chrono::microseconds delay_max{2'000};
+    std::uint64_t stall_in_1000 = 0;       // of each send: nothing arrives for a while
+    std::uint64_t half_open_in_1000 = 0;   // of each lost connection: a side hears of it very late
+};
+
+class connection : public std::enable_shared_from_this<connection> {
+public:
+    struct end {
+        std::function<void(std::span<const std::byte>)> received;
+        std::function<void()> lost;     // once; nothing follows it
+        std::function<void()> written;  // everything sent so far has arrived
+    };
+
+    connection(event_queue& events, random_source& random, const network_weather& weather) : events_(events), random_(random), weather_(weather) {}
+
+    /// Each side says where its events go. An end that was detached hears nothing more.
+    void attach(side s, end handlers) { ends_[index(s)] = std::move(handlers); }
+    void detach(side s) { ends_[index(s)] = {}; }
+
+    void send(side from, std::vector<std::byte> bytes);
+
+    /// `from` closes in order: the other side reads everything, then hears of it.
+    void shut(side from);
+
+    /// The connection is lost now; each side hears of it later.
+    void cut();
+
+    bool is_cut() const { return cut_; }
+
+private:
+    static std::size_t index(side s) { return static_cast<std::size_t>(s); }
+    void arrive(side at, const std::vector<std::byte>& bytes, bool last);
+    void tell_lost(side s, std::chrono::microseconds wait);
+
+    event_queue& events_;
+    random_source& random_;
+    const network_weather& weather_;
+    std::array<end, 2> ends_;
+    std::array<timestamp, 2> busy_until_{};  // by receiving side
+    bool cut_ = false;
+};
+
+}  // namespace millrace::sim

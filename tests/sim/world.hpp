@@ -1,0 +1,69 @@
+// One run: a broker, its store and its clients under a plan of faults that the seed draws, then a time without faults in which everything must settle.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "tests/sim/admin_client.hpp"
+#include "tests/sim/lease_client.hpp"
+#include "tests/sim/library_client.hpp"
+
+namespace millrace::sim {
+
+/// Chances in 1000, each second of simulated time.
+struct fault_plan {
+    std::uint64_t broker_crash = 0;
+    std::uint64_t connection_cut = 0;
+    std::uint64_t admin_cut = 0;
+};
+
+struct run_report {
+    double simulated_seconds = 0;
+    std::uint64_t events = 0;
+    std::uint64_t deliveries = 0;
+    std::uint64_t dead_letters = 0;
+    std::uint64_t recoveries = 0;
+    std::uint64_t fingerprint = 0;
+};
+
+class world {
+public:
+    world(std::uint64_t seed, trace& noted);
+    ~world();
+
+    /// Throws violation.
+    run_report run();
+
+private:
+    static constexpr std::chrono::seconds settle_bound{180};
+
+    void draw_weather();
+    void draw_habits();
+    void draw_faults();
+    std::vector<wanted_topic> draw_topics();
+    std::vector<wanted_subscription> draw_subscriptions();
+    void keep_acting(std::function<void()> act, std::chrono::microseconds least, std::chrono::microseconds most);
+    void every_second();
+    void settle();
+    void check_store();
+
+    trace& noted_;
+    random_source random_;
+    event_queue events_;
+    checker judge_;
+    catalog known_;
+    network_weather weather_;
+    store_manners manners_;
+    broker_habits habits_;
+    fault_plan faults_;
+    slow_store store_;
+    broker_host broker_;
+    surroundings around_;
+    std::vector<wanted_topic> topics_;
+    std::unique_ptr<admin_client> admin_;
+    std::vector<std::unique_ptr<library_client>> libraries_;
+    std::vector<std::unique_ptr<lease_client>> leasers_;
+};
+
+}  // namespace millrace::sim
