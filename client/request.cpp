@@ -31,9 +31,7 @@ auto on_wire(builder_type& b, const subscription_settings& s) {
 }
 
 auto on_wire(builder_type& b, const start_position& s) {
-    std::uint64_t value = 0;
-    if (s.from == start_position::kind::sequence) value = s.at.value;
-    if (s.from == start_position::kind::time) value = static_cast<std::uint64_t>(s.when.time_since_epoch().count());
+    const auto value = s.from == start_position::kind::sequence ? s.at.value : 0;
     return wire::CreateStartFrom(b, static_cast<wire::StartKind>(s.from), value);
 }
 

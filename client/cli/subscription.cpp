@@ -86,7 +86,7 @@ asio::awaitable<void> remove(session& s, subscription_options o) {
     if (s.json) write_line(json_object().add("topic", o.topic).add("name", o.name).add("deleted", true).text());
 }
 
-/// earliest, latest, a sequence, or a time in UTC: 2026-01-31T12:00:00Z.
+/// earliest, latest, or a sequence.
 start_position parse_start(const std::string& text) {
     start_position start;
     if (text == "earliest") return start;
@@ -99,13 +99,7 @@ start_position parse_start(const std::string& text) {
         start.from = start_position::kind::sequence;
         return start;
     }
-    std::tm parts{};
-    const char* rest = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%SZ", &parts);
-    if (!rest || *rest != '\0')
-        throw CLI::ValidationError("--from", "'" + text + "' is not earliest, latest, a sequence or a time such as 2026-01-31T12:00:00Z");
-    start.from = start_position::kind::time;
-    start.when = timestamp(std::chrono::seconds(::timegm(&parts)));
-    return start;
+    throw CLI::ValidationError("--from", "'" + text + "' is not earliest, latest or a sequence");
 }
 
 /// MIN..MAX, or one duration for both.
@@ -149,7 +143,7 @@ void add_subscription_commands(CLI::App& app, command& chosen) {
     const auto o = std::make_shared<subscription_options>();
     auto& creating = add_named(group, "create", "Create a subscription", chosen, o, create);
     creating.add_option_function<std::string>("--from", [o](const std::string& text) { o->start = parse_start(text); },
-                                              "earliest (default), latest, a sequence, or a time in UTC")->type_name("WHERE");
+                                              "earliest (default), latest, or a sequence")->type_name("WHERE");
     add_settings(creating, o);
     add_settings(add_named(group, "update", "Change a subscription; what is not given stays", chosen, o, update), o);
     add_named(group, "describe", "Settings and progress of a subscription", chosen, o, describe_one);

@@ -64,11 +64,10 @@ struct subscription_settings {
 
 /// Where a new subscription starts.
 struct start_position {
-    enum class kind : std::uint8_t { earliest = 0, latest = 1, sequence = 2, time = 3 };
+    enum class kind : std::uint8_t { earliest = 0, latest = 1, sequence = 2 };
 
     kind from = kind::earliest;
-    sequence at;     // with kind::sequence
-    timestamp when;  // with kind::time
+    millrace::sequence at;  // with kind::sequence
 };
 
 /// One subscription in one partition; published is the sum of the states below it.
