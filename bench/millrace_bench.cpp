@@ -39,6 +39,7 @@ void require(const char* what, boost::system::error_code failed, const std::stri
 // GCC 12 destroys the strings of an aggregate twice when it is a temporary of an expression with co_await: it is made outside.
 client::connection_settings connection_settings_of(const options& o) {
     client::connection_settings settings;
+    settings.reconnect.enabled = false;  // a measurement that lost its broker is none
     settings.server = o.load.server;
     settings.name = "millrace-bench";
     return settings;
