@@ -309,7 +309,7 @@ private:
         const partition_id where{topics_[which == 3 ? "one" : "three"], which == 3 ? 0 : static_cast<std::uint32_t>(which)};
         publish_under_way batch{where, {}};
         std::vector<std::byte> records;
-        const auto count = chance(20) ? 3000 + below(3000) : 1 + below(40);
+        const auto count = chance(20) ? 3000 + below(1097) : 1 + below(40);
         for (std::uint64_t i = 0; i < count; ++i) {
             batch.payloads.push_back(std::to_string(++last_payload_) + std::string(chance(100) ? below(400) : 0, 'x'));
             message m;

@@ -303,7 +303,7 @@ void lease_client::publish() {
     if (!topic.library) return;  // dead letters are published by the broker
     const auto partition = static_cast<std::uint32_t>(random.below(topic.partitions));
     const auto many = random.chance(4);
-    const auto count = many ? random.between(3000, 6000) : random.between(1, random.chance(100) ? 200 : 20);
+    const auto count = many ? random.between(3000, 4096) : random.between(1, random.chance(100) ? 200 : 20);
     std::vector<message_number> numbers;
     std::vector<std::byte> records;
     for (std::uint64_t i = 0; i < count; ++i) {
