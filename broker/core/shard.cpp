@@ -159,6 +159,7 @@ void shard::perform(const input::committed& c) {
         in_flight_.pop_front();
         durable_ = done.number;
         for (auto& a : done.answers) release(std::move(a));
+        for (auto& e : done.ended) out_->ended.push_back(std::move(e));
         for (auto& h : done.hand_overs) out_->hand_overs.push_back(std::move(h));
         for (const auto id : done.appended) {
             auto* t = find_topic(id.topic);

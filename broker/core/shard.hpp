@@ -72,6 +72,7 @@ private:
     struct pending_group {
         group_number number{};
         std::vector<answer> answers;
+        std::vector<consumer_ended> ended;
         std::vector<partition_id> appended;
         std::vector<hand_over> hand_overs;
     };

@@ -280,7 +280,7 @@ void shard::remove_subscription(subscription& s, const error& why) {
             ++it;
             continue;
         }
-        out_->ended.push_back({it->first.session, it->first.consumer, why});
+        open_.ended.push_back({it->first.session, it->first.consumer, why});
         it = consumers_.erase(it);
     }
     for (const auto& p : s.partitions) {
