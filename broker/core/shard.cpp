@@ -237,6 +237,10 @@ void shard::perform(const input::loaded_blocks& l) {
     s = find_subscription(l.subscription);
     if (!s) return;
     auto& t = *find_topic(s->row.topic);
+    const auto& settled = s->partitions[l.partition].settled();
+    const auto known_to = sequence{std::min(settled.first_unknown_block({l.from * settled_set::block_size}), t.logs[l.partition].high().value / settled_set::block_size + 1) *
+                                   settled_set::block_size};
+    free_holes(t, t.logs[l.partition], {l.from * settled_set::block_size}, known_to - 1);
     enforce_limits(t, t.logs[l.partition]);  // what is to expire may have waited for these blocks
     pump(*s);
 }

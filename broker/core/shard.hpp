@@ -166,6 +166,7 @@ private:
     void progressed(subscription& s, std::uint32_t partition, sequence first, sequence last);
     void reclaim(topic& t, partition_log& log);
     void free_holes(topic& t, partition_log& log, sequence first, sequence last);
+    bool is_needed_by_none(topic& t, const partition_log& log, sequence first, sequence last);
     void release_passed(topic& t, partition_log& log);
     void trim(topic& t, partition_log& log);
     void enforce_limits(topic& t, partition_log& log);
@@ -197,6 +198,7 @@ private:
 
     std::set<std::pair<subscription_id, std::uint32_t>> loading_blocks_;
     std::vector<parked> parked_;
+    std::map<partition_id, std::map<sequence, sequence>> to_free_;  // settled ranges, first → last, whose entries are not looked at yet
 
     using progress_key = std::pair<subscription_id, std::uint32_t>;
     std::set<std::pair<timestamp, progress_key>> timers_;  // leases that may end, delayed messages that are due

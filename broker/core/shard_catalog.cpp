@@ -160,6 +160,7 @@ void shard::perform(const input::delete_topic& c) {
     for (const auto& log : t.logs) {
         mutations_.push_back(drop_partition{log.id()});
         dirty_logs_.erase(log.id());
+        to_free_.erase(log.id());
     }
     mutations_.push_back(erase_rows{log_rows(t.row.id)});
     erase_catalog(topic_key(t.row.id));
