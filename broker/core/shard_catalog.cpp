@@ -270,6 +270,10 @@ void shard::perform(const input::delete_subscription& c) {
         log.set_low(low_of(t, log.id().index));
         dirty_logs_.insert(log.id());
         reclaim(t, log);
+        // Entries that it alone still needed: not beyond where the first of the others stands.
+        auto passed = log.high();
+        for (const auto& [name, id] : t.subscriptions) passed = std::min(passed, find_subscription(id)->partitions[log.id().index].scan());
+        if (!t.subscriptions.empty() && passed > log.low()) free_holes(t, log, log.low(), passed - 1);
     }
     reply(c.from, answers::done{});
 }
