@@ -265,6 +265,15 @@ void progress::take(const lease_range& range, holder_id holder, handed_in& in, s
     auto next = range.first;
     const auto gap = [&](sequence first, sequence last) {
         if (late) take_unleased(first, last, taken);
+        for (auto at = settled_.next_unsettled(std::max(first, scan_)); at <= last; at = settled_.next_unsettled(at)) {  // not given in this broker's life
+            if (const auto claimed = claimed_at(at)) {
+                at = *claimed + 1;
+                continue;
+            }
+            const auto end = std::min(settled_.next_settled(at, last + 1), next_claim(at, last + 1));
+            lost.push_back({partition_, at, end - 1, range.attempt});
+            at = end;
+        }
     };
     for (auto it = covering_or_next(leases_, range.first); it != leases_.end() && it->first <= range.last;) {
         const auto from = std::max(range.first, it->first);
@@ -282,8 +291,6 @@ void progress::take(const lease_range& range, holder_id holder, handed_in& in, s
         taken(from, to, range.attempt);
     }
     if (next <= range.last) gap(next, range.last);
-    if (range.last >= scan_ && next <= range.last)
-        lost.push_back({partition_, std::max(next, scan_), range.last, range.attempt});
 }
 
 void progress::ack(const lease_range& range, holder_id holder, handed_in& in, std::vector<lease_range>& lost) {
