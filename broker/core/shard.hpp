@@ -56,6 +56,9 @@ public:
     /// When the shard wants a tick, at the latest.
     std::optional<timestamp> next_deadline() const { return deadline_; }
 
+    /// Whether messages may still go to it. One that is gone hears of that when its deletion is durable.
+    bool has_consumer(holder_id id) const { return consumers_.contains(id); }
+
     /// Aborts unless all that is promised holds; see progress::check.
     void check() const;
 

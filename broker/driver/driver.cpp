@@ -242,7 +242,7 @@ void driver::drain_waiting(const read_request& done, const std::vector<core::sha
     for (auto it = waiting_.begin(); it != waiting_.end();) {
         auto& queue = it->second.deliveries;
         while (!queue.empty() && try_deliver(queue.front())) queue.pop_front();
-        if (queue.empty()) {
+        if (queue.empty() || !shard_.has_consumer(it->first)) {
             it = waiting_.erase(it);
             continue;
         }
