@@ -159,6 +159,7 @@ void shard::perform(const input::committed& c) {
         in_flight_.pop_front();
         durable_ = done.number;
         for (auto& a : done.answers) release(std::move(a));
+        for (auto& e : done.ended) out_->ended.push_back(std::move(e));
         for (auto& h : done.hand_overs) out_->hand_overs.push_back(std::move(h));
         for (const auto id : done.appended) {
             auto* t = find_topic(id.topic);
@@ -236,6 +237,10 @@ void shard::perform(const input::loaded_blocks& l) {
     s = find_subscription(l.subscription);
     if (!s) return;
     auto& t = *find_topic(s->row.topic);
+    const auto& settled = s->partitions[l.partition].settled();
+    const auto known_to = sequence{std::min(settled.first_unknown_block({l.from * settled_set::block_size}), t.logs[l.partition].high().value / settled_set::block_size + 1) *
+                                   settled_set::block_size};
+    free_holes(t, t.logs[l.partition], {l.from * settled_set::block_size}, known_to - 1);
     enforce_limits(t, t.logs[l.partition]);  // what is to expire may have waited for these blocks
     pump(*s);
 }

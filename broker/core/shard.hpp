@@ -56,6 +56,9 @@ public:
     /// When the shard wants a tick, at the latest.
     std::optional<timestamp> next_deadline() const { return deadline_; }
 
+    /// Whether messages may still go to it. One that is gone hears of that when its deletion is durable.
+    bool has_consumer(holder_id id) const { return consumers_.contains(id); }
+
     /// Aborts unless all that is promised holds; see progress::check.
     void check() const;
 
@@ -72,6 +75,7 @@ private:
     struct pending_group {
         group_number number{};
         std::vector<answer> answers;
+        std::vector<consumer_ended> ended;
         std::vector<partition_id> appended;
         std::vector<hand_over> hand_overs;
     };
@@ -166,6 +170,7 @@ private:
     void progressed(subscription& s, std::uint32_t partition, sequence first, sequence last);
     void reclaim(topic& t, partition_log& log);
     void free_holes(topic& t, partition_log& log, sequence first, sequence last);
+    bool is_needed_by_none(topic& t, const partition_log& log, sequence first, sequence last);
     void release_passed(topic& t, partition_log& log);
     void trim(topic& t, partition_log& log);
     void enforce_limits(topic& t, partition_log& log);
@@ -197,6 +202,7 @@ private:
 
     std::set<std::pair<subscription_id, std::uint32_t>> loading_blocks_;
     std::vector<parked> parked_;
+    std::map<partition_id, std::map<sequence, sequence>> to_free_;  // settled ranges, first → last, whose entries are not looked at yet
 
     using progress_key = std::pair<subscription_id, std::uint32_t>;
     std::set<std::pair<timestamp, progress_key>> timers_;  // leases that may end, delayed messages that are due

@@ -160,6 +160,7 @@ void shard::perform(const input::delete_topic& c) {
     for (const auto& log : t.logs) {
         mutations_.push_back(drop_partition{log.id()});
         dirty_logs_.erase(log.id());
+        to_free_.erase(log.id());
     }
     mutations_.push_back(erase_rows{log_rows(t.row.id)});
     erase_catalog(topic_key(t.row.id));
@@ -269,6 +270,10 @@ void shard::perform(const input::delete_subscription& c) {
         log.set_low(low_of(t, log.id().index));
         dirty_logs_.insert(log.id());
         reclaim(t, log);
+        // Entries that it alone still needed: not beyond where the first of the others stands.
+        auto passed = log.high();
+        for (const auto& [name, id] : t.subscriptions) passed = std::min(passed, find_subscription(id)->partitions[log.id().index].scan());
+        if (!t.subscriptions.empty() && passed > log.low()) free_holes(t, log, log.low(), passed - 1);
     }
     reply(c.from, answers::done{});
 }
@@ -280,7 +285,7 @@ void shard::remove_subscription(subscription& s, const error& why) {
             ++it;
             continue;
         }
-        out_->ended.push_back({it->first.session, it->first.consumer, why});
+        open_.ended.push_back({it->first.session, it->first.consumer, why});
         it = consumers_.erase(it);
     }
     for (const auto& p : s.partitions) {

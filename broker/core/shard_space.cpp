@@ -31,19 +31,49 @@ void shard::reclaim(topic& t, partition_log& log) {
 void shard::free_holes(topic& t, partition_log& log, sequence first, sequence last) {
     const auto& keep = t.row.settings;
     if (keep.keep_age.count() > 0 || keep.keep_bytes > 0) return;
-    const auto from = std::max(first, log.low());
-    if (from > last || from >= log.high()) return;  // what was loaded may be in the store and not durable yet
-    if (!log.slot_at(from)) return request_entries(log, from);
-    for (const auto& [entry_first, entry_last] : log.entries_touching(first, last)) {
-        const auto settled = std::all_of(t.subscriptions.begin(), t.subscriptions.end(), [&](const auto& named) {
-            const auto& p = find_subscription(named.second)->partitions[log.id().index];
-            const auto& set = p.settled();
-            return set.knows(entry_first, entry_last) && p.is_done_with(entry_first, entry_last);
-        });
-        if (!settled) continue;
-        log.free_hole(entry_last, open_.number, mutations_);
-        dirty_logs_.insert(log.id());
+    auto& unlooked = to_free_[log.id()];
+    const auto [at, added] = unlooked.try_emplace(first, last);
+    at->second = std::max(at->second, last);
+    while (!unlooked.empty()) {
+        const auto range = unlooked.begin();
+        auto from = std::max(range->first, log.low());
+        // What is not durable yet is looked at when it is settled: that comes later.
+        const auto to = log.high() == sequence{} ? sequence{} : std::min(range->second, log.high() - 1);
+        while (from <= to && from < log.high()) {
+            sequence entry_last;
+            const auto* slot = log.slot_at(from, &entry_last);
+            if (!slot) break;
+            const auto entry_first = slot->first;
+            from = entry_last + 1;
+            if (!slot->freed && is_needed_by_none(t, log, entry_first, entry_last)) {
+                log.free_hole(entry_last, open_.number, mutations_);
+                dirty_logs_.insert(log.id());
+            }
+        }
+        const auto rest_last = range->second;
+        unlooked.erase(range);
+        if (from > to || from >= log.high()) continue;
+        unlooked[from] = std::max(rest_last, from);  // goes on when it is loaded
+        return request_entries(log, from);
     }
+    to_free_.erase(log.id());
+}
+
+/// Whether every subscription has done with first..last, as far as it is known now: what is not is loaded, and looked at again.
+bool shard::is_needed_by_none(topic& t, const partition_log& log, sequence first, sequence last) {
+    auto none = true;
+    for (const auto& [name, id] : t.subscriptions) {
+        auto& s = *find_subscription(id);
+        const auto& p = s.partitions[log.id().index];
+        if (!p.settled().knows(first, last)) {
+            if (p.counts().total() > p.cursor() - p.start())  // something beyond its cursor is settled
+                request_blocks(s, log.id().index, p.settled().first_unknown_block(std::max(first, p.cursor())));
+            none = false;
+        } else if (!p.is_done_with(first, last)) {
+            none = false;
+        }
+    }
+    return none;
 }
 
 void shard::release_passed(topic& t, partition_log& log) {

@@ -36,6 +36,7 @@ void driver::submit(timestamp now, const core::any_input& request) {
         std::erase_if(browsing_, [&](const auto& b) { return b.first.session == lost->session; });
     } else if (const auto* left = std::get_if<core::input::unsubscribe>(&request)) {
         waiting_.erase({left->from.session, left->consumer});  // its number may be taken again, and what it held is another's
+        std::erase_if(actions_.pushes, [&](const push& p) { return p.session == left->from.session && p.consumer == left->consumer; });
     }
     step(now, request);
 }
@@ -249,7 +250,7 @@ void driver::drain_waiting(const read_request& done, const std::vector<core::sha
     for (auto it = waiting_.begin(); it != waiting_.end();) {
         auto& queue = it->second.deliveries;
         while (!queue.empty() && try_deliver(queue.front())) queue.pop_front();
-        if (queue.empty()) {
+        if (queue.empty() || !shard_.has_consumer(it->first)) {
             it = waiting_.erase(it);
             continue;
         }

@@ -72,6 +72,11 @@ std::optional<request> wire_session::translate(const proto::frame& f) {
                 core::input::credit{id_, core::consumer_id{c.consumer()}, c.messages(), std::min(c.bytes(), settings_.consumer_bytes)});
         }
         case wire::Message::Ping: send(id, wire::CreatePong(builder_)); return std::nullopt;
+        case wire::Message::Unsubscribe: {  // the answer overtakes what is queued, and the number may be taken again
+            const core::consumer_id leaving{f.head->message_as_Unsubscribe()->consumer()};
+            std::erase_if(pushes_, [&](const driver::push& p) { return p.consumer == leaving; });
+            break;
+        }
         default: break;
     }
     auto in = to_input(from, *f.head);

@@ -138,7 +138,6 @@ void admin_client::learn(const wanted_subscription& s, const wire::SubscriptionI
     subscription_promise promise{s.topic, s.name, topic->second.id, {}, s.visibility, s.backoff_min, s.max_deliveries, s.dead_letter, topic->second.stays && !s.guest};
     for (const auto* p : *info.partitions()) promise.starts.push_back({p->start()});
     around_.judge.subscription_created(info.id(), std::move(promise));
-    if (s.guest) around_.judge.may_skip(topic->second.id);  // what others had settled before it came may be gone: it is promised what follows
     around_.known.subscriptions.push_back({s.topic, s.name, info.id()});
     around_.noted.note(around_.now(), "subscription-known id topic", info.id(), topic->second.id);
 }

@@ -78,6 +78,7 @@ void checker::subscription_created(std::uint32_t subscription, subscription_prom
     auto& s = subscriptions_[subscription];
     s.partitions.resize(promise.starts.size());
     s.promise = std::move(promise);
+    s.others_first = sent_.size();
 }
 
 checker::progress_history* checker::find(std::uint32_t subscription, std::uint32_t partition) {
@@ -191,20 +192,22 @@ void checker::extend_answered(timestamp sent, const reader& from, const std::vec
     }
 }
 
-void checker::adopted(timestamp sent, const reader& by, const std::vector<token_range>& presented, const std::vector<token_range>& lost) {
+void checker::adopted(timestamp sent, timestamp now, const reader& by, const std::vector<token_range>& presented, const std::vector<token_range>& lost) {
     if (ended_.contains(by.session)) return;
     for (const auto& r : presented) {
         auto* p = find(by.subscription, r.partition);
         if (!p) return;
         for (auto at = r.first; at <= r.last; ++at) {
             if (contains(lost, r.partition, at, r.attempt)) continue;
-            if (flags_of(*p, at) & (acked | rejected | dead)) broken("a settled message was leased again", by, r.partition, at);
+            const auto settled = p->settled_when.find(at);
+            if (settled != p->settled_when.end() && settled->second <= sent) broken("a settled message was leased again", by, r.partition, at);
             ++p->failures[at];
             p->not_before.erase(at);  // whoever adopted it may give it back
             const auto it = p->held.find(at);
             // Its earlier session is gone: the new one takes the lease over.
             if (it != p->held.end() && lost_.contains(it->second.session)) p->held.erase(it);
-            hold(sent + subscriptions_.at(by.subscription).promise.visibility, by, r.partition, at, r.attempt, true, sent);
+            const auto until = sent + subscriptions_.at(by.subscription).promise.visibility;
+            if (until > now) hold(until, by, r.partition, at, r.attempt, true, now);  // else it may have ended before it was told
         }
     }
 }
@@ -244,6 +247,7 @@ void checker::hand_in_answered(timestamp now, hand_in_key which, const std::vect
                 continue;
             }
             const auto in_time = held != done.protected_until.end() && held->second > now;
+            if (done.how == hand_in::ack || done.how == hand_in::reject) p->settled_when.try_emplace(at, now);
             if (done.how == hand_in::ack) flags_of(*p, at) |= in_time ? acked | acked_in_time : acked;
             if (done.how == hand_in::reject) flags_of(*p, at) |= rejected;
             if (done.how == hand_in::nack && in_time) p->not_before[at] = done.sent + promise.backoff_min;
@@ -329,6 +333,7 @@ void checker::settle_accounts() const {
             std::uint64_t first_open = 0;
             for (auto at = s.promise.starts[i].value; at < log->second.content.size(); ++at) {
                 if (!log->second.promised[at]) continue;
+                if (log->second.content[at] <= s.others_first) continue;
                 if (skipped != skipped_to_.end() && log->second.content[at] <= skipped->second) continue;
                 if (at < p.flags.size() && (p.flags[at] & (acked | ack_sent | dead)) != 0) continue;
                 if (open++ == 0) first_open = at;

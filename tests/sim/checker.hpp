@@ -104,7 +104,7 @@ public:
     void start_sent(timestamp now, const reader& from, const std::vector<token_range>& ranges);
     void extend_answered(timestamp sent, const reader& from, const std::vector<token_range>& ranges, const std::vector<token_range>& lost);
     /// A returning consumer got these leases back, but for the lost ones.
-    void adopted(timestamp sent, const reader& by, const std::vector<token_range>& presented, const std::vector<token_range>& lost);
+    void adopted(timestamp sent, timestamp now, const reader& by, const std::vector<token_range>& presented, const std::vector<token_range>& lost);
 
     hand_in_key hand_in_sent(timestamp now, const reader& from, hand_in how, std::vector<token_range> ranges);
     void hand_in_answered(timestamp now, hand_in_key which, const std::vector<token_range>& lost);
@@ -162,11 +162,13 @@ private:
         std::vector<std::uint8_t> flags;  // by sequence
         std::map<sequence, holding> held;
         std::map<sequence, timestamp> not_before;
+        std::map<sequence, timestamp> settled_when;  // by an answer
         std::map<sequence, std::uint32_t> failures;  // at most so many: everything that may have counted
         described_progress told;
     };
     struct subscription_history {
         subscription_promise promise;
+        std::uint64_t others_first = 0;  // messages sent before it began may have been settled by others, and gone
         std::vector<progress_history> partitions;
     };
     struct hand_in_under_way {

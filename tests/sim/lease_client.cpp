@@ -189,7 +189,7 @@ void lease_client::subscribe(const known_subscription& to, std::vector<token_ran
             }
             around_.judge.consumer_opened(opened.who);
             const auto gone = from_wire(answer.lost());
-            around_.judge.adopted(sent, opened.who, tokens, gone);
+            around_.judge.adopted(sent, around_.now(), opened.who, tokens, gone);
             for (const auto& t : tokens)
                 if (!covers(gone, t.partition, t.first)) opened.held[{t.partition, t.attempt, t.first}] = true;
         });
