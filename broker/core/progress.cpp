@@ -304,15 +304,6 @@ void progress::take(const lease_range& range, holder_id holder, handed_in& in, s
     const auto gap = [&](sequence first, sequence last) {
         name_never_given(first, last, range.attempt, late, lost);
         if (late) take_unleased(first, last, taken);
-        for (auto at = settled_.next_unsettled(std::max(first, scan_)); at <= last; at = settled_.next_unsettled(at)) {  // not given in this broker's life
-            if (const auto claimed = claimed_at(at)) {
-                at = *claimed + 1;
-                continue;
-            }
-            const auto end = std::min(settled_.next_settled(at, last + 1), next_claim(at, last + 1));
-            lost.push_back({partition_, at, end - 1, range.attempt});
-            at = end;
-        }
     };
     for (auto it = covering_or_next(leases_, range.first); it != leases_.end() && it->first <= range.last;) {
         const auto from = std::max(range.first, it->first);
