@@ -72,17 +72,19 @@ asio::awaitable<void> broker::accept_loop() {
 
 asio::awaitable<void> broker::serve(std::shared_ptr<connection> c) {
     std::size_t turn = 0;
+    bool drained = true;  // the last read took all there was
     c->write();  // a session that was refused at the door has its goodbye to say
     while (c->socket().is_open() && !c->session().closing()) {
-        const auto space = c->session().prepare();
-        boost::system::error_code ec;
-        const auto n = c->socket().read_some(asio::buffer(space.data(), space.size()), ec);
-        if (ec == asio::error::would_block || ec == asio::error::try_again) {
+        if (drained) {  // no buffer is held meanwhile
             turn = 0;
             auto [waited] = co_await c->socket().async_wait(tcp::socket::wait_read, awaiting);
             if (waited) break;
-            continue;
         }
+        const auto space = c->session().prepare();
+        boost::system::error_code ec;
+        const auto n = c->socket().read_some(asio::buffer(space.data(), space.size()), ec);
+        drained = ec == asio::error::would_block || n < space.size();
+        if (ec == asio::error::would_block) continue;
         if (ec) break;
         c->session().received(now_(), n);
         take_requests(*c);

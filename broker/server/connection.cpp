@@ -15,11 +15,12 @@ connection::connection(tcp::socket socket, core::session_id id, const session_se
 }
 
 void connection::write() {
-    if (writing_ || !socket_.is_open()) return;
-    if (!session_.has_output()) {
-        if (session_.closing()) abort();
-        return;
-    }
+    while (!writing_ && socket_.is_open() && session_.has_output()) write_some();
+    if (!writing_ && socket_.is_open() && session_.closing()) abort();
+}
+
+/// Mostly the socket takes all of it at once, and no operation has to be set up.
+void connection::write_some() {
     writing_output_ = session_.take_output();
     buffers_.clear();
     for (const auto& p : writing_output_.pieces) {
@@ -28,9 +29,20 @@ void connection::write() {
         else
             buffers_.emplace_back(p.slice.data(), p.slice.size());
     }
-    writing_ = true;
     last_write_ = now_;
-    asio::async_write(socket_, buffers_, [self = shared_from_this()](const boost::system::error_code& ec, std::size_t) { self->written(ec); });
+    boost::system::error_code ec;
+    auto taken = socket_.write_some(buffers_, ec);
+    if (ec && ec != asio::error::would_block) return abort();
+    auto rest = buffers_.begin();
+    for (; rest != buffers_.end() && taken >= rest->size(); ++rest) taken -= rest->size();
+    if (rest == buffers_.end()) {
+        writing_output_ = {};
+        return;
+    }
+    *rest += taken;
+    buffers_.erase(buffers_.begin(), rest);
+    writing_ = true;
+    asio::async_write(socket_, buffers_, [self = shared_from_this()](const boost::system::error_code& failed, std::size_t) { self->written(failed); });
 }
 
 void connection::written(const boost::system::error_code& ec) {

@@ -28,6 +28,7 @@ public:
     void note_time(timestamp now) { now_ = now; }
 
 private:
+    void write_some();
     void written(const boost::system::error_code& ec);
 
     boost::asio::ip::tcp::socket socket_;
