@@ -4,6 +4,7 @@ namespace millrace::bench {
 namespace {
 
 constexpr auto silence_max = std::chrono::seconds(30);
+constexpr std::uint32_t credit_messages = 20'000;
 
 /// What all consumers of a run share; they run on one thread.
 struct consuming {
@@ -47,7 +48,11 @@ public:
 private:
     void subscribe() {
         client::subscribe_options options;
-        options.credit_messages = 20'000;
+        options.credit_messages = credit_messages;
+        if (all_.settings.leave_every > 0) {  // what is left takes credit until the end
+            options.credit_messages += static_cast<std::uint32_t>(all_.shared.expected / all_.settings.leave_every);
+            options.credit_bytes += all_.shared.expected / all_.settings.leave_every * all_.settings.size_max();
+        }
         broker_.async_subscribe(all_.settings.topic, all_.settings.subscription, options, [this](boost::system::error_code failed, client::consumer c) {
             if (failed) return all_.fail("subscribe: " + c.refusal());
             consumer_ = std::move(c);
@@ -67,7 +72,7 @@ private:
 
     void check(const client::delivery& d, steady::time_point now) {
         payload_head head{};
-        if (d.message.payload.size() != all_.settings.size || !read_payload(d.message.payload, head))
+        if (!read_payload(d.message.payload, head) || d.message.payload.size() != all_.settings.size_of(head.id))
             return all_.fail("sequence " + std::to_string(d.sequence.value) + " is not what was published");
         if (all_.came.tick(head.id)) {
             if (all_.result.messages++ == 0) all_.result.began = now;
@@ -76,7 +81,7 @@ private:
         } else {
             ++all_.result.repeated;
         }
-        consumer_.ack(d);
+        if (all_.settings.leave_every == 0 || d.sequence.value % all_.settings.leave_every != 0) consumer_.ack(d);
     }
 
     consuming& all_;

@@ -21,12 +21,17 @@ struct load_settings {
     std::string topic;
     std::string subscription;
     std::size_t size = 1'024;
+    bool mixed_sizes = false;          // each message between half and one and a half times `size`, as its id says
     std::uint64_t count = 0;           // messages in all; 0: for `time`
     std::chrono::seconds time{10};
     std::uint32_t producers = 1;
     std::uint32_t consumers = 1;
     std::uint32_t in_flight = 1'000;   // of each producer
     double rate = 0;                   // messages a second in all; 0: as fast as answers come
+    std::uint64_t leave_every = 0;     // messages whose sequence divides by it are received and not acked; 0: none
+
+    std::size_t size_of(std::uint64_t id) const { return mixed_sizes ? size - size / 2 + scramble(~id) % (size + 1) : size; }
+    std::size_t size_max() const { return mixed_sizes ? size + size / 2 + 1 : size; }
 };
 
 /// What both sides share while they run.

@@ -30,6 +30,9 @@ struct options {
 
 bool consumes(const options& o) { return o.run != "publish"; }
 
+/// Only the drain works on what somebody else has made.
+bool makes_subscription(const options& o) { return consumes(o) && o.run != "drain"; }
+
 // ---- topic and subscription of a run ---------------------------------------------------------------------------------------
 
 void require(const char* what, boost::system::error_code failed, const std::string& refusal) {
@@ -55,7 +58,7 @@ asio::awaitable<void> set_up(options o) {
         auto [failed, topic] = co_await broker.async_create_topic(o.load.topic, client::topic_settings(), as_result);
         require("create topic", failed, topic.refusal);
     }
-    if (consumes(o)) {
+    if (makes_subscription(o)) {
         client::start_position start;
         start.from = client::start_position::kind::latest;
         auto [failed, subscription] = co_await broker.async_create_subscription(o.load.topic, o.load.subscription, client::subscription_settings(), start, as_result);
@@ -70,7 +73,7 @@ asio::awaitable<void> tear_down(options o) {
     client::connection broker(executor, settings);
     auto [unconnected, described] = co_await broker.async_connect(as_result);
     require("connect", unconnected, described.refusal);
-    if (consumes(o)) {
+    if (makes_subscription(o)) {
         auto [failed, gone] = co_await broker.async_delete_subscription(o.load.topic, o.load.subscription, true, as_result);
         require("delete subscription", failed, gone.refusal);
     }
@@ -99,6 +102,11 @@ struct measured {
 measured perform(const options& o) {
     progress shared;
     measured m;
+    if (o.run == "drain") {
+        shared.expected = o.load.count;
+        m.consumed = run_consumers(o.load, shared);
+        return m;
+    }
     if (o.run == "publish" || o.run == "consume") {
         m.produced = run_producers(o.load, shared);
         if (o.run == "consume" && !shared.failed) m.consumed = run_consumers(o.load, shared);
@@ -163,14 +171,15 @@ report report_of(const options& o, const measured& m) {
     r.add("messages_per_second", static_cast<double>(main.messages) / seconds);
     r.add("bytes_per_second", static_cast<double>(main.messages * o.load.size) / seconds);
     // A backlog's age is not a latency.
-    if (o.run != "consume") r.add("", main.latency);
-    if (consumes(o) && o.run != "consume") r.add("answer_", m.produced.latency);
+    const bool is_backlog = o.run == "consume" || o.run == "drain";
+    if (!is_backlog) r.add("", main.latency);
+    if (consumes(o) && !is_backlog) r.add("answer_", m.produced.latency);
     return r;
 }
 
 int run(options o) {
     if (o.load.topic.empty()) o.load.topic = "bench-" + std::to_string(::getpid());
-    o.load.subscription = "bench-" + std::to_string(::getpid());
+    if (o.load.subscription.empty()) o.load.subscription = "bench-" + std::to_string(::getpid());
     run_alone(set_up(o));
     measured m;
     std::string failure;
@@ -199,8 +208,9 @@ void add_options(CLI::App& app, options& o) {
     app.add_option("--server", load.server, "HOST:PORT of the broker")->envname("MILLRACE_SERVER")->capture_default_str();
     app.add_option("--topic", load.topic, "an existing topic; without it the run makes and removes one of its own");
     app.add_option("--size", load.size, "bytes of payload")->capture_default_str()->check(CLI::Range(payload_bytes_min, limits::message_bytes - 1'024));
+    app.add_flag("--mixed-sizes", load.mixed_sizes, "each message between half and one and a half times --size");
     app.add_option_function<unsigned>("--seconds", [&load](unsigned s) { load.time = std::chrono::seconds(s); }, "how long to publish (10)");
-    app.add_option("--count", load.count, "messages to publish, instead of --seconds");
+    app.add_option("--count", load.count, "messages to publish, instead of --seconds; to drain");
     app.add_option("--producers", load.producers, "publishing connections")->capture_default_str()->check(CLI::PositiveNumber);
     app.add_option("--consumers", load.consumers, "consuming connections")->capture_default_str()->check(CLI::PositiveNumber);
     app.add_option("--in-flight", load.in_flight, "unanswered messages of each producer")->capture_default_str()->check(CLI::PositiveNumber);
@@ -223,9 +233,14 @@ int main(int argc, char** argv) {
     add_run(app, o, "consume", "publishes a backlog, then consumes it");
     add_run(app, o, "end-to-end", "publishes and consumes at once; the time from publish to handler");
     add_run(app, o, "rate", "as end-to-end, at --rate, each message's time counted from when it was due");
+    auto& drain = *app.add_subcommand("drain", "consumes --count messages of an existing topic and subscription");
+    drain.callback([&o] { o.run = "drain"; });
+    drain.add_option("--subscription", o.load.subscription, "whose messages")->required();
+    drain.add_option("--leave-every", o.load.leave_every, "leave each message unacked whose sequence divides by this")->check(CLI::PositiveNumber);
     try {
         app.parse(argc, argv);
         if (o.run == "rate" && o.load.rate <= 0) throw CLI::RequiredError("--rate");
+        if (o.run == "drain" && (o.load.topic.empty() || o.load.count == 0)) throw CLI::RequiredError("--topic and --count");
     } catch (const CLI::ParseError& e) {
         return app.exit(e) == 0 ? 0 : 2;
     }

@@ -67,7 +67,8 @@ private:
     void send(steady::time_point due) {
         ++in_flight_;
         ++all_.sent;
-        broker_.async_publish(all_.settings.topic, {.payload = make_payload(make_id(index_, number_++), due, all_.settings.size)},
+        const auto id = make_id(index_, number_++);
+        broker_.async_publish(all_.settings.topic, {.payload = make_payload(id, due, all_.settings.size_of(id))},
                               [this, due](boost::system::error_code failed, client::receipt r) { on_answer(due, failed, r); });
     }
 
