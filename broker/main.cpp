@@ -83,23 +83,6 @@ result<std::unique_ptr<storage::store>> open_store(const options& o) {
     return storage::open_rocksdb_store(rocksdb);
 }
 
-/// Everything the core knows at start, read in pages.
-result<core::shard> recover_shard(storage::store& store) {
-    constexpr std::size_t page = 4096;
-    std::vector<core::row> rows;
-    for (auto range = core::start_rows();;) {
-        auto found = store.scan(range, page);
-        if (!found) return found.failure();
-        const auto count = found.value().size();
-        for (auto& r : found.value()) rows.push_back(std::move(r));
-        if (count < page) break;
-        range.begin = rows.back().key + '\0';
-    }
-    core::shard_settings settings;
-    settings.level = store.level();
-    return core::shard::recover(settings, rows);
-}
-
 void raise_descriptor_limit() {
     rlimit limit{};
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -121,21 +104,15 @@ int run(const options& o) {
     if (!endpoint) return complain(exit_usage, endpoint.failure());
     auto store = open_store(o);
     if (!store) return complain(store.failure().code == errc::invalid_argument ? exit_usage : exit_failed, store.failure());
-    const core::shard_id only_shard{0};
-    const auto epoch = store.value()->open(only_shard);
-    if (!epoch) return complain(exit_failed, epoch.failure());
-    auto shard = recover_shard(*store.value());
-    if (!shard) return complain(exit_failed, shard.failure());
+    server::broker_settings settings;
+    settings.shard = core::shard_id{0};
+    settings.sessions_max = o.max_connections;
+    settings.session.broker_name = "millraced " MILLRACE_VERSION;
+    auto opened = driver::open_shard(*store.value(), settings.shard, settings.core);
+    if (!opened) return complain(opened.failure().code == errc::sync_failed ? exit_store_failed : exit_failed, opened.failure());
 
     asio::io_context io(1);
-    server::broker_settings settings;
-    settings.shard = only_shard;
-    settings.sessions_max = o.max_connections;
-    settings.epoch = epoch.value();
-    settings.session.epoch = epoch.value();
-    settings.session.level = store.value()->level();
-    settings.session.broker_name = "millraced " MILLRACE_VERSION;
-    server::broker broker(io, driver::driver(std::move(shard.value()), {}), *store.value(), settings, broker_clock());
+    server::broker broker(io, std::move(opened.value()), *store.value(), settings, broker_clock());
 
     const auto bound = broker.listen(endpoint.value());
     if (!bound) return complain(exit_failed, bound.failure());

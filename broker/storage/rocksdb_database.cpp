@@ -178,10 +178,11 @@ result<core::fencing_epoch> rocksdb_database::raise_epoch(core::shard_id shard) 
         return error{errc::corruption, "the shard's fencing epoch is not a number"};
     }
     epoch = core::fencing_epoch{static_cast<std::uint64_t>(epoch) + 1};
-    rocksdb::WriteOptions synced;
-    synced.sync = true;
-    if (error refused = error_of(database_->Put(synced, own_, epoch_key(shard), epoch_value(epoch)), "the shard's fencing epoch cannot be written")) {
+    if (error refused = error_of(database_->Put({}, own_, epoch_key(shard), epoch_value(epoch)), "the shard's fencing epoch cannot be written")) {
         return refused;
+    }
+    if (error refused = sync()) {
+        return error{errc::sync_failed, refused.what};
     }
     return epoch;
 }

@@ -33,7 +33,7 @@ public:
     error write(std::span<const pending_commit> groups);
     error sync();
 
-    /// A larger epoch than any before, synced.
+    /// A larger epoch than any before, synced. Errors: sync_failed, and those of a write.
     result<core::fencing_epoch> raise_epoch(core::shard_id shard);
 
     result<std::vector<stored_entry>> read(core::partition_id partition, sequence from, std::size_t max_bytes);
