@@ -33,10 +33,13 @@ inline std::string make_payload(std::uint64_t id, steady::time_point sent_at, st
     const payload_head head{id, sent_at.time_since_epoch().count()};
     std::memcpy(bytes.data(), &head, sizeof head);
     const auto seed = scramble(id);
-    for (std::size_t at = sizeof head; at < size; at += 8) {
+    auto at = sizeof head;
+    for (; at + 8 <= size; at += 8) {
         const auto word = scramble(seed + at);
-        std::memcpy(bytes.data() + at, &word, size - at < 8 ? size - at : 8);
+        std::memcpy(bytes.data() + at, &word, 8);
     }
+    const auto word = scramble(seed + at);
+    std::memcpy(bytes.data() + at, &word, size - at);
     return bytes;
 }
 
@@ -45,11 +48,15 @@ inline bool read_payload(std::string_view bytes, payload_head& head) noexcept {
     if (bytes.size() < sizeof head) return false;
     std::memcpy(&head, bytes.data(), sizeof head);
     const auto seed = scramble(head.id);
-    for (std::size_t at = sizeof head; at < bytes.size(); at += 8) {
-        const auto word = scramble(seed + at);
-        if (std::memcmp(bytes.data() + at, &word, bytes.size() - at < 8 ? bytes.size() - at : 8) != 0) return false;
+    auto at = sizeof head;
+    std::uint64_t differences = 0;
+    for (; at + 8 <= bytes.size(); at += 8) {
+        std::uint64_t word;
+        std::memcpy(&word, bytes.data() + at, 8);
+        differences |= word ^ scramble(seed + at);
     }
-    return true;
+    const auto word = scramble(seed + at);
+    return differences == 0 && std::memcmp(bytes.data() + at, &word, bytes.size() - at) == 0;
 }
 
 /// An id is its producer and a number: both dense, so one bit each remembers it.
