@@ -49,7 +49,10 @@ machine_settings connection_core::for_machine() const {
     s.resends = settings_.reconnect.resend_unanswered;
     s.pause_min = settings_.reconnect.pause_min;
     s.pause_max = std::max(settings_.reconnect.pause_max, settings_.reconnect.pause_min);
-    s.jitter_seed = std::random_device()();
+    std::random_device random;
+    s.jitter_seed = random();
+    s.incarnation = std::uint64_t{random()} << 32 | random();
+    s.publishing.producer = settings_.producer;
     s.publishing.linger = settings_.linger;
     s.publishing.compression = static_cast<proto::compression>(settings_.compression);
     return s;
@@ -156,7 +159,7 @@ void connection_core::take(published& e) {
     sequence next = e.first;
     for (const auto operation : e.operations) {
         auto handler = publishes_.take(static_cast<std::uint64_t>(operation));
-        handler({}, receipt{e.partition, next, e.level, {}});
+        handler({}, receipt{e.partition, next, e.level, e.batch, {}});
         ++next;
     }
 }

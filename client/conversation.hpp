@@ -11,7 +11,7 @@
 namespace millrace::client {
 
 /// Who takes the answer to a request.
-enum class recipient : std::uint8_t { hello, metadata, publish, ack, subscribe, unsubscribe, request };
+enum class recipient : std::uint8_t { hello, producer, metadata, publish, ack, subscribe, unsubscribe, request };
 
 struct waiting_request {
     recipient taker;

@@ -52,6 +52,7 @@ struct published {
     sequence first;
     durability level = durability::memory;
     error refused;
+    std::uint64_t batch = 0;  // its number, by a named producer
 };
 
 /// Messages for a consumer, verified.

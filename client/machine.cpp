@@ -216,15 +216,14 @@ error machine::on_answer(const proto::frame& frame) {
 
 error machine::on_reply(std::uint64_t id, const waiting_request& asked, const error& refused, const proto::frame& frame) {
     if (asked.taker == recipient::hello) return refused ? refused : on_welcome(*frame.head->message_as_Welcome());
+    if (asked.taker == recipient::producer) return on_producer_opened(refused, frame.head->message_as_ProducerOpened());
     if (asked.taker == recipient::metadata) {
         publisher_.on_metadata(id, refused, frame.head->message_as_MetadataOk());
         return {};
     }
     if (asked.taker == recipient::publish) {
-        if (refused)
-            publisher_.on_refused(id, refused);
-        else
-            publisher_.on_published(id, *frame.head->message_as_Published());
+        if (refused) return publisher_.on_refused(id, refused);
+        publisher_.on_published(id, *frame.head->message_as_Published());
         return {};
     }
     answer content;
@@ -249,14 +248,50 @@ error machine::on_reply(std::uint64_t id, const waiting_request& asked, const er
 error machine::on_welcome(const wire::Welcome& welcome) {
     if (welcome.version() != proto::protocol_version)
         return {errc::unsupported_version, "the broker chose version " + std::to_string(welcome.version())};
-    phase_ = phase::serving;
     idle_timeout_ = std::chrono::milliseconds(welcome.idle_timeout());
+    publisher_.on_welcome(welcome);
+    broker_ = {};
+    broker_.broker = text(welcome.broker());
+    broker_.session = welcome.session();
+    broker_.epoch = welcome.epoch();
+    broker_.level = static_cast<durability>(welcome.durability());
+    if (publisher_.is_named() && !publisher_.is_fenced())
+        open_producer();
+    else
+        serve();
+    return {};
+}
+
+/// Part of the greeting, and of its time.
+void machine::open_producer() {
+    const auto until = talk_.waiting.at(hello_id).deadline;
+    const auto id = talk_.ask(recipient::producer, wire::Message::ProducerOpened);
+    talk_.waiting.at(id).deadline = until;
+    auto& b = talk_.builder;
+    talk_.send(id, wire::CreateOpenProducer(b, b.CreateString(settings_.publishing.producer), settings_.incarnation, was_welcomed_));
+}
+
+error machine::on_producer_opened(const error& refused, const wire::ProducerOpened* opened) {
+    if (refused && refused.code != errc::producer_fenced) return refused;
+    if (refused) {
+        publisher_.fence(refused);
+    } else {
+        publisher_.on_opened(*opened);
+        broker_.producer_epoch = opened->epoch();
+        if (opened->positions())
+            for (const auto* p : *opened->positions()) broker_.producer_positions.push_back({p->topic(), p->partition(), p->number()});
+    }
+    serve();
+    return {};
+}
+
+void machine::serve() {
+    phase_ = phase::serving;
     was_welcomed_ = true;
     attempts_ = 0;
-    publisher_.on_welcome(welcome);
+    publisher_.resume();
     consumers_.resume();
-    talk_.events.emplace_back(welcomed{{text(welcome.broker()), welcome.session(), welcome.epoch(), static_cast<durability>(welcome.durability()), {}}});
-    return {};
+    talk_.events.emplace_back(welcomed{broker_});
 }
 
 // ---- time --------------------------------------------------------------------------------------------------------------------
@@ -265,7 +300,7 @@ void machine::expire_requests() {
     for (auto& [id, asked] : talk_.waiting) {
         if (asked.given_up) continue;
         if (asked.deadline > talk_.now) return;
-        if (asked.taker == recipient::hello) return fail({errc::timed_out, "the broker did not answer the hello in time"});
+        if (asked.taker == recipient::hello || asked.taker == recipient::producer) return fail({errc::timed_out, "the broker did not answer the hello, or open the producer, in time"});
         give_up(id, asked);
     }
 }

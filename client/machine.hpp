@@ -1,7 +1,7 @@
 // A client's life with a broker, without IO: bytes, requests and time go in, bytes and events come out. Deterministic: the same inputs
 // give the same outputs. One thread at a time.
 //
-//   construct ─► connected ─hello─► (Welcome) welcomed ─► requests … ─► close ─► everything answered ─► ended
+//   construct ─► connected ─hello─► (Welcome, ProducerOpened) welcomed ─► requests … ─► close ─► everything answered ─► ended
 //                  ▲ └──── lost · Goodbye · malformed bytes · silence: every operation gets its event, then ended with the reason ────┘
 //                  └── apart ◄── or, once welcomed and if it may: single requests get their event; publishes and consumers wait and go on
 //
@@ -25,6 +25,7 @@ struct machine_settings {
     duration hello_timeout = std::chrono::seconds(5);
     duration request_timeout = std::chrono::seconds(30);
     publisher_settings publishing;
+    std::uint64_t incarnation = 0;  // of a named producer: random, so that a client that comes back is told from one that takes over
     bool reconnects = false;
     bool resends = true;  // publishes that were sent and not answered before the connection was lost
     duration pause_min = std::chrono::milliseconds(100);
@@ -107,6 +108,9 @@ private:
     error on_frame(const proto::frame& frame);
     error on_answer(const proto::frame& frame);
     error on_welcome(const wire::Welcome& welcome);
+    error on_producer_opened(const error& refused, const wire::ProducerOpened* opened);
+    void open_producer();
+    void serve();
     error on_reply(std::uint64_t id, const waiting_request& asked, const error& refused, const proto::frame& frame);
     void expire_requests();
     void give_up(std::uint64_t id, waiting_request& asked);
@@ -121,6 +125,7 @@ private:
     proto::frame_decoder decoder_;
     publisher publisher_;
     consumers consumers_;
+    broker_description broker_;
     bool was_welcomed_ = false;
     std::uint32_t attempts_ = 0;  // to connect, since the broker's last welcome
     std::uint64_t jitter_;

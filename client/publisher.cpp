@@ -34,11 +34,16 @@ void publisher::on_welcome(const wire::Welcome& welcome) {
     batch_bytes_max_ = std::clamp<std::uint64_t>(credit_bytes_ / 2, 1, limits::batch_bytes);
     const std::size_t frame_bytes_max = welcome.frame_bytes_max();
     if (frame_bytes_max > frame_head_bytes_max) batch_bytes_max_ = std::min(batch_bytes_max_, frame_bytes_max - frame_head_bytes_max);
+}
+
+void publisher::resume() {
     connected_ = true;
+    renumber();
     resolve_parked();
 }
 
 void publisher::publish(ticket operation, std::string_view topic, message&& m, publish_options options) {
+    if (fenced_) return finish_one(operation, fenced_);
     auto& r = route_to(topic);
     if (r.known && !r.resolving) return append(r, operation, m, options, false);
     r.parked.push_back({operation, std::move(m), options, false, talk_.now});
@@ -144,6 +149,22 @@ void publisher::park_again(batch& b) {
     }
 }
 
+/// In the order they were published: a route has these before what waits for its lookup.
+void publisher::park_before(std::vector<std::unique_ptr<batch>> earlier) {
+    if (earlier.empty()) return;
+    std::vector<std::vector<parked_publish>> later;
+    for (auto* r : all_routes_) later.push_back(std::exchange(r->parked, {}));
+    for (auto& b : earlier) {
+        park_again(*b);
+        recycle(std::move(b->records));
+    }
+    auto next = later.begin();
+    for (auto* r : all_routes_) {
+        r->parked.insert(r->parked.end(), std::make_move_iterator(next->begin()), std::make_move_iterator(next->end()));
+        ++next;
+    }
+}
+
 // ---- messages to batches -------------------------------------------------------------------------------------------------
 
 void publisher::append(route& r, ticket operation, const message& m, publish_options options, bool second_try) {
@@ -208,6 +229,7 @@ void publisher::recycle(record_buffer buffer) {
 
 bool publisher::may_send(const batch& b) const noexcept {
     if (in_flight_.empty()) return true;
+    if (is_named() && b.number == 0 && !numbers_.may_number(b.place())) return false;
     return in_flight_messages_ + b.operations.size() <= credit_messages_ && in_flight_bytes_ + b.records->size() <= credit_bytes_;
 }
 
@@ -220,13 +242,50 @@ void publisher::send_closed() {
 }
 
 void publisher::send(std::unique_ptr<batch> b) {
-    const auto count = static_cast<std::uint32_t>(b->operations.size());
+    if (b->number == 0) {
+        if (b->count == 0) b->count = b->operations.size();
+        if (b->topic == 0) b->topic = b->to->id;
+        if (is_named()) b->number = numbers_.next(b->place());
+    }
     const auto id = talk_.ask(recipient::publish, wire::Message::Published);
-    talk_.send(id, wire::CreatePublish(talk_.builder, b->to->id, b->partition, count, static_cast<wire::Durability>(b->least)), b->records);
-    b->count = count;
-    in_flight_messages_ += count;
+    talk_.send(id, wire::CreatePublish(talk_.builder, b->topic, b->partition, static_cast<std::uint32_t>(b->count), static_cast<wire::Durability>(b->least),
+                                       numbers_.id(), numbers_.epoch(), b->number), b->records);
+    in_flight_messages_ += b->count;
     in_flight_bytes_ += b->records->size();
     in_flight_.emplace_hint(in_flight_.end(), id, std::move(b));
+}
+
+/// Batch `b` was not taken, so the broker refuses those behind it for the gap: they are as good as refused. The next batch gets the free number; it
+/// comes to the broker after all of them.
+void publisher::refuse_followers(const batch& b, const error& refused) {
+    const error gap{errc::batch_gap, "an earlier batch of this producer was refused, and order is kept: " + to_string(refused)};
+    for (auto& [id, other] : in_flight_) {
+        if (other->place() != b.place() || other->number < b.number || other->follows_refused) continue;
+        other->follows_refused = true;
+        give_up(*other, gap);
+    }
+    numbers_.rewind(b.place(), b.number);
+}
+
+/// What an earlier connection sent: a batch that the broker has taken keeps its number and gets its answer again. Others get the next numbers, which
+/// are the ones they had, unless the broker's store lost something. A topic that the broker knows nothing of from this producer is looked up first.
+void publisher::renumber() {
+    std::vector<std::unique_ptr<batch>> unknown;
+    for (auto& b : std::exchange(closed_, {})) {
+        const auto last = numbers_.last(b->place());
+        if (b->operations.empty()) {
+            recycle(std::move(b->records));
+        } else if (last == 0) {
+            unknown.push_back(std::move(b));
+        } else {
+            if (b->number <= last)
+                numbers_.keep(b->place());
+            else
+                b->number = 0;
+            closed_.push_back(std::move(b));
+        }
+    }
+    park_before(std::move(unknown));
 }
 
 std::unique_ptr<publisher::batch> publisher::take_in_flight(std::uint64_t id) {
@@ -235,6 +294,7 @@ std::unique_ptr<publisher::batch> publisher::take_in_flight(std::uint64_t id) {
     auto b = std::move(node.mapped());
     in_flight_messages_ -= b->count;
     in_flight_bytes_ -= b->records->size();
+    if (b->number != 0) numbers_.answered(b->place());
     return b;
 }
 
@@ -242,19 +302,29 @@ void publisher::on_published(std::uint64_t id, const wire::Published& content) {
     finish(take_in_flight(id), {content.first()}, static_cast<durability>(content.durability()), {});
 }
 
-void publisher::on_refused(std::uint64_t id, const error& refused) {
+error publisher::on_refused(std::uint64_t id, const error& refused) {
+    const bool is_numbered = in_flight_.at(id)->number != 0;
+    if (is_numbered && (refused.code == errc::outcome_unknown || refused.code == errc::no_such_producer)) return refused;
     auto b = take_in_flight(id);
-    if (refused.code != errc::no_such_topic || b->second_try) return finish(std::move(b), {}, durability::memory, refused);
-    auto& r = *b->to;
-    b->second_try = true;
-    park_again(*b);
-    recycle(std::move(b->records));
-    if (!r.parked.empty()) resolve(r);
+    if (refused.code == errc::no_such_topic && !b->second_try && !fenced_) {
+        auto& r = *b->to;
+        b->second_try = true;
+        park_again(*b);
+        recycle(std::move(b->records));
+        if (!r.parked.empty()) resolve(r);
+        return {};
+    }
+    if (refused.code == errc::producer_fenced)
+        fence(refused);
+    else if (is_numbered && !b->follows_refused && refused.code != errc::batch_gap && refused.code != errc::batch_mismatch)
+        refuse_followers(*b, refused);
+    finish(std::move(b), {}, durability::memory, refused);
+    return {};
 }
 
 void publisher::finish(std::unique_ptr<batch> b, sequence first, durability level, const error& refused) {
     if (!b->operations.empty())
-        talk_.events.emplace_back(published{std::move(b->operations), b->partition, first, level, refused});
+        talk_.events.emplace_back(published{std::move(b->operations), b->partition, first, level, refused, b->number});
     recycle(std::move(b->records));
 }
 
@@ -266,19 +336,27 @@ void publisher::finish_one(ticket operation, const error& refused) {
 
 void publisher::give_up(std::uint64_t id, const waiting_request& asked, const error& refused) {
     if (asked.taker == recipient::metadata) return on_metadata(id, refused, nullptr);
-    auto& b = *in_flight_.at(id);
+    give_up(*in_flight_.at(id), refused);
+}
+
+/// Its operations are over; it stays, for its credit and its number.
+void publisher::give_up(batch& b, const error& refused) {
+    if (b.operations.empty()) return;
     talk_.events.emplace_back(published{std::exchange(b.operations, {}), b.partition, {}, durability::memory, refused});
 }
 
 void publisher::time_passed() {
     const error refused{errc::timed_out, "the batch was not sent in time: earlier ones are unanswered and fill the credit"};
     const auto expired = [&](const batch& b) { return b.opened + talk_.request_timeout <= talk_.now; };
-    while (!closed_.empty() && expired(*closed_.front())) {
+    const error too_late{errc::timed_out, "the connection did not come back in time; what had been sent may or may not be there"};
+    for (auto& b : closed_)
+        if (b->number != 0 && expired(*b)) give_up(*b, too_late);
+    while (!closed_.empty() && closed_.front()->number == 0 && expired(*closed_.front())) {
         finish(std::move(closed_.front()), {}, durability::memory, refused);
         closed_.pop_front();
     }
     while (!open_.empty() && expired(*open_.front())) finish(take_open(*open_.front()), {}, durability::memory, refused);
-    if (!connected_) expire_parked({errc::timed_out, "the connection did not come back in time; what had been sent may or may not be there"});
+    if (!connected_) expire_parked(too_late);
 }
 
 /// Only without a connection: else the lookup that they wait for has its own timeout.
@@ -297,7 +375,8 @@ moment publisher::next_deadline() const {
     if (!connected_)
         for (const auto* r : all_routes_)
             for (const auto& p : r->parked) next = std::min(next, p.asked + talk_.request_timeout);
-    if (!closed_.empty()) next = closed_.front()->opened + talk_.request_timeout;
+    const auto waits = std::find_if(closed_.begin(), closed_.end(), [](const auto& b) { return !b->operations.empty(); });
+    if (waits != closed_.end()) next = std::min(next, (*waits)->opened + talk_.request_timeout);
     if (!open_.empty()) {
         const bool lingers = closed_.empty() && in_flight_.size() < batches_in_flight_eager;
         next = std::min(next, open_.front()->opened + (lingers ? settings_.linger : talk_.request_timeout));
@@ -307,28 +386,38 @@ moment publisher::next_deadline() const {
 
 void publisher::interrupt(const error& reason, bool resend) {
     connected_ = false;
-    // In the order they were published: a route parks again what it had sent, then what it had gathered, before what waits for its lookup.
-    std::vector<std::vector<parked_publish>> later;
-    for (auto* r : all_routes_) {
-        later.push_back(std::exchange(r->parked, {}));
-        r->known = r->resolving = false;
-    }
+    for (auto* r : all_routes_) r->known = r->resolving = false;
     lookups_.clear();
+    std::deque<std::unique_ptr<batch>> numbered;
+    std::vector<std::unique_ptr<batch>> earlier;  // what was sent, then what was gathered
     for (auto& [id, b] : std::exchange(in_flight_, {})) {
-        if (resend)
-            park_again(*b);
+        if (!resend || fenced_ || b->follows_refused)
+            finish(std::move(b), {}, durability::memory, fenced_ ? fenced_ : reason);
+        else if (b->number != 0)
+            numbered.push_back(std::move(b));
         else
-            finish(std::move(b), {}, durability::memory, reason);
+            earlier.push_back(std::move(b));
     }
     in_flight_messages_ = 0;
     in_flight_bytes_ = 0;
-    for (auto& b : std::exchange(closed_, {})) park_again(*b);
-    while (!open_.empty()) park_again(*take_open(*open_.front()));
-    auto next = later.begin();
-    for (auto* r : all_routes_) {
-        r->parked.insert(r->parked.end(), std::make_move_iterator(next->begin()), std::make_move_iterator(next->end()));
-        ++next;
+    for (auto& b : std::exchange(closed_, {})) {
+        if (b->number != 0)
+            numbered.push_back(std::move(b));
+        else
+            earlier.push_back(std::move(b));
     }
+    closed_ = std::move(numbered);
+    while (!open_.empty()) earlier.push_back(take_open(*open_.front()));
+    park_before(std::move(earlier));
+}
+
+void publisher::fence(const error& reason) {
+    if (fenced_) return;
+    fenced_ = reason;
+    for (auto& b : std::exchange(closed_, {})) finish(std::move(b), {}, durability::memory, reason);
+    while (!open_.empty()) finish(take_open(*open_.front()), {}, durability::memory, reason);
+    for (auto* r : all_routes_)
+        for (auto& p : std::exchange(r->parked, {})) finish_one(p.operation, reason);
 }
 
 void publisher::fail_all(const error& reason) {

@@ -9,11 +9,13 @@
 #include <vector>
 
 #include "client/conversation.hpp"
+#include "client/producer_numbers.hpp"
 #include "proto/record.hpp"
 
 namespace millrace::client {
 
 struct publisher_settings {
+    std::string producer;  // empty: unnamed
     duration linger{};
     proto::compression compression = proto::compression::none;
 };
@@ -24,8 +26,20 @@ public:
     publisher(const publisher&) = delete;
     publisher& operator=(const publisher&) = delete;
 
-    /// The credit and limits of this connection. Nothing is published before.
+    /// The credit and limits of this connection.
     void on_welcome(const wire::Welcome& welcome);
+
+    bool is_named() const noexcept { return !settings_.producer.empty(); }
+
+    /// Of a named producer: what the broker has taken. What was sent before and not taken is sent again.
+    void on_opened(const wire::ProducerOpened& as) { numbers_.opened(as); }
+
+    /// Another client has opened this producer: every publish ends with `reason` from now on, until the machine is another one.
+    void fence(const error& reason);
+    bool is_fenced() const noexcept { return static_cast<bool>(fenced_); }
+
+    /// The connection may be used. Nothing is published before.
+    void resume();
 
     /// Ends in one `published` event. Messages of one partition are sent in the order of these calls.
     void publish(ticket operation, std::string_view topic, message&& m, publish_options options);
@@ -38,7 +52,8 @@ public:
 
     void on_metadata(std::uint64_t id, const error& refused, const wire::MetadataOk* content);
     void on_published(std::uint64_t id, const wire::Published& content);
-    void on_refused(std::uint64_t id, const error& refused);
+    /// The error, if there is one, ends the connection: what became of a numbered batch is found out by coming back.
+    error on_refused(std::uint64_t id, const error& refused);
 
     /// A topic was described on this connection: more partitions are used from now on.
     void on_topic_seen(std::string_view name, std::uint32_t id, std::size_t partitions);
@@ -50,7 +65,8 @@ public:
     void time_passed();
     moment next_deadline() const;
 
-    /// The connection is lost and will come back: what was not sent waits for it, and so does what was not answered when `resend` is set.
+    /// The connection is lost and will come back: what was not sent waits for it, and so does what was not answered when `resend` is set. Batches
+    /// that have a number keep it, and their bytes.
     void interrupt(const error& reason, bool resend);
 
     /// Ends every operation that waits here.
@@ -89,6 +105,12 @@ private:
         record_buffer records;
         std::vector<ticket> operations;
         std::size_t count = 0;  // records, once it is sent: also after its operations were given up
+        std::uint32_t topic = 0;   // id, once it is sent
+        std::uint64_t number = 0;  // by a named producer, once it is sent
+
+        bool follows_refused = false;  // the broker did not take what had the number before: it does not take this one
+
+        producer_numbers::place place() const noexcept { return {topic != 0 ? topic : to->id, partition}; }
     };
 
     struct name_hash {
@@ -107,9 +129,13 @@ private:
     std::unique_ptr<batch> take_open(batch& b);
     void resize(route& r, std::size_t partitions);
     void park_again(batch& b);
+    void park_before(std::vector<std::unique_ptr<batch>> earlier);
     bool may_send(const batch& b) const noexcept;
     void send_closed();
     void send(std::unique_ptr<batch> b);
+    void give_up(batch& b, const error& refused);
+    void refuse_followers(const batch& b, const error& refused);
+    void renumber();
     std::unique_ptr<batch> take_in_flight(std::uint64_t id);
     void finish(std::unique_ptr<batch> b, sequence first, durability level, const error& refused);
     void finish_one(ticket operation, const error& refused);
@@ -125,6 +151,8 @@ private:
     std::size_t batch_messages_max_ = 1;
     std::size_t batch_bytes_max_ = 1;
     std::size_t message_bytes_max_ = limits::message_bytes;
+    producer_numbers numbers_;
+    error fenced_;
 
     // Routes are never erased, so that batches may point to them; there are as many as topics this connection published to.
     std::unordered_map<std::string, std::unique_ptr<route>, name_hash, std::equal_to<>> routes_;
@@ -134,7 +162,7 @@ private:
     std::map<std::uint64_t, route*> lookups_;  // metadata requests under way
 
     std::vector<batch*> open_;                     // in the order they were opened; owned by their routes
-    std::deque<std::unique_ptr<batch>> closed_;    // wait for credit, in order
+    std::deque<std::unique_ptr<batch>> closed_;    // wait for credit, in order; those with numbers of an earlier connection first
     std::map<std::uint64_t, std::unique_ptr<batch>> in_flight_;  // by request id
     std::size_t in_flight_messages_ = 0;
     std::uint64_t in_flight_bytes_ = 0;

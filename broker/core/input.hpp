@@ -63,8 +63,8 @@ struct publish {
     batch_claim claim;
 };
 
-/// Opens a named producer under a larger epoch; earlier incarnations are fenced.
-struct open_producer { origin from; std::string name; };
+/// Opens a named producer under a larger epoch; earlier incarnations are fenced, but by one that returns.
+struct open_producer { origin from; std::string name; std::uint64_t incarnation = 0; bool returning = false; };
 
 struct subscribe {
     origin from;

@@ -14,13 +14,22 @@ std::string producers::key_of(const position_key& id) {
     return key_writer('Q').u64(static_cast<std::uint64_t>(id.first)).u32(static_cast<std::uint32_t>(id.second.topic)).u32(id.second.index).take();
 }
 
-producers::opened producers::open(const std::string& name, timestamp now, std::uint64_t& next_id) {
+error producers::judge_return(const std::string& name, std::uint64_t incarnation) const {
+    const auto named = names_.find(name);
+    if (named == names_.end()) return {};
+    const auto& p = producers_.at(named->second);
+    if (p.incarnation == incarnation) return {};
+    return {errc::producer_fenced, "producer '" + name + "' was opened by another client meanwhile: its epoch is " + std::to_string(p.epoch)};
+}
+
+producers::opened producers::open(const std::string& name, std::uint64_t incarnation, timestamp now, std::uint64_t& next_id) {
     const auto [named, added] = names_.try_emplace(name, producer_id{next_id});
     if (added) ++next_id;
     const auto id = named->second;
     auto& p = producers_[id];
     p.name = name;
     ++p.epoch;
+    p.incarnation = incarnation;
     p.used_at = now;
     changed_.insert(id);
     opened out{id, p.epoch, {}};
@@ -84,7 +93,8 @@ void producers::take_changes(std::vector<mutation>& out) {
         if (it == producers_.end())
             out.push_back(erase_row{key_of(id)});
         else
-            out.push_back(put_row{key_of(id), value_writer().text(it->second.name).number(it->second.epoch).time(it->second.used_at).take()});
+            out.push_back(put_row{key_of(id), value_writer().text(it->second.name).number(it->second.epoch).time(it->second.used_at)
+                                             .number(it->second.incarnation).take()});
     }
     for (const auto& key : changed_positions_) {
         const auto it = producers_.find(key.first);
@@ -111,6 +121,7 @@ error producers::recover(const row& r) {
         p.name = v.text();
         p.epoch = v.number<std::uint32_t>();
         p.used_at = v.time();
+        if (!v.at_end()) p.incarnation = v.number<std::uint64_t>();  // rows of the first release have none
         names_[p.name] = id;
         return row_verdict(r, k.good() && v.good());
     }

@@ -42,13 +42,16 @@ public:
     static constexpr std::size_t remembered_batches = 5;
     static constexpr auto idle_max = std::chrono::hours{24 * 7};
 
+    /// Whether `incarnation` may open `name` again without fencing anybody else. A producer that is not known (any more) may be. Errors: producer_fenced.
+    error judge_return(const std::string& name, std::uint64_t incarnation) const;
+
     /// Opens `name` under its next epoch; `next_id` is given to a new one and then counted up.
     struct opened {
         producer_id id{};
         std::uint32_t epoch = 0;
         std::vector<producer_position> positions;
     };
-    opened open(const std::string& name, timestamp now, std::uint64_t& next_id);
+    opened open(const std::string& name, std::uint64_t incarnation, timestamp now, std::uint64_t& next_id);
 
     /// What a claim means: taken before (then the first sequence it got), new, or refused.
     /// Errors: no_such_producer, producer_fenced, batch_mismatch, batch_gap.
@@ -80,6 +83,7 @@ private:
     struct producer {
         std::string name;
         std::uint32_t epoch = 0;
+        std::uint64_t incarnation = 0;  // who opened it last; 0: said nothing
         timestamp used_at;
         std::map<partition_id, std::vector<batch>> positions;  // at most remembered_batches, ascending
     };

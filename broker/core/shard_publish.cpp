@@ -35,7 +35,8 @@ void shard::perform(const input::publish& c) {
 
 void shard::perform(const input::open_producer& c) {
     if (auto refused = check_name("producer", c.name)) return reply(c.from, std::move(refused));
-    auto opened = producers_.open(c.name, now_, meta_.next_producer);
+    if (auto refused = c.returning ? producers_.judge_return(c.name, c.incarnation) : error{}) return reply(c.from, std::move(refused));
+    auto opened = producers_.open(c.name, c.incarnation, now_, meta_.next_producer);
     put_catalog(encode(meta_));
     reply(c.from, answers::producer_opened{opened.id, opened.epoch, std::move(opened.positions)});
 }

@@ -199,7 +199,10 @@ std::optional<core::any_input> to_input(origin from, const wire::Frame& frame) {
             const auto& m = *frame.message_as_Ack();
             return input::ack{from, core::consumer_id{m.consumer()}, ranges_of(m.ranges())};
         }
-        case wire::Message::OpenProducer: return input::open_producer{from, text(frame.message_as_OpenProducer()->name())};
+        case wire::Message::OpenProducer: {
+            const auto& m = *frame.message_as_OpenProducer();
+            return input::open_producer{from, text(m.name()), m.incarnation(), m.returning()};
+        }
         case wire::Message::Start: {
             const auto& m = *frame.message_as_Start();
             return input::start{from.session, core::consumer_id{m.consumer()}, ranges_of(m.ranges())};

@@ -5,7 +5,8 @@
 //     auto r = co_await broker.async_publish("photos", {.payload = bytes}, asio::use_awaitable);
 //
 // What a lost connection does to what is under way:
-//   publishes      wait and go on when it is back; one that was unanswered may then be there twice, or ends (reconnect_settings)
+//   publishes      wait and go on when it is back; one that was unanswered may then be there twice, or ends (reconnect_settings), unless the
+//                  connection has the name of a producer: then everything is there once (connection_settings::producer)
 //   consumers      subscribe again and get back what they had started; what was received and not started comes again, to anybody
 //   acks and such  go on when it is back; the settlement names those whose fate stays unknown
 //   all other      operations end with connection_lost; so does everything when it does not come back

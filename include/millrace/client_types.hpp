@@ -104,6 +104,7 @@ struct receipt {
     std::uint32_t partition = 0;
     millrace::sequence sequence;
     durability level = durability::memory;
+    std::uint64_t batch = 0;  // the number of its batch in the partition, by a named producer; 0: unnamed
     std::string refusal{};
 };
 
@@ -177,12 +178,23 @@ struct peeked {
 
 enum class payload_compression : std::uint8_t { none = 0, lz4 = 1, zstd = 2 };
 
+/// The last batch that the broker has taken from a named producer in one partition.
+struct producer_position {
+    std::uint32_t topic = 0;  // id
+    std::uint32_t partition = 0;
+    std::uint64_t batch = 0;
+
+    bool operator==(const producer_position&) const = default;
+};
+
 /// What the broker said of itself when the connection opened.
 struct broker_description {
     std::string broker{};  // name and version, for people
     std::uint64_t session = 0;
     std::uint64_t epoch = 0;
     durability level = durability::memory;  // what a receipt promises by default
+    std::uint32_t producer_epoch = 0;       // with connection_settings::producer: the incarnation's number
+    std::vector<producer_position> producer_positions{};  // and what earlier incarnations have published
     std::string refusal{};
 };
 
@@ -192,8 +204,8 @@ struct reconnect_settings {
     bool enabled = true;
     std::chrono::milliseconds pause_min{100};
     std::chrono::milliseconds pause_max{5'000};
-    /// Publishes that were sent and not answered are sent again: at least once, so that a message may be there twice. Without it they end with
-    /// connection_lost, and may or may not be there. Publishes that were not sent yet are sent either way.
+    /// Publishes that were sent and not answered are sent again: by a named producer exactly once, else at least once, so that a message may be there
+    /// twice. Without it they end with connection_lost, and may or may not be there. Publishes that were not sent yet are sent either way.
     bool resend_unanswered = true;
 };
 
@@ -201,6 +213,10 @@ struct connection_settings {
     std::string server = "127.0.0.1:7070";  // HOST:PORT, [V6]:PORT
     std::string token{};
     std::string name{};  // for people
+    /// A named producer: what this connection sends again when it was lost, or the broker restarted, is stored once. A name belongs to one connection
+    /// at a time. Who connects under it fences who did before, whose publishes all end with producer_fenced from then on, also after a reconnection;
+    /// connecting anew takes the name back. A refused publish refuses those behind it in its partition with batch_gap, so that order is kept.
+    std::string producer{};
     std::chrono::milliseconds connect_timeout{5'000};   // resolve, connect and hello together
     std::chrono::milliseconds request_timeout{30'000};  // of every request from when it is sent; a batch that credit holds back ends after as long unsent
     std::chrono::milliseconds linger{0};  // how long a batch that is not full may wait for more although the connection is idle

@@ -36,7 +36,7 @@ struct fixture {
     std::uint64_t next_id = 1;
     row_store store;
 
-    producers::opened open(const std::string& name = "web") { return all.open(name, now, next_id); }
+    producers::opened open(const std::string& name = "web", std::uint64_t incarnation = 0) { return all.open(name, incarnation, now, next_id); }
     batch_claim claim(const producers::opened& by, std::uint64_t number, std::uint32_t checksum = 7) { return {by.id, by.epoch, number, checksum}; }
     void publish(const producers::opened& by, std::uint64_t number, sequence first, partition_id where = photos) {
         const auto c = claim(by, number);
@@ -90,6 +90,33 @@ TEST_CASE_METHOD(fixture, "a later incarnation fences the earlier one and learns
     CHECK(all.judge(claim(first, 2), photos).refused.code == errc::producer_fenced);
     CHECK(all.judge(claim(second, 1), photos).seen == sequence{0});
     publish(second, 2, {1});
+}
+
+TEST_CASE_METHOD(fixture, "who comes back is let in unless another incarnation came meanwhile, also after a restart") {
+    CHECK_FALSE(all.judge_return("web", 11));  // never opened, or forgotten: there is nobody to fence
+    open("web", 11);
+    for (const bool restarted : {false, true}) {
+        store.apply(all);
+        if (restarted) all = store.restart();
+        CHECK_FALSE(all.judge_return("web", 11));
+        const auto refused = all.judge_return("web", 12);
+        CHECK(refused.code == errc::producer_fenced);
+        CHECK(refused.what.find("'web'") != std::string::npos);
+    }
+    open("web", 12);
+    CHECK(all.judge_return("web", 11).code == errc::producer_fenced);
+    CHECK_FALSE(all.judge_return("web", 12));
+}
+
+TEST_CASE_METHOD(fixture, "a producer's row of the first release has no incarnation and is read") {
+    open("web", 11);
+    store.apply(all);
+    for (const auto& [key, value] : store.rows) {
+        producers found;
+        CHECK_FALSE(found.recover({key, value.substr(0, value.size() - sizeof(std::uint64_t))}));
+        CHECK(found.judge_return("web", 11).code == errc::producer_fenced);
+        CHECK_FALSE(found.judge_return("web", 0));
+    }
 }
 
 TEST_CASE_METHOD(fixture, "an unknown producer is named") {

@@ -250,7 +250,8 @@ std::optional<any_input> stage::session_input(words& w) {
     }
     if (w.has("producer")) {
         const auto to = from(w.session());
-        return input::open_producer{to, opening_[to] = w.next()};
+        const auto name = opening_[to] = w.next();
+        return input::open_producer{to, name, w.number("incarnation").value_or(0), w.has("returning")};
     }
     if (w.has("lost")) return input::session_lost{w.session()};
     return std::nullopt;

@@ -22,7 +22,8 @@ struct answered {
 
 class blocking_client {
 public:
-    explicit blocking_client(const std::string& server) : broker_(io_.get_executor(), settings_for(server)) {
+    explicit blocking_client(const std::string& server) : blocking_client(settings_for(server)) {}
+    explicit blocking_client(client::connection_settings settings) : broker_(io_.get_executor(), std::move(settings)) {
         value(call<client::broker_description>([](auto& b, auto done) { b.async_connect(std::move(done)); }));
     }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <stdexcept>
 
@@ -11,6 +12,7 @@ namespace millrace::process {
 namespace {
 
 std::vector<std::string> on_a_free_port(const std::vector<std::string>& arguments) {
+    if (std::find(arguments.begin(), arguments.end(), "--listen") != arguments.end()) return arguments;
     std::vector<std::string> all{"--listen", "127.0.0.1:0"};
     all.insert(all.end(), arguments.begin(), arguments.end());
     return all;

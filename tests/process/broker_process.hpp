@@ -26,7 +26,8 @@ private:
 
 class broker_process {
 public:
-    /// Starts it with --listen 127.0.0.1:0 and `arguments`, and waits until it is ready. Throws std::runtime_error with its words when it ends instead.
+    /// Starts it with `arguments` and, unless they say where to listen, --listen 127.0.0.1:0; waits until it is ready. Throws std::runtime_error with its
+    /// words when it ends instead. A broker that is to come back at the same place listens on 127.0.0.2: nobody's outgoing connection takes its port there.
     explicit broker_process(const std::vector<std::string>& arguments, const std::string& program = MILLRACED_PATH);
 
     /// HOST:PORT

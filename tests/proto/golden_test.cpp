@@ -75,6 +75,21 @@ TEST_CASE("frames are encoded as in the golden files, and these are taken by the
     }
 }
 
+TEST_CASE("frames of earlier releases are taken, and what they lack means what its absence meant") {
+    for (const std::string name : {"Hello", "Welcome", "OpenProducer"}) {
+        const auto stored = golden::read("released_0_frame_" + name + ".bin");
+        auto decoder = decoder_holding(stored);
+        frame taken;
+        INFO(name << " " << decoder.failure().what);
+        REQUIRE(decoder.next(taken) == frame_decoder::status::frame);
+        REQUIRE(wire::EnumNameMessage(taken.head->message_type()) == name);
+        if (const auto* hello = taken.head->message_as_Hello()) REQUIRE((hello->name()->str() == "resizer-1" && hello->former_session() == 0));
+        if (const auto* welcome = taken.head->message_as_Welcome()) REQUIRE((welcome->session() == 77 && welcome->session_key() == 0));
+        if (const auto* open = taken.head->message_as_OpenProducer())
+            REQUIRE((open->name()->str() == "web-1" && open->incarnation() == 0 && !open->returning()));
+    }
+}
+
 TEST_CASE("golden frames hold the values that frames.txt says") {
     std::string text;
     for (const auto& sample : samples::frames()) text += sample.name + " " + text_of(golden::read("frame_" + sample.name + ".bin")) + "\n\n";

@@ -52,9 +52,9 @@ Offset<wire::TopicSettings> topic_settings(B b) {
 }
 
 void add_conversation(frame_collector& to) {
-    to.add(1, [](B b) { return CreateHelloDirect(b, 1, 2, 5, "secret", "resizer-1"); });
+    to.add(1, [](B b) { return CreateHelloDirect(b, 1, 2, 5, "secret", "resizer-1", 76, 0x1f2e3d4c5b6a7988); });
     to.add(1, [](B b) {
-        return CreateWelcomeDirect(b, 1, 4, "millraced 0.1.0", 77, 3, Durability::disk, 4096, 4u << 20, 16u << 20, 8u << 20, 30'000);
+        return CreateWelcomeDirect(b, 1, 4, "millraced 0.1.0", 77, 3, Durability::disk, 4096, 4u << 20, 16u << 20, 8u << 20, 30'000, 0x8877665544332211);
     });
     to.add(2, [](B b) { return CreatePing(b); });
     to.add(2, [](B b) { return CreatePong(b); });
@@ -134,7 +134,7 @@ void add_leases(frame_collector& to) {
 }
 
 void add_producers(frame_collector& to) {
-    to.add(30, [](B b) { return CreateOpenProducerDirect(b, "web-1"); });
+    to.add(30, [](B b) { return CreateOpenProducerDirect(b, "web-1", 0x0123456789abcdef, true); });
     const std::vector<ProducerPosition> positions{{33, 7, 3}};
     to.add(30, [&](B b) { return CreateProducerOpenedDirect(b, 11, 2, &positions); });
 }
