@@ -35,6 +35,7 @@ struct options {
     std::string log_level = "info";
     std::uint32_t max_connections = 10'000;
     bool insecure = false;
+    bool salvage = false;
 };
 
 int complain(int code, const error& why) {
@@ -78,6 +79,8 @@ result<std::unique_ptr<storage::store>> open_store(const options& o) {
     rocksdb.directory = o.store.substr(scheme.size());
     rocksdb.level = level.value();
     rocksdb.file_system = local_file_system();
+    rocksdb.salvage = o.salvage;
+    rocksdb.tell = [](const std::string& line) { spdlog::error("{}", line); };
     if (!storage::rocksdb_crc32c_is_in_effect())
         return error{errc::storage_failure, "RocksDB does not use this program's CRC-32C, or it is wrong: the build is broken"};
     return storage::open_rocksdb_store(rocksdb);
@@ -165,6 +168,7 @@ int main(int argc, char** argv) {
     app.add_option("--max-connections", o.max_connections, "clients at a time; one more is refused")->capture_default_str()
         ->check(CLI::PositiveNumber)->envname("MILLRACE_MAX_CONNECTIONS");
     app.add_flag("--insecure", o.insecure, "listen on an address that other machines reach");
+    app.add_flag("--salvage", o.salvage, "open a store whose log is damaged without what cannot be read, and name that");
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
