@@ -92,7 +92,7 @@ struct actions {
     std::vector<core::group> commits;
     std::vector<read_request> reads;
     std::vector<scan_request> scans;
-    error fatal;  // set: the store failed in a way after which nothing may be promised; end the process
+    error fatal;  // set: the store failed, and this driver with it; after outcome_unknown the shard may be opened again, else the process ends
 
     bool empty() const;
 };

@@ -24,8 +24,11 @@ constexpr auto write_timeout = std::chrono::seconds{30};
 
 }  // namespace
 
-broker::broker(asio::io_context& io, driver::driver driver, storage::store& store, broker_settings settings, clock now)
-    : io_(io), driver_(std::move(driver)), store_(store), settings_(std::move(settings)), now_(std::move(now)), acceptor_(io), timer_(io), deadline_timer_(io) {}
+broker::broker(asio::io_context& io, driver::opened_shard opened, storage::store& store, broker_settings settings, clock now)
+    : io_(io), store_(store), settings_(std::move(settings)), now_(std::move(now)), acceptor_(io), timer_(io), deadline_timer_(io), reopen_timer_(io) {
+    settings_.session.level = store_.level();
+    start_driver(std::move(opened));
+}
 
 broker::~broker() {
     readers_.join();
@@ -66,6 +69,8 @@ asio::awaitable<void> broker::accept_loop() {
         connections_.emplace(last_session_, c);
         if (connections_.size() > settings_.sessions_max)
             c->session().close({errc::too_many_sessions, "this broker takes " + std::to_string(settings_.sessions_max) + " connections"});
+        else if (unavailable_)
+            c->session().close(unavailable_);
         asio::co_spawn(io_, serve(c), asio::detached);
     }
 }
@@ -107,11 +112,11 @@ void broker::take_requests(connection& c) {
     const auto now = now_();
     c.note_time(now);
     auto& session = c.session();
-    while (auto r = session.next()) {
+    while (auto r = driver_ ? session.next() : std::nullopt) {
         if (auto* p = std::get_if<driver::publish_request>(&*r))
-            driver_.publish(now, *p);
+            driver_->publish(now, *p);
         else
-            driver_.submit(now, std::get<core::any_input>(*r));
+            driver_->submit(now, std::get<core::any_input>(*r));
     }
     to_write_.push_back(c.shared_from_this());
     run_driver();
@@ -124,7 +129,7 @@ void broker::schedule_flush() {
     flush_scheduled_ = true;
     asio::post(io_, [this] {
         flush_scheduled_ = false;
-        driver_.flush(now_());
+        if (driver_) driver_->flush(now_());
         run_driver();
     });
 }
@@ -132,11 +137,11 @@ void broker::schedule_flush() {
 void broker::run_driver() {
     if (running_) return;
     running_ = true;
-    while (!fatal_) {
-        auto a = driver_.take_actions();
+    while (driver_ && !fatal_) {
+        auto a = driver_->take_actions();
         if (a.empty()) break;
         perform(a);
-        if (take_finished()) driver_.flush(now_());
+        if (take_finished()) driver_->flush(now_());
     }
     running_ = false;
     const auto writers = std::exchange(to_write_, {});
@@ -146,7 +151,7 @@ void broker::run_driver() {
 
 /// A deadline fires behind everything that is readable when it is due: a late ack is better than a lost one.
 void broker::arm_deadline() {
-    const auto due = driver_.next_deadline();
+    const auto due = driver_ ? driver_->next_deadline() : std::nullopt;
     if (due == armed_deadline_ || draining_) return;
     armed_deadline_ = due;
     if (!due) {
@@ -158,7 +163,7 @@ void broker::arm_deadline() {
         if (ec) return;
         asio::post(io_, [this] {
             armed_deadline_.reset();
-            driver_.on_time(now_());
+            if (driver_) driver_->on_time(now_());
             run_driver();
             schedule_flush();
         });
@@ -173,7 +178,6 @@ connection* broker::find(core::session_id id) {
 }
 
 void broker::perform(driver::actions& a) {
-    if (a.fatal) return fail(a.fatal);
     for (const auto& answer : a.answers)
         if (auto* c = find(answer.to.session)) c->session().answer(answer);
     for (auto& p : a.peeks)
@@ -184,6 +188,7 @@ void broker::perform(driver::actions& a) {
         if (auto* c = find(e.session)) c->session().ended(e);
     for (const auto& s : a.closes)
         if (auto* c = find(s.session)) c->session().close(s.why);
+    if (a.fatal) return fail(a.fatal);
     for (auto& g : a.commits) commit(std::move(g));
     for (const auto& r : a.reads) read(r);
     for (const auto& s : a.scans) scan(s);
@@ -191,34 +196,42 @@ void broker::perform(driver::actions& a) {
 
 void broker::commit(core::group g) {
     committing_inline_ = true;
-    store_.commit(settings_.shard, settings_.epoch, std::move(g.mutations),
-                  [this, number = g.number, here = std::this_thread::get_id()](error failed) {
+    store_.commit(settings_.shard, epoch_, std::move(g.mutations),
+                  [this, generation = generation_, number = g.number, here = std::this_thread::get_id()](error failed) {
                       {
                           const std::lock_guard lock(finished_mutex_);
-                          finished_.emplace_back(number, std::move(failed));
+                          finished_.push_back({generation, number, std::move(failed)});
                       }
                       if (std::this_thread::get_id() == here && committing_inline_) return;
                       asio::post(io_, [this] {
-                          if (take_finished()) driver_.flush(now_());
+                          if (take_finished()) driver_->flush(now_());
                           run_driver();
                       });
                   });
     committing_inline_ = false;
 }
 
+/// Tells the driver; whether there was something for it.
 bool broker::take_finished() {
     std::unique_lock lock(finished_mutex_);
     const auto finished = std::exchange(finished_, {});
     lock.unlock();
-    for (const auto& [number, failed] : finished) driver_.on_committed(now_(), number, failed);
-    return !finished.empty();
+    auto told = false;
+    for (const auto& f : finished) {
+        if (f.failed.code == errc::sync_failed) end(f.failed);  // whoever asked
+        if (!driver_ || f.generation != generation_) continue;
+        driver_->on_committed(now_(), f.number, f.failed);
+        told = true;
+    }
+    return told;
 }
 
 void broker::read(const driver::read_request& r) {
-    asio::post(readers_, [this, r] {
+    asio::post(readers_, [this, generation = generation_, r] {
         auto found = store_.read(r.partition, r.from, r.bytes);
-        asio::post(io_, [this, r, found = std::move(found)]() mutable {
-            driver_.on_read(now_(), r, std::move(found));
+        asio::post(io_, [this, generation, r, found = std::move(found)]() mutable {
+            if (!driver_ || generation != generation_) return;
+            driver_->on_read(now_(), r, std::move(found));
             run_driver();
             schedule_flush();
         });
@@ -226,10 +239,11 @@ void broker::read(const driver::read_request& r) {
 }
 
 void broker::scan(const driver::scan_request& s) {
-    asio::post(readers_, [this, s] {
+    asio::post(readers_, [this, generation = generation_, s] {
         auto found = store_.scan(s.range, s.limit);
-        asio::post(io_, [this, s, found = std::move(found)]() mutable {
-            driver_.on_scanned(now_(), s, std::move(found));
+        asio::post(io_, [this, generation, s, found = std::move(found)]() mutable {
+            if (!driver_ || generation != generation_) return;
+            driver_->on_scanned(now_(), s, std::move(found));
             run_driver();
             schedule_flush();
         });
@@ -238,15 +252,9 @@ void broker::scan(const driver::scan_request& s) {
 
 void broker::end_session(core::session_id id) {
     if (connections_.erase(static_cast<std::uint64_t>(id)) == 0) return;
-    driver_.submit(now_(), core::input::session_lost{id});
+    if (driver_) driver_->submit(now_(), core::input::session_lost{id});
     run_driver();
     schedule_flush();
-}
-
-void broker::fail(const error& why) {
-    fatal_ = why;
-    spdlog::critical("the store failed, nothing more can be promised: {}", to_string(why));
-    io_.stop();
 }
 
 asio::awaitable<void> broker::watch_time() {
@@ -264,10 +272,7 @@ asio::awaitable<void> broker::watch_time() {
                 continue;
             }
             c->session().check_time(now);
-            if (!c->session().closing()) continue;
-            c->write();
-            boost::system::error_code ignored;  // it is closed already, then
-            c->socket().shutdown(tcp::socket::shutdown_receive, ignored);  // wakes serve()
+            if (c->session().closing()) dismiss(*c, c->session().close_reason());
         }
     }
 }
@@ -277,6 +282,7 @@ void broker::drain() {
     draining_ = true;
     timer_.cancel();
     deadline_timer_.cancel();
+    reopen_timer_.cancel();
     boost::system::error_code ignored;
     acceptor_.close(ignored);
     asio::co_spawn(io_, finish_drain(), asio::detached);
@@ -289,8 +295,8 @@ asio::awaitable<void> broker::finish_drain() {
         pause.expires_after(std::chrono::milliseconds{5});
         return pause.async_wait(awaiting);
     };
-    while (!driver_.idle() && now_() < give_up) {
-        driver_.flush(now_());
+    while (driver_ && !driver_->idle() && now_() < give_up) {
+        driver_->flush(now_());
         run_driver();
         co_await wait();
     }

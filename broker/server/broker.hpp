@@ -3,6 +3,8 @@
 //   accept_loop ─► serve (one coroutine a connection) ─► driver ─► actions ─► store.commit, read threads, connections
 //
 // Everything runs on the one thread of the io_context, but commits inside the store and reads on two threads of their own; both come back by post.
+//
+// After a commit of unknown outcome the driver is thrown away and the shard opened again (broker_reload.cpp): sessions are told and come back.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -17,25 +19,28 @@
 #include <unordered_map>
 
 #include "broker/driver/driver.hpp"
+#include "broker/driver/open_shard.hpp"
 #include "broker/server/connection.hpp"
 #include "broker/storage/store.hpp"
 
 namespace millrace::server {
 
 struct broker_settings {
-    session_settings session;
+    session_settings session;  // epoch and level are the store's
     core::shard_id shard{};
-    core::fencing_epoch epoch{};
+    core::shard_settings core;
+    driver::driver_settings driver;
     std::size_t sessions_max = 10'000;
     std::chrono::milliseconds drain_timeout{5'000};
+    std::chrono::milliseconds reopen_pause{1'000};  // between attempts to open the shard again
 };
 
 class broker {
 public:
     using clock = std::function<timestamp()>;
 
-    /// `store` has been opened for the shard under settings.epoch and outlives the broker. `now` is broker time, which never goes back.
-    broker(boost::asio::io_context& io, driver::driver driver, storage::store& store, broker_settings settings, clock now);
+    /// `opened` is settings.shard of `store`, which outlives the broker. `now` is broker time, which never goes back.
+    broker(boost::asio::io_context& io, driver::opened_shard opened, storage::store& store, broker_settings settings, clock now);
     ~broker();
 
     /// Binds and begins to accept. Errors: invalid_argument with the address and the system's reason. Returns the bound endpoint.
@@ -66,17 +71,30 @@ private:
     bool take_finished();
     connection* find(core::session_id id);
     void end_session(core::session_id id);
+
+    // broker_reload.cpp
+    void start_driver(driver::opened_shard opened);
     void fail(const error& why);
+    void end(const error& why);
+    void reload(const error& why);
+    void open_again();
+    void opened_again(result<driver::opened_shard> opened);
+    void dismiss(connection& c, const error& why);
 
     boost::asio::io_context& io_;
-    driver::driver driver_;
     storage::store& store_;
     broker_settings settings_;
     clock now_;
 
+    std::optional<driver::driver> driver_;  // none while the shard is being opened again
+    core::fencing_epoch epoch_{};
+    std::uint64_t generation_ = 0;  // of drivers: what the store finishes for an earlier one is nobody's any more
+    error unavailable_;             // why there is none
+
     boost::asio::ip::tcp::acceptor acceptor_;
     boost::asio::steady_timer timer_;           // the sweep over connections
     boost::asio::steady_timer deadline_timer_;  // the driver's next deadline
+    boost::asio::steady_timer reopen_timer_;
     std::optional<timestamp> armed_deadline_;
     boost::asio::thread_pool readers_{2};
 
@@ -88,8 +106,13 @@ private:
     bool committing_inline_ = false;  // commit() is on the stack: a done that comes now needs no post
 
     // Finished commits in the order in which the store finished them, from any thread: one that ends inline must not overtake one that was posted.
+    struct finished_commit {
+        std::uint64_t generation = 0;
+        core::group_number number{};
+        error failed;
+    };
     std::mutex finished_mutex_;
-    std::vector<std::pair<core::group_number, error>> finished_;
+    std::vector<finished_commit> finished_;
     bool running_ = false;
     bool draining_ = false;
     error fatal_;

@@ -100,19 +100,23 @@ bool commit_loop::may_run_inline(const pending_commit& commit) const {
 // done is not answered before it has returned.
 void commit_loop::run_inline(std::unique_lock<std::mutex>& lock, pending_commit commit) {
     inline_ = inline_stage::committing;
+    const auto since = generation_;
     lock.unlock();
     std::vector<pending_commit> alone;
     alone.push_back(std::move(commit));
-    error failure;
+    error unwritten;
+    error unsynced;
     if (!alone.front().verdict) {
-        failure = log_.write(alone);
-        if (!failure && synced_) {
-            failure = timed_sync();
+        unwritten = log_.write(alone);
+        if (!unwritten && synced_) {
+            unsynced = timed_sync();
         }
     }
     lock.lock();
-    if (failure) {
-        fail(alone, failure);
+    if (unwritten) {
+        fail(alone, errc::outcome_unknown, unwritten);
+    } else if (unsynced) {
+        fail_sync(lock, alone, since, unsynced);
     }
     inline_ = inline_stage::answering;
     lock.unlock();
@@ -140,9 +144,10 @@ void commit_loop::run_writer() {
         }
         lock.lock();
         if (failure) {
-            fail(commits, failure);
+            fail(commits, errc::outcome_unknown, failure);
         }
         writing_ = false;
+        write_ended_.notify_all();
         std::move(commits.begin(), commits.end(), std::back_inserter(written_));
         to_sync_.notify_one();
     }
@@ -158,11 +163,12 @@ void commit_loop::run_syncer() {
         auto commits = std::exchange(written_, {});
         condemn_stale(commits);
         syncing_ = true;
+        const auto since = generation_;
         lock.unlock();
         const error failure = synced_ && any_to_write(commits) ? timed_sync() : error{};
         if (failure) {
             lock.lock();
-            fail(commits, failure);
+            fail_sync(lock, commits, since, failure);
             lock.unlock();
         }
         answer(commits);
@@ -194,10 +200,16 @@ void commit_loop::condemn_stale(std::vector<pending_commit>& commits) {
     }
 }
 
-void commit_loop::fail(std::vector<pending_commit>& commits, const error& cause) {
+void commit_loop::fail(std::vector<pending_commit>& commits, errc verdict, const error& cause) {
     ++generation_;
-    last_failure_ = {errc::outcome_unknown, cause.what};
+    last_failure_ = {verdict, cause.what};
     condemn_stale(commits);
+}
+
+// A log that failed to write refuses to sync: then the write is what failed, and its thread is about to say so.
+void commit_loop::fail_sync(std::unique_lock<std::mutex>& lock, std::vector<pending_commit>& commits, std::uint64_t since, const error& cause) {
+    write_ended_.wait(lock, [this] { return !writing_; });
+    fail(commits, generation_ == since ? errc::sync_failed : errc::outcome_unknown, cause);
 }
 
 // A measured length of time, for the choice between the threads only: nothing about messages depends on it.

@@ -4,8 +4,8 @@
 // group is written, synced and answered on the calling thread, while syncs are fast. There is no engine in here: what it writes to is behind
 // durable_log, so order, failure and fencing are tested step by step without a disk.
 //
-// A failed write or sync poisons every shard, for they share the log: what is under way and all that follows is outcome_unknown until the shard
-// is admitted again. Nothing is ever retried.
+// A failed write or sync poisons every shard, for they share the log: what is under way and all that follows is outcome_unknown, after a sync
+// sync_failed, until the shard is admitted again. Nothing is ever retried.
 #pragma once
 
 #include <chrono>
@@ -90,7 +90,8 @@ private:
     void run_syncer();
     std::vector<pending_commit> take_waiting();
     void condemn_stale(std::vector<pending_commit>& commits);
-    void fail(std::vector<pending_commit>& commits, const error& cause);
+    void fail(std::vector<pending_commit>& commits, errc verdict, const error& cause);
+    void fail_sync(std::unique_lock<std::mutex>& lock, std::vector<pending_commit>& commits, std::uint64_t since, const error& cause);
     error timed_sync();
 
     durable_log& log_;
@@ -100,6 +101,7 @@ private:
     mutable std::mutex mutex_;
     std::condition_variable to_write_;
     std::condition_variable to_sync_;
+    std::condition_variable write_ended_;
     std::condition_variable became_idle_;
     std::map<core::shard_id, fence> fences_;
     std::deque<pending_commit> waiting_;

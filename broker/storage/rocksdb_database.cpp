@@ -165,7 +165,8 @@ error rocksdb_database::check_format() {
     std::string found;
     const auto status = database_->Get({}, own_, std::string(format_key), &found);
     if (status.IsNotFound()) {  // new, or left by a process that ended while making it
-        return put_synced(std::string(format_key), std::string(format_version), "a new store cannot be written");
+        error failed = put(std::string(format_key), std::string(format_version), "a new store cannot be written");
+        return failed ? failed : sync();
     }
     if (!status.ok()) {
         return error_of(status, "the store's format cannot be read");
@@ -251,20 +252,14 @@ void rocksdb_database::leave_mark() {
     raise(marked_sequence_, told.sequence);
 }
 
-error rocksdb_database::put_synced(const std::string& key, const std::string& value, const std::string& doing) {
+error rocksdb_database::put(const std::string& key, const std::string& value, const std::string& doing) {
     const auto told = encode(mark());
     rocksdb::WriteBatch batch;
     batch.PutLogData({told.data(), told.size()}).PermitUncheckedError();
     batch.Put(own_, key, value).PermitUncheckedError();
-    rocksdb::WriteOptions synced;
-    synced.sync = true;
-    const auto written = database_->GetLatestSequenceNumber();
-    if (error failed = error_of(database_->Write(synced, &batch), doing)) {
-        failed_ = true;
-        return failed;
-    }
-    raise(synced_sequence_, written);
-    return {};
+    error failed = error_of(database_->Write({}, &batch), doing);
+    failed_ = failed_ || failed;
+    return failed;
 }
 
 result<core::fencing_epoch> rocksdb_database::raise_epoch(core::shard_id shard) {
@@ -278,8 +273,11 @@ result<core::fencing_epoch> rocksdb_database::raise_epoch(core::shard_id shard) 
         return error{errc::corruption, "the shard's fencing epoch is not a number"};
     }
     epoch = core::fencing_epoch{static_cast<std::uint64_t>(epoch) + 1};
-    if (error refused = put_synced(epoch_key(shard), epoch_value(epoch), "the shard's fencing epoch cannot be written")) {
+    if (error refused = put(epoch_key(shard), epoch_value(epoch), "the shard's fencing epoch cannot be written")) {
         return refused;
+    }
+    if (error refused = sync()) {
+        return error{errc::sync_failed, refused.what};
     }
     return epoch;
 }

@@ -35,7 +35,7 @@ public:
     error write(std::span<const pending_commit> groups);
     error sync();
 
-    /// A larger epoch than any before, synced.
+    /// A larger epoch than any before, synced. Errors: sync_failed, and those of a write.
     result<core::fencing_epoch> raise_epoch(core::shard_id shard);
 
     result<std::vector<stored_entry>> read(core::partition_id partition, sequence from, std::size_t max_bytes);
@@ -49,7 +49,7 @@ private:
     error begin_marks();
     synced_mark mark() const;
     void leave_mark();
-    error put_synced(const std::string& key, const std::string& value, const std::string& doing);
+    error put(const std::string& key, const std::string& value, const std::string& doing);
     std::unique_ptr<rocksdb::WriteBatch> take_batch(std::size_t bytes);
     void give_back(std::unique_ptr<rocksdb::WriteBatch> batch, std::size_t bytes);
 

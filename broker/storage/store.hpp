@@ -4,8 +4,9 @@
 // Keys carry topic and partition ids, never shard numbers: the number of shards may change at any restart. A shard is the unit of
 // commit order and fencing; there is no transaction across shards.
 //
-// Threads: open() and checkpoint() from one thread while nothing is under way. commit() from one thread per shard. read() and scan() from any
-// thread. A commit_done may commit, read and scan, but not open() or destroy the store: those wait for it. Nothing here throws.
+// Threads: open() and checkpoint() from one thread at a time, while no commit is submitted. commit() from one thread per shard. read(), scan() and
+// space() from any thread; beside an open() that recovers, reads are refused. A commit_done may commit, read and scan, but not open() or destroy
+// the store: those wait for it. Nothing here throws.
 #pragma once
 
 #include <cstdint>
@@ -30,6 +31,8 @@ public:
     /// Called once, from any thread, possibly before commit() returns. No error: every mutation of the group is applied and as durable as level() says.
     /// outcome_unknown: it may or may not be found after the next open. Shards share a log, so this shard and every other take no further commit,
     /// answering them the same, each until it is opened again.
+    /// sync_failed: as outcome_unknown, and it was the disk's confirmation that failed. A broker ends then: a disk that has once dropped what it
+    /// took is not to be trusted by the process that wrote it.
     /// fenced: nothing was applied.
     using commit_done = std::function<void(error)>;
 

@@ -1,6 +1,7 @@
 // What every command of the program is made of: a coroutine on one connection that prints, or throws a failure.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
 #include <tuple>
@@ -46,7 +47,10 @@ struct session {
 
 struct command {
     std::function<asio::awaitable<void>(session&)> run;
+    std::function<void()> alone;  // instead: without a broker
     bool comes_back = false;  // goes on when the connection is lost and back; else it fails and says so at once
+    std::string server;       // to ask instead of --server
+    std::chrono::milliseconds patience{5'000};  // with connecting
 
     command() = default;
     template <class Run>
@@ -63,6 +67,7 @@ void add_subscription_commands(CLI::App& app, command& chosen);
 void add_publish_command(CLI::App& app, command& chosen);
 void add_consume_command(CLI::App& app, command& chosen);
 void add_peek_command(CLI::App& app, command& chosen);
+void add_completion_commands(CLI::App& app, command& chosen);
 
 /// Options whose value is a duration or a size; a value that is neither is a usage error.
 CLI::Option* add_duration(CLI::App& app, const std::string& name, std::function<void(std::chrono::milliseconds)> take, const std::string& help);

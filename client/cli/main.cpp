@@ -45,10 +45,25 @@ void watch_signals(asio::signal_set& signals, session& s) {
     });
 }
 
+int complain(const std::string& line) {
+    std::fprintf(stderr, "millrace: %s\n", line.c_str());
+    return 1;
+}
+
+int run_alone(const command& chosen) {
+    try {
+        chosen.alone();
+        return 0;
+    } catch (const failure& f) {
+        return complain(f.line);
+    }
+}
+
 int run(const general_options& o, const command& chosen) {
     asio::io_context context(1);
     client::connection_settings settings;
-    settings.server = o.server;
+    settings.server = chosen.server.empty() ? o.server : chosen.server;
+    settings.connect_timeout = chosen.patience;
     settings.token = o.token;
     settings.name = "millrace";
     settings.reconnect.enabled = chosen.comes_back;
@@ -69,9 +84,7 @@ int run(const general_options& o, const command& chosen) {
         context.stop();
     });
     context.run();
-    if (failed.empty()) return 0;
-    std::fprintf(stderr, "millrace: %s\n", failed.c_str());
-    return 1;
+    return failed.empty() ? 0 : complain(failed);
 }
 
 }  // namespace
@@ -90,10 +103,11 @@ int main(int argc, char** argv) {
     add_publish_command(app, chosen);
     add_consume_command(app, chosen);
     add_peek_command(app, chosen);
+    add_completion_commands(app, chosen);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
         return app.exit(e) == 0 ? 0 : 2;
     }
-    return run(options, chosen);
+    return chosen.alone ? run_alone(chosen) : run(options, chosen);
 }

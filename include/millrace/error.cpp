@@ -57,6 +57,7 @@ constexpr sentence sentences[] = {
     {errc::fenced, "fenced", "another writer has taken the shard"},
     {errc::outcome_unknown, "outcome_unknown", "it may or may not have happened; send it again"},
     {errc::store_in_use, "store_in_use", "another broker has the store open"},
+    {errc::sync_failed, "sync_failed", "the disk did not confirm what was written"},
 };
 
 const sentence* find(errc code) noexcept {

@@ -68,6 +68,7 @@ enum class errc : std::uint16_t {
     fenced = 112,             // another writer opened this shard with a larger fencing epoch
     outcome_unknown = 113,    // the commit failed half way: it may or may not have happened; send again
     store_in_use = 114,       // another broker has this directory open
+    sync_failed = 115,        // the disk did not confirm what was written; the broker ends, for nothing after that can be promised
 };
 
 /// The category of every errc; its message() is one sentence per code.

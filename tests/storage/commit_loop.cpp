@@ -19,6 +19,8 @@ class scripted_log final : public durable_log {
 public:
     error write(std::span<const pending_commit> groups) override {
         std::unique_lock lock(mutex_);
+        ++writes_begun_;
+        changed_.notify_all();
         changed_.wait(lock, [this] { return !hold_writes_; });
         for (const auto& commit : groups) {
             written_ += commit.verdict ? 0 : 1;
@@ -34,6 +36,7 @@ public:
         changed_.notify_all();
         changed_.wait(lock, [this] { return !hold_syncs_; });
         ++syncs_;
+        changed_.notify_all();
         return std::exchange(sync_failure_, {});
     }
 
@@ -49,6 +52,14 @@ public:
     void wait_for_sync_begun(int count) {
         std::unique_lock lock(mutex_);
         changed_.wait(lock, [&] { return syncs_begun_ >= count; });
+    }
+    void wait_for_write_begun(int count) {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [&] { return writes_begun_ >= count; });
+    }
+    void wait_for_synced(int count) {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [&] { return syncs_ >= count; });
     }
     int syncs() {
         std::lock_guard lock(mutex_);
@@ -79,6 +90,7 @@ private:
     error sync_failure_;
     int written_ = 0;
     int writes_ = 0;
+    int writes_begun_ = 0;
     int syncs_begun_ = 0;
     int syncs_ = 0;
 };
@@ -198,7 +210,7 @@ TEST_CASE("commit loop: groups that wait share a write") {
     CHECK(f.answered.order().size() == 101);
 }
 
-TEST_CASE("commit loop: a failed sync leaves its groups, those written meanwhile and all that follow unknown, on every shard") {
+TEST_CASE("commit loop: a failed sync is told apart, to its groups, those written meanwhile and all that follow, on every shard") {
     fixture f;
     f.log.hold_syncs(true);
     f.submit(1, large);
@@ -212,7 +224,7 @@ TEST_CASE("commit loop: a failed sync leaves its groups, those written meanwhile
     f.submit(4, large, second_shard);
     f.loop->drain();
     CHECK(f.answered.order() == std::vector<int>{1, 2, 3, 4});
-    CHECK(f.answered.codes() == codes(4, errc::outcome_unknown));
+    CHECK(f.answered.codes() == codes(4, errc::sync_failed));
     CHECK(f.log.written() == 2);
     CHECK(f.log.syncs() == 1);
 }
@@ -230,13 +242,30 @@ TEST_CASE("commit loop: a failed write leaves what waits behind it unwritten") {
     CHECK(f.log.syncs() == 0);
 }
 
-TEST_CASE("commit loop: an inline commit that fails is unknown as well") {
+TEST_CASE("commit loop: a sync that fails because the write beside it did is a failed write") {
+    fixture f;
+    f.log.hold_syncs(true);
+    f.submit(1, large);
+    f.log.wait_for_sync_begun(1);
+    f.log.hold_writes(true);
+    f.submit(2, large);
+    f.log.wait_for_write_begun(2);
+    f.log.fail_next_write();
+    f.log.fail_next_sync();
+    f.log.hold_syncs(false);
+    f.log.wait_for_synced(1);
+    f.log.hold_writes(false);
+    f.loop->drain();
+    CHECK(f.answered.codes() == codes(2, errc::outcome_unknown));
+}
+
+TEST_CASE("commit loop: an inline commit that fails says as well what failed") {
     fixture f;
     f.log.fail_next_sync();
     f.submit(1, 10);
     f.submit(2, 10);
     f.loop->drain();
-    CHECK(f.answered.codes() == codes(2, errc::outcome_unknown));
+    CHECK(f.answered.codes() == codes(2, errc::sync_failed));
     CHECK(f.log.written() == 1);
 }
 

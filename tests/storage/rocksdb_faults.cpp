@@ -105,15 +105,15 @@ TEST_CASE("answers given while groups are under way are kept when the power goes
     CHECK(consistent_groups(*engine.opened) >= answered);
 }
 
-TEST_CASE("a failing sync leaves the outcome unknown, and the next open brings one truth") {
+TEST_CASE("a failing sync is told apart from a failing write, and the next open brings one truth") {
     const bool small = GENERATE(true, false);
     CAPTURE(small);
     faulty_engine engine;
     auto epoch = open_shard(*engine.opened);
     REQUIRE_FALSE(commit(*engine.opened, epoch, numbered(0)));
     engine.files->fail_syncs({".log"});
-    CHECK(commit(*engine.opened, epoch, numbered(1, small ? 100 : 200'000)).code == errc::outcome_unknown);
-    CHECK(commit(*engine.opened, epoch, numbered(2)).code == errc::outcome_unknown);
+    CHECK(commit(*engine.opened, epoch, numbered(1, small ? 100 : 200'000)).code == errc::sync_failed);
+    CHECK(commit(*engine.opened, epoch, numbered(2)).code == errc::sync_failed);
 
     const auto before = epoch;
     epoch = open_shard(*engine.opened);
@@ -238,6 +238,7 @@ TEST_CASE("an epoch whose sync fails is not given out twice") {
     engine.files->fail_syncs({".log"});
     const auto refused = engine.opened->open(first_shard);
     REQUIRE_FALSE(refused);
+    CHECK(refused.failure().code == errc::sync_failed);
     const auto next = open_shard(*engine.opened);
     CHECK(next > epoch);
     CHECK_FALSE(commit(*engine.opened, next, numbered(0)));

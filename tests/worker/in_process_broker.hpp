@@ -26,16 +26,12 @@ public:
 
     /// On the same port as before.
     void start() {
-        const core::shard_id shard{0};
-        const auto epoch = store_->open(shard);
-        if (!epoch) throw std::runtime_error(to_string(epoch.failure()));
         server::broker_settings settings;
-        settings.shard = shard;
-        settings.epoch = settings.session.epoch = epoch.value();
-        settings.session.level = store_->level();
         settings.session.broker_name = "in process";
+        auto opened = driver::open_shard(*store_, settings.shard, settings.core);
+        if (!opened) throw std::runtime_error(to_string(opened.failure()));
         io_ = std::make_unique<boost::asio::io_context>(1);
-        broker_ = std::make_unique<server::broker>(*io_, driver::driver(recover(), {}), *store_, settings, [] {
+        broker_ = std::make_unique<server::broker>(*io_, std::move(opened.value()), *store_, settings, [] {
             return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
         });
         const auto bound = broker_->listen({boost::asio::ip::address_v4::loopback(), port_});
@@ -53,17 +49,6 @@ public:
     }
 
 private:
-    core::shard recover() {
-        constexpr std::size_t all = 1u << 20;
-        auto rows = store_->scan(core::start_rows(), all);
-        if (!rows) throw std::runtime_error(to_string(rows.failure()));
-        core::shard_settings settings;
-        settings.level = store_->level();
-        auto shard = core::shard::recover(settings, rows.value());
-        if (!shard) throw std::runtime_error(to_string(shard.failure()));
-        return std::move(shard.value());
-    }
-
     std::unique_ptr<storage::store> store_ = storage::make_memory_store();
     std::unique_ptr<boost::asio::io_context> io_;
     std::unique_ptr<server::broker> broker_;
