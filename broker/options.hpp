@@ -19,6 +19,7 @@ struct options {
     millrace::durability durability = millrace::durability::disk;
     spdlog::level::level_enum log_level = spdlog::level::info;
     std::uint32_t max_connections = 10'000;
+    bool salvage = false;
 };
 
 /// --help and --version: their words have been printed, the program ends with 0.

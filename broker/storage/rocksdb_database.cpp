@@ -51,6 +51,46 @@ std::size_t reserved_for(std::span<const pending_commit> groups) {
     return bytes;
 }
 
+error in_use(const rocksdb_options& options) {
+    return {errc::store_in_use, "the store " + options.directory.string() + " is open in another process; stop that broker, or name another directory"};
+}
+
+void raise(std::atomic<std::uint64_t>& value, std::uint64_t to) {
+    auto seen = value.load();
+    while (seen < to && !value.compare_exchange_weak(seen, to)) {
+    }
+}
+
+std::string words_of(const bad_spot& spot) {
+    return std::to_string(spot.bytes) + " bytes at offset " + std::to_string(spot.offset) + " of " + log_file_name(spot.log) +
+           (spot.bytes == 0 ? " (groups are missing in front of it)" : "");
+}
+
+/// Looks at the logs that RocksDB would replay: damage is refused, or with options.salvage told and left out; a torn tail is cut.
+error check_logs(rocksdb::FileSystem& files, const rocksdb_options& options) {
+    const auto directory = options.directory.string();
+    rocksdb::FileLock* lock = nullptr;  // another process's logs are not whole, and not ours to cut
+    if (!files.LockFile(directory + "/LOCK", {}, &lock, nullptr).ok()) {
+        return in_use(options);
+    }
+    const auto found = scan_logs(files, directory);
+    error refused = found ? error{} : found.failure();
+    const auto* damage = found ? found.value().damage() : nullptr;
+    if (damage && !options.salvage) {
+        refused = {errc::corruption, "the store " + directory + " is damaged: " + words_of(*damage) +
+                                         " held what had been synced and cannot be read; keep all the rest with --salvage, or restore a backup"};
+    } else if (damage) {
+        for (const auto& spot : found.value().spots) {
+            options.tell("lost: " + words_of(spot));
+        }
+        refused = salvage_logs(files, directory, found.value());
+    } else if (found) {
+        refused = cut_torn_tail(files, directory, found.value());
+    }
+    files.UnlockFile(lock, {}, nullptr).PermitUncheckedError();
+    return refused;
+}
+
 }  // namespace
 
 error error_of(const rocksdb::Status& status, const std::string& doing) {
@@ -71,17 +111,19 @@ result<std::unique_ptr<rocksdb_database>> rocksdb_database::open(const rocksdb_o
     if (error refused = prepare_directory(*files, options.directory.string(), direct_io)) {
         return refused;
     }
+    if (error refused = check_logs(*files, options)) {
+        return refused;
+    }
     if (error refused = opened->open_families(options, direct_io)) {
-        if (is_locked(*files, options.directory.string())) {
-            return error{errc::store_in_use, "the store " + options.directory.string() +
-                                                 " is open in another process; stop that broker, or name another directory"};
-        }
+        return is_locked(*files, options.directory.string()) ? in_use(options) : refused;
+    }
+    if (error refused = opened->begin_marks()) {
         return refused;
     }
     if (error refused = opened->check_format()) {
         return refused;
     }
-    opened->reclaim_ = std::make_unique<rocksdb_reclaim>(*opened->database_, opened->entries_);
+    opened->reclaim_ = std::make_unique<rocksdb_reclaim>(*opened->database_, opened->entries_, [database = opened.get()] { database->leave_mark(); });
     return opened;
 }
 
@@ -90,6 +132,7 @@ rocksdb_database::~rocksdb_database() {
     if (!database_) {
         return;
     }
+    leave_mark();
     for (auto* family : {own_, rows_, entries_}) {
         database_->DestroyColumnFamilyHandle(family).PermitUncheckedError();
     }
@@ -122,9 +165,8 @@ error rocksdb_database::check_format() {
     std::string found;
     const auto status = database_->Get({}, own_, std::string(format_key), &found);
     if (status.IsNotFound()) {  // new, or left by a process that ended while making it
-        rocksdb::WriteOptions synced;
-        synced.sync = true;
-        return error_of(database_->Put(synced, own_, std::string(format_key), std::string(format_version)), "a new store cannot be written");
+        error failed = put(std::string(format_key), std::string(format_version), "a new store cannot be written");
+        return failed ? failed : sync();
     }
     if (!status.ok()) {
         return error_of(status, "the store's format cannot be read");
@@ -138,6 +180,8 @@ error rocksdb_database::check_format() {
 error rocksdb_database::write(std::span<const pending_commit> groups) {
     const auto bytes = reserved_for(groups);
     auto batch = take_batch(bytes);
+    const auto told = encode(mark());
+    batch->PutLogData({told.data(), told.size()}).PermitUncheckedError();
     batch_writer writer{*batch, rows_, entries_};
     for (const auto& commit : groups) {
         if (commit.verdict) {
@@ -152,6 +196,7 @@ error rocksdb_database::write(std::span<const pending_commit> groups) {
     }
     const auto status = database_->Write({}, batch.get());
     if (!status.ok()) {
+        failed_ = true;
         return error_of(status, "writing the log failed");
     }
     for (const auto& commit : groups) {
@@ -163,8 +208,58 @@ error rocksdb_database::write(std::span<const pending_commit> groups) {
     return {};
 }
 
+// Batches may be written while it syncs, on another thread: it vouches for those that were there before.
 error rocksdb_database::sync() {
-    return error_of(database_->SyncWAL(), "syncing the log failed");
+    const auto written = database_->GetLatestSequenceNumber();
+    if (error failed = error_of(database_->SyncWAL(), "syncing the log failed")) {
+        failed_ = true;
+        return failed;
+    }
+    raise(synced_sequence_, written);
+    return {};
+}
+
+error rocksdb_database::begin_marks() {
+    std::string session;
+    auto status = database_->GetDbSessionId(session);
+    std::unique_ptr<rocksdb::LogFile> log;
+    if (status.ok()) {
+        status = database_->GetCurrentWalFile(&log);
+    }
+    if (!status.ok()) {
+        return error_of(status, "the store's log cannot be found");
+    }
+    incarnation_ = std::hash<std::string>{}(session);
+    first_log_ = log->LogNumber();
+    synced_sequence_ = marked_sequence_ = database_->GetLatestSequenceNumber();  // recovery has moved what there was into files
+    return {};
+}
+
+synced_mark rocksdb_database::mark() const {
+    return {incarnation_, first_log_, synced_sequence_.load()};
+}
+
+/// When no batch follows to tell that the last ones were synced. It need not be synced itself: it proves by being there.
+void rocksdb_database::leave_mark() {
+    const auto told = mark();
+    if (failed_ || marked_sequence_ >= told.sequence) {
+        return;
+    }
+    const auto bytes = encode(told);
+    rocksdb::WriteBatch batch;
+    batch.PutLogData({bytes.data(), bytes.size()}).PermitUncheckedError();
+    database_->Write({}, &batch).PermitUncheckedError();
+    raise(marked_sequence_, told.sequence);
+}
+
+error rocksdb_database::put(const std::string& key, const std::string& value, const std::string& doing) {
+    const auto told = encode(mark());
+    rocksdb::WriteBatch batch;
+    batch.PutLogData({told.data(), told.size()}).PermitUncheckedError();
+    batch.Put(own_, key, value).PermitUncheckedError();
+    error failed = error_of(database_->Write({}, &batch), doing);
+    failed_ = failed_ || failed;
+    return failed;
 }
 
 result<core::fencing_epoch> rocksdb_database::raise_epoch(core::shard_id shard) {
@@ -178,7 +273,7 @@ result<core::fencing_epoch> rocksdb_database::raise_epoch(core::shard_id shard) 
         return error{errc::corruption, "the shard's fencing epoch is not a number"};
     }
     epoch = core::fencing_epoch{static_cast<std::uint64_t>(epoch) + 1};
-    if (error refused = error_of(database_->Put({}, own_, epoch_key(shard), epoch_value(epoch)), "the shard's fencing epoch cannot be written")) {
+    if (error refused = put(epoch_key(shard), epoch_value(epoch), "the shard's fencing epoch cannot be written")) {
         return refused;
     }
     if (error refused = sync()) {

@@ -6,6 +6,7 @@
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "broker/storage/commit_loop.hpp"
+#include "broker/storage/rocksdb_log_scan.hpp"
 #include "broker/storage/rocksdb_reclaim.hpp"
 #include "broker/storage/rocksdb_store.hpp"
 
@@ -44,6 +46,10 @@ private:
     rocksdb_database() = default;
     error open_families(const rocksdb_options& options, bool direct_io);
     error check_format();
+    error begin_marks();
+    synced_mark mark() const;
+    void leave_mark();
+    error put(const std::string& key, const std::string& value, const std::string& doing);
     std::unique_ptr<rocksdb::WriteBatch> take_batch(std::size_t bytes);
     void give_back(std::unique_ptr<rocksdb::WriteBatch> batch, std::size_t bytes);
 
@@ -52,10 +58,17 @@ private:
     rocksdb::ColumnFamilyHandle* own_ = nullptr;
     rocksdb::ColumnFamilyHandle* rows_ = nullptr;
     rocksdb::ColumnFamilyHandle* entries_ = nullptr;
-    std::unique_ptr<rocksdb_reclaim> reclaim_;
+
+    // What each batch says of those before it; rocksdb_log_scan.hpp says why.
+    std::uint64_t incarnation_ = 0;
+    std::uint64_t first_log_ = 0;
+    std::atomic<std::uint64_t> synced_sequence_{0};
+    std::atomic<std::uint64_t> marked_sequence_{0};  // the largest that a batch has told
+    std::atomic<bool> failed_{false};                // nothing more is written of its own accord
 
     std::mutex spare_mutex_;
     std::vector<std::unique_ptr<rocksdb::WriteBatch>> spare_;
+    std::unique_ptr<rocksdb_reclaim> reclaim_;  // last: its thread ends before what it calls
 };
 
 }  // namespace millrace::storage

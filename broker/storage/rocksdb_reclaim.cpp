@@ -23,7 +23,8 @@ constexpr std::uint64_t worthwhile_garbage = 64u << 20;
 
 }  // namespace
 
-rocksdb_reclaim::rocksdb_reclaim(rocksdb::DB& database, rocksdb::ColumnFamilyHandle* entries) : database_(database), entries_(entries) {
+rocksdb_reclaim::rocksdb_reclaim(rocksdb::DB& database, rocksdb::ColumnFamilyHandle* entries, std::function<void()> on_quiet)
+    : database_(database), entries_(entries), on_quiet_(std::move(on_quiet)) {
     std::uint64_t fresh_files = 0;
     database_.GetIntProperty(entries_, rocksdb::DB::Properties::kNumFilesAtLevelPrefix + "0", &fresh_files);
     everything_ = fresh_files > 0;
@@ -74,6 +75,11 @@ void rocksdb_reclaim::run() {
         }
         const auto groups = groups_.load(std::memory_order_relaxed);
         quiet = groups == std::exchange(seen, groups) ? quiet + 1 : 0;
+        if (quiet == 1) {
+            lock.unlock();
+            on_quiet_();
+            lock.lock();
+        }
         if (freed_.empty() && !everything_) {
             waited = 0;
             continue;

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -21,7 +22,8 @@ namespace millrace::storage {
 
 class rocksdb_reclaim {
 public:
-    rocksdb_reclaim(rocksdb::DB& database, rocksdb::ColumnFamilyHandle* entries);
+    /// `on_quiet` is called on its thread a second after the last commit.
+    rocksdb_reclaim(rocksdb::DB& database, rocksdb::ColumnFamilyHandle* entries, std::function<void()> on_quiet);
 
     /// Gives a pass under way up, and waits for it.
     ~rocksdb_reclaim();
@@ -47,6 +49,7 @@ private:
 
     rocksdb::DB& database_;
     rocksdb::ColumnFamilyHandle* const entries_;
+    const std::function<void()> on_quiet_;
     std::atomic<bool> stopping_{false};
     std::atomic<std::uint64_t> groups_{0};  // noted so far: unchanged for a while means idle
 

@@ -109,6 +109,7 @@ result<std::unique_ptr<store>> open_rocksdb_store(const rocksdb_options& options
     if (!opened) {
         return opened.failure();
     }
+    named.salvage = false;  // once: what fails later is recovered as it stands
     return std::unique_ptr<store>(std::make_unique<rocksdb_store>(std::move(named), std::move(opened.value())));
 }
 

@@ -5,7 +5,9 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "broker/storage/store.hpp"
 
@@ -21,9 +23,12 @@ struct rocksdb_options {
     std::size_t memtable_bytes = 32u << 20;  // of which six are kept
     std::size_t block_cache_bytes = 64u << 20;
     std::shared_ptr<rocksdb::FileSystem> file_system;  // null: the local one; tests bring faults, a distributed one will come here
+    bool salvage = false;                    // open a store whose log is damaged, without what cannot be read
+    std::function<void(const std::string&)> tell = [](const std::string&) {};  // is told, line by line, what salvage gave up
 };
 
-/// Errors: store_in_use (another process has it open), storage_failure (not a directory, not writable, another format), disk_full, corruption.
+/// Errors: store_in_use (another process has it open), storage_failure (not a directory, not writable, another format), disk_full, corruption (also
+/// of a log, where what had been answered cannot be read; a tail that was torn while it was written is cut).
 ///
 /// After a commit failed (outcome_unknown), the first open(shard) closes the database and recovers it from its log before it
 /// admits the shard: nothing is retried on top of what failed. It may be tried again while it is refused.

@@ -1,0 +1,481 @@
+#include "broker/storage/rocksdb_log_scan.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "proto/crc32c.hpp"
+#include "proto/little_endian.hpp"
+
+namespace millrace::storage {
+namespace {
+
+const rocksdb::IOOptions plain;
+
+// RocksDB's log format: blocks of 32 KiB; in them records of { masked CRC-32C u32, length u16, type u8, payload }, little endian, the CRC over type
+// and payload. A batch is one full record, or a first, middle ones and a last. Less than a header at the end of a block is filled with zeros.
+constexpr std::size_t block_bytes = 32u << 10;
+constexpr std::size_t read_bytes = 32 * block_bytes;
+constexpr std::size_t header_bytes = 7;
+constexpr std::uint8_t full = 1, first = 2, middle = 3, last = 4;
+
+// A batch: { first sequence u64, count u32 }, then its entries; log data is { tag 3, length as varint, bytes }.
+constexpr std::size_t batch_header_bytes = 12;
+constexpr char log_data_tag = 3;
+constexpr std::size_t head_bytes = batch_header_bytes + 2 + synced_mark_bytes;  // of a batch: all that is looked at
+
+constexpr std::string_view mark_magic = "MLS1";
+
+template <class T>
+T load(const char* from) {
+    return proto::load<T>(reinterpret_cast<const std::byte*>(from));
+}
+
+template <class T>
+void store(char* to, T value) {
+    proto::store(reinterpret_cast<std::byte*>(to), value);
+}
+
+constexpr std::uint32_t mask_delta = 0xa282ead8u;
+
+std::uint32_t unmasked(std::uint32_t crc) {
+    const auto rotated = crc - mask_delta;
+    return rotated >> 17 | rotated << 15;
+}
+
+struct physical_record {
+    std::uint8_t type = 0;
+    std::string_view payload;
+};
+
+/// The record at `pos`, if its length, type and CRC hold.
+std::optional<physical_record> record_at(std::string_view block, std::size_t pos) {
+    if (block.size() - pos < header_bytes) {
+        return std::nullopt;
+    }
+    const auto* header = block.data() + pos;
+    const auto type = static_cast<std::uint8_t>(header[6]);
+    const std::size_t length = load<std::uint16_t>(header + 4);
+    if (type < full || type > last || block.size() - pos - header_bytes < length) {
+        return std::nullopt;
+    }
+    if (proto::crc32c(0, header + 6, 1 + length) != unmasked(load<std::uint32_t>(header))) {
+        return std::nullopt;
+    }
+    return physical_record{type, block.substr(pos + header_bytes, length)};
+}
+
+/// Where the next valid record of the block begins behind a bad one at `pos`: where its length says, else wherever one stands.
+std::size_t resume_behind(std::string_view block, std::size_t pos) {
+    if (block.size() - pos >= header_bytes) {
+        const auto next = pos + header_bytes + load<std::uint16_t>(block.data() + pos + 4);
+        if (next < block.size() && record_at(block, next)) {
+            return next;
+        }
+    }
+    for (++pos; pos + header_bytes <= block.size(); ++pos) {
+        if (record_at(block, pos)) {
+            return pos;
+        }
+    }
+    return block.size();
+}
+
+bool is_zero(std::string_view bytes) {
+    return std::all_of(bytes.begin(), bytes.end(), [](char c) { return c == 0; });
+}
+
+/// Writes batches as RocksDB's log has them.
+class log_writer {
+public:
+    explicit log_writer(rocksdb::FSWritableFile& file) : file_(file) {}
+
+    void append(std::string_view batch) {
+        for (auto type = first;; type = middle) {
+            const auto room = block_bytes - at_ % block_bytes;
+            if (room < header_bytes) {
+                bytes_.append(room, '\0');
+                at_ += room;
+                continue;
+            }
+            const auto fragment = batch.substr(0, room - header_bytes);
+            batch.remove_prefix(fragment.size());
+            if (batch.empty()) {
+                emit(type == first ? full : last, fragment);
+                break;
+            }
+            emit(type, fragment);
+        }
+        if (bytes_.size() >= read_bytes) {
+            flush();
+        }
+    }
+
+    /// Hands over what is left. Gives the first failure there was.
+    rocksdb::IOStatus finish() {
+        flush();
+        return status_;
+    }
+
+private:
+    void emit(std::uint8_t type, std::string_view fragment) {
+        char header[header_bytes];
+        header[6] = static_cast<char>(type);
+        const auto crc = proto::crc32c(proto::crc32c(0, header + 6, 1), fragment.data(), fragment.size());
+        store(header, (crc >> 15 | crc << 17) + mask_delta);
+        store(header + 4, static_cast<std::uint16_t>(fragment.size()));
+        bytes_.append(header, header_bytes);
+        bytes_.append(fragment);
+        at_ += header_bytes + fragment.size();
+    }
+
+    void flush() {
+        if (status_.ok()) {
+            status_ = file_.Append(bytes_, plain, nullptr);
+        }
+        bytes_.clear();
+    }
+
+    rocksdb::FSWritableFile& file_;
+    rocksdb::IOStatus status_;
+    std::string bytes_;
+    std::uint64_t at_ = 0;
+};
+
+/// Goes through the logs in order.
+class log_scanner {
+public:
+    /// With `copy`, every valid batch is written there.
+    explicit log_scanner(log_writer* copy = nullptr) : copy_(copy) {}
+
+    void begin(std::uint64_t log) {
+        log_ = log;
+        before_ = 0;
+        expected_.reset();
+        region_.reset();
+        incarnation_.reset();
+        in_batch_ = false;
+        findings_.logs.emplace_back(log, 0);
+    }
+
+    /// The next block of the log; only its last one may be short.
+    void take_block(std::string_view block, std::uint64_t at) {
+        std::size_t pos = 0;
+        while (block.size() - pos >= header_bytes) {
+            if (const auto found = record_at(block, pos)) {
+                take(*found, at + pos);
+                pos += header_bytes + found->payload.size();
+                continue;
+            }
+            const auto next = is_zero(block.substr(pos)) ? block.size() : resume_behind(block, pos);
+            skip(at + pos, block.substr(pos, next - pos));
+            pos = next;
+        }
+        if (pos < block.size() && block.size() < block_bytes) {  // a header that was cut
+            skip(at + pos, block.substr(pos));
+        }
+    }
+
+    void end(std::uint64_t size) {
+        if (in_batch_) {
+            lose_batch();
+        }
+        if (!region_ || region_->is_zero) {  // zeros to the end were allocated in advance
+            return;
+        }
+        findings_.spots.push_back({log_, region_->begin, size - region_->begin, before_, 0, false, false});
+    }
+
+    log_findings take_findings() { return std::move(findings_); }
+
+private:
+    struct bad_region {
+        std::uint64_t begin = 0;
+        bool is_zero = true;
+    };
+
+    void skip(std::uint64_t at, std::string_view bytes) {
+        if (in_batch_) {
+            lose_batch();
+        }
+        if (!region_) {
+            region_ = bad_region{at, true};
+        }
+        region_->is_zero &= is_zero(bytes);
+    }
+
+    /// The batch whose fragments were being gathered does not end.
+    void lose_batch() {
+        in_batch_ = false;
+        if (!region_) {
+            region_ = bad_region{batch_at_, false};
+        }
+        region_->is_zero = false;
+    }
+
+    void take(const physical_record& found, std::uint64_t at) {
+        const auto begins = found.type == full || found.type == first;
+        if (begins == in_batch_) {  // a new one inside another, or a fragment of none
+            if (!begins) {
+                return skip(at, "?");
+            }
+            lose_batch();
+        }
+        if (begins) {
+            head_.clear();
+            batch_at_ = at;
+        }
+        head_.append(copy_ ? found.payload : found.payload.substr(0, head_bytes - std::min(head_bytes, head_.size())));
+        in_batch_ = found.type == first || found.type == middle;
+        if (!in_batch_) {
+            take_batch();
+        }
+    }
+
+    void take_batch() {
+        if (head_.size() < batch_header_bytes) {
+            return skip(batch_at_, "?");
+        }
+        const auto sequence = load<std::uint64_t>(head_.data());
+        const auto count = load<std::uint32_t>(head_.data() + 8);
+        if (expected_ && sequence < *expected_) {
+            return skip(batch_at_, "?");
+        }
+        const auto is_gap = expected_ && sequence != *expected_;
+        if (region_ || is_gap) {
+            const auto begin = region_ ? region_->begin : batch_at_;
+            findings_.spots.push_back({log_, begin, batch_at_ - begin, before_, sequence, true, false});
+            region_.reset();
+        }
+        for (auto& spot : findings_.spots) {
+            if (spot.after == 0) {
+                spot.after = sequence;
+            }
+        }
+        expected_ = sequence + count;
+        if (*expected_ > 0) {
+            before_ = *expected_ - 1;
+        }
+        if (copy_) {
+            copy_->append(head_);
+        }
+        synced_mark mark;
+        if (head_.size() >= head_bytes && head_[batch_header_bytes] == log_data_tag &&
+            parse_mark(std::string_view(head_).substr(batch_header_bytes + 2, synced_mark_bytes), mark)) {
+            believe(mark);
+        }
+    }
+
+    void believe(const synced_mark& mark) {
+        if (incarnation_.value_or(mark.incarnation) != mark.incarnation || mark.first_log > log_) {  // part of a message, not a batch
+            return;
+        }
+        incarnation_ = mark.incarnation;
+        findings_.logs.back().second = mark.first_log;
+        for (auto& spot : findings_.spots) {
+            if (spot.log < mark.first_log) {  // of an earlier process, whose torn tail was cut and its sequences given again
+                continue;
+            }
+            spot.is_followed = true;
+            spot.was_synced |= spot.before > 0 ? mark.sequence > spot.before : mark.sequence + 1 >= spot.after;
+        }
+    }
+
+    log_writer* const copy_;
+    log_findings findings_;
+    std::uint64_t log_ = 0;
+    std::uint64_t before_ = 0;               // last sequence of the last valid batch of this log
+    std::optional<std::uint64_t> expected_;  // that of the next
+    std::optional<bad_region> region_;
+    std::optional<std::uint64_t> incarnation_;
+    bool in_batch_ = false;
+    std::uint64_t batch_at_ = 0;
+    std::string head_;  // of the batch; all of it where it is copied
+};
+
+error unreadable(const std::string& path, const rocksdb::IOStatus& status) {
+    return {errc::storage_failure, "the log " + path + " cannot be read: " + status.ToString()};
+}
+
+error scan_log(rocksdb::FileSystem& files, const std::string& path, log_scanner& scanner) {
+    std::unique_ptr<rocksdb::FSSequentialFile> file;
+    auto status = files.NewSequentialFile(path, {}, &file, nullptr);
+    if (!status.ok()) {
+        return unreadable(path, status);
+    }
+    const auto buffer = std::make_unique<char[]>(read_bytes);
+    for (std::uint64_t at = 0;;) {
+        std::size_t filled = 0;
+        while (filled < read_bytes) {
+            rocksdb::Slice got;
+            status = file->Read(read_bytes - filled, plain, &got, buffer.get() + filled, nullptr);
+            if (!status.ok()) {
+                return unreadable(path, status);
+            }
+            if (got.empty()) {
+                break;
+            }
+            if (got.data() != buffer.get() + filled) {
+                std::memmove(buffer.get() + filled, got.data(), got.size());
+            }
+            filled += got.size();
+        }
+        for (std::size_t pos = 0; pos < filled; pos += block_bytes) {
+            scanner.take_block({buffer.get() + pos, std::min(block_bytes, filled - pos)}, at + pos);
+        }
+        at += filled;
+        if (filled < read_bytes) {
+            scanner.end(at);
+            return {};
+        }
+    }
+}
+
+/// Puts what `write` makes of the log at `path` in its place, at once: by a copy that takes its name, which every file system can.
+template <class Write>
+error replace_log(rocksdb::FileSystem& files, const std::string& path, Write write) {
+    const auto copy = path + ".copy";
+    std::unique_ptr<rocksdb::FSWritableFile> to;
+    auto status = files.NewWritableFile(copy, {}, &to, nullptr);
+    if (status.ok()) {
+        status = write(*to);
+    }
+    if (status.ok()) {
+        status = to->Sync(plain, nullptr);
+    }
+    if (status.ok()) {
+        status = to->Close(plain, nullptr);
+    }
+    if (status.ok()) {
+        status = files.RenameFile(copy, path, plain, nullptr);
+    }
+    return status.ok() ? error{} : error{errc::storage_failure, "the log " + path + " cannot be mended: " + status.ToString()};
+}
+
+rocksdb::IOStatus copy_front(rocksdb::FileSystem& files, const std::string& path, std::uint64_t size, rocksdb::FSWritableFile& to) {
+    std::unique_ptr<rocksdb::FSSequentialFile> from;
+    auto status = files.NewSequentialFile(path, {}, &from, nullptr);
+    const auto buffer = std::make_unique<char[]>(read_bytes);
+    while (status.ok() && size > 0) {
+        rocksdb::Slice got;
+        status = from->Read(std::min<std::uint64_t>(read_bytes, size), plain, &got, buffer.get(), nullptr);
+        if (!status.ok() || got.empty()) {
+            break;
+        }
+        size -= got.size();
+        status = to.Append(got, plain, nullptr);
+    }
+    return status;
+}
+
+/// The number in "000012.log"; nullopt for every other file.
+std::optional<std::uint64_t> log_number(const std::string& name) {
+    constexpr std::string_view suffix = ".log";
+    if (!name.ends_with(suffix) || name.size() == suffix.size() || name.size() > suffix.size() + 19) {
+        return std::nullopt;
+    }
+    const auto digits = name.substr(0, name.size() - suffix.size());
+    if (digits.find_first_not_of("0123456789") != std::string::npos) {
+        return std::nullopt;
+    }
+    return std::stoull(digits);
+}
+
+}  // namespace
+
+std::array<char, synced_mark_bytes> encode(const synced_mark& mark) {
+    std::array<char, synced_mark_bytes> bytes;
+    std::memcpy(bytes.data(), mark_magic.data(), mark_magic.size());
+    store(bytes.data() + 4, mark.incarnation);
+    store(bytes.data() + 12, mark.first_log);
+    store(bytes.data() + 20, mark.sequence);
+    return bytes;
+}
+
+bool parse_mark(std::string_view bytes, synced_mark& out) {
+    if (bytes.size() != synced_mark_bytes || !bytes.starts_with(mark_magic)) {
+        return false;
+    }
+    out = {load<std::uint64_t>(bytes.data() + 4), load<std::uint64_t>(bytes.data() + 12), load<std::uint64_t>(bytes.data() + 20)};
+    return true;
+}
+
+const bad_spot* log_findings::damage() const {
+    const auto found = std::find_if(spots.begin(), spots.end(), [](const bad_spot& s) { return s.was_synced; });
+    return found == spots.end() ? nullptr : &*found;
+}
+
+result<log_findings> scan_logs(rocksdb::FileSystem& files, const std::string& directory) {
+    std::vector<std::string> names;
+    const auto status = files.GetChildren(directory, plain, &names, nullptr);
+    if (!status.ok()) {
+        return unreadable(directory, status);
+    }
+    std::vector<std::pair<std::uint64_t, std::string>> logs;
+    for (const auto& name : names) {
+        if (const auto number = log_number(name)) {
+            logs.emplace_back(*number, name);
+        }
+    }
+    std::sort(logs.begin(), logs.end());
+    log_scanner scanner;
+    for (const auto& [number, name] : logs) {
+        scanner.begin(number);
+        if (error failed = scan_log(files, directory + "/" + name, scanner)) {
+            return failed;
+        }
+    }
+    return scanner.take_findings();
+}
+
+error cut_torn_tail(rocksdb::FileSystem& files, const std::string& directory, const log_findings& findings) {
+    const auto& spots = findings.spots;
+    const auto torn = std::find_if(spots.begin(), spots.end(), [](const bad_spot& s) { return s.is_followed; });
+    if (torn == spots.end()) {
+        return {};
+    }
+    // From the end: should this be interrupted, what is left is still in front of the hole, or behind one that is found again.
+    for (auto log = findings.logs.rbegin(); log != findings.logs.rend() && log->first > torn->log; ++log) {
+        if (log->second == 0 || log->second > torn->log) {
+            continue;
+        }
+        const auto deleted = files.DeleteFile(directory + "/" + log_file_name(log->first), plain, nullptr);
+        if (!deleted.ok()) {
+            return {errc::storage_failure, "the torn log " + log_file_name(log->first) + " cannot be cut: " + deleted.ToString()};
+        }
+    }
+    const auto path = directory + "/" + log_file_name(torn->log);
+    return replace_log(files, path, [&](rocksdb::FSWritableFile& to) { return copy_front(files, path, torn->offset, to); });
+}
+
+error salvage_logs(rocksdb::FileSystem& files, const std::string& directory, const log_findings& findings) {
+    std::set<std::uint64_t> damaged;
+    for (const auto& spot : findings.spots) {
+        damaged.insert(spot.log);
+    }
+    for (const auto number : damaged) {
+        const auto path = directory + "/" + log_file_name(number);
+        files.LinkFile(path, path + ".damaged", plain, nullptr).PermitUncheckedError();  // for who wants to look; not every file system can
+        const auto mend = [&](rocksdb::FSWritableFile& to) {
+            log_writer copy(to);
+            log_scanner scanner(&copy);
+            scanner.begin(number);
+            const error failed = scan_log(files, path, scanner);
+            return failed ? rocksdb::IOStatus::IOError(failed.what) : copy.finish();
+        };
+        if (error refused = replace_log(files, path, mend)) {
+            return refused;
+        }
+    }
+    return {};
+}
+
+std::string log_file_name(std::uint64_t number) {
+    const auto digits = std::to_string(number);
+    return std::string(6 - std::min<std::size_t>(6, digits.size()), '0') + digits + ".log";
+}
+
+}  // namespace millrace::storage

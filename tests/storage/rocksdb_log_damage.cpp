@@ -1,0 +1,322 @@
+// What opening makes of a log whose bytes are not what was written: damage is refused by name, a torn tail is cut, and salvage keeps the rest.
+#include <algorithm>
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <condition_variable>
+#include <fstream>
+#include <mutex>
+#include <thread>
+
+#include "broker/storage/rocksdb_log_scan.hpp"
+#include "tests/storage/engines.hpp"
+
+namespace millrace::storage {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t block = 32768;
+
+std::vector<core::mutation> numbered(std::uint64_t number, std::size_t bytes = 100) {
+    return {append(partition(1), number, number, std::string(bytes, static_cast<char>('a' + number % 26))), core::put_row{"last", std::to_string(number)}};
+}
+
+/// Entries 0 … n-1 without a gap, and the row that was put with the last. Gives n.
+std::uint64_t consistent_groups(store& found) {
+    const auto entries = read_texts(found, partition(1));
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+        REQUIRE(entries[i].last == i);
+    }
+    const auto rows = rows_of(found, "last", "last~");
+    REQUIRE(rows.size() == (entries.empty() ? 0 : 1));
+    if (!rows.empty()) {
+        REQUIRE(rows[0].value == std::to_string(entries.size() - 1));
+    }
+    return entries.size();
+}
+
+/// A store's directory as the end of the process leaves it, taken while it is open and idle.
+struct crash_image {
+    scratch_directory scratch;
+    fs::path path = scratch.path() / "image";
+
+    explicit crash_image(const fs::path& directory) { fs::copy(directory, path); }
+
+    /// The log that was written last.
+    fs::path log() const {
+        std::vector<fs::path> logs;
+        for (const auto& file : fs::directory_iterator(path)) {
+            if (file.path().extension() == ".log") {
+                logs.push_back(file.path());
+            }
+        }
+        REQUIRE_FALSE(logs.empty());
+        return *std::max_element(logs.begin(), logs.end());
+    }
+
+    void overwrite(std::uint64_t offset, const std::string& bytes) const {
+        std::fstream file(log(), std::ios::in | std::ios::out | std::ios::binary);
+        file.seekp(static_cast<std::streamoff>(offset));
+        file << bytes;
+    }
+
+    void flip(std::uint64_t offset) const {
+        std::fstream file(log(), std::ios::in | std::ios::out | std::ios::binary);
+        file.seekg(static_cast<std::streamoff>(offset));
+        const auto was = static_cast<char>(file.get());
+        file.seekp(static_cast<std::streamoff>(offset));
+        file.put(static_cast<char>(was ^ 0x10));
+    }
+};
+
+error refusal_of(const rocksdb_options& options) {
+    const auto opened = open_rocksdb_store(options);
+    return opened ? error{} : opened.failure();
+}
+
+rocksdb_options buffered(const fs::path& directory) {
+    auto options = options_for(directory);
+    options.level = durability::buffered;
+    return options;
+}
+
+/// Holds the syncs of logs back while it is shut.
+class gated_file_system final : public rocksdb::FileSystemWrapper {
+public:
+    gated_file_system() : FileSystemWrapper(rocksdb::FileSystem::Default()) {}
+    const char* Name() const override { return "gated"; }
+
+    rocksdb::IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSWritableFile>* file,
+                                      rocksdb::IODebugContext* debug) override {
+        auto status = FileSystemWrapper::NewWritableFile(name, options, file, debug);
+        if (status.ok() && name.ends_with(".log")) {
+            *file = std::make_unique<gated_file>(std::move(*file), *this);
+        }
+        return status;
+    }
+
+    void shut(bool is_shut) {
+        std::lock_guard lock(mutex_);
+        shut_ = is_shut;
+        changed_.notify_all();
+    }
+
+    int waiting() {
+        std::lock_guard lock(mutex_);
+        return waiting_;
+    }
+
+private:
+    class gated_file final : public rocksdb::FSWritableFileOwnerWrapper {
+    public:
+        gated_file(std::unique_ptr<rocksdb::FSWritableFile> file, gated_file_system& gate) : FSWritableFileOwnerWrapper(std::move(file)), gate_(gate) {}
+        bool IsSyncThreadSafe() const override { return true; }
+        rocksdb::IOStatus Sync(const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override {
+            gate_.wait();
+            return FSWritableFileOwnerWrapper::Sync(options, debug);
+        }
+
+    private:
+        gated_file_system& gate_;
+    };
+
+    void wait() {
+        std::unique_lock lock(mutex_);
+        ++waiting_;
+        changed_.wait(lock, [this] { return !shut_; });
+        --waiting_;
+    }
+
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    bool shut_ = false;
+    int waiting_ = 0;
+};
+
+}  // namespace
+
+TEST_CASE("a flipped bit anywhere in an answered group is damage: it is named, and nothing is opened without it") {
+    const auto bytes = GENERATE(as<std::size_t>{}, 100, 3000, 60'000);
+    CAPTURE(bytes);
+    const scratch_directory scratch;
+    const auto live = open_or_fail(options_for(scratch.path()));
+    const auto epoch = open_shard(*live);
+    const auto begins = fs::file_size(crash_image(scratch.path()).log());
+    for (std::uint64_t i = 0; i < 40; ++i) {
+        REQUIRE_FALSE(commit(*live, epoch, numbered(i, bytes)));
+    }
+    const auto ends = fs::file_size(crash_image(scratch.path()).log());
+    REQUIRE_FALSE(commit(*live, epoch, numbered(40, bytes)));
+    for (int i = 0; i < 60; ++i) {
+        const crash_image image(scratch.path());
+        const auto at = begins + (ends - begins - 1) * static_cast<std::uint64_t>(i) / 59;
+        CAPTURE(at, begins, ends);
+        image.flip(at);
+        const auto refused = refusal_of(options_for(image.path));
+        REQUIRE(refused.code == errc::corruption);
+        CHECK(refused.what.find(image.log().filename().string()) != std::string::npos);
+        CHECK(refused.what.find("--salvage") != std::string::npos);
+        CHECK(refusal_of(options_for(image.path)) == refused);  // refusing changes nothing
+    }
+}
+
+TEST_CASE("the last groups before a pause, and before an orderly end, are proven too") {
+    const auto orderly = GENERATE(true, false);
+    const scratch_directory scratch;
+    auto live = open_or_fail(options_for(scratch.path()));
+    const auto epoch = open_shard(*live);
+    REQUIRE_FALSE(commit(*live, epoch, numbered(0)));
+    const auto ends = fs::file_size(crash_image(scratch.path()).log());
+    if (orderly) {
+        live.reset();
+    } else {
+        for (int i = 0; i < 1000 && fs::file_size(crash_image(scratch.path()).log()) == ends; ++i) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        }
+    }
+    const crash_image image(scratch.path());
+    REQUIRE(fs::file_size(image.log()) > ends);
+    image.flip(ends - 1);
+    CHECK(refusal_of(options_for(image.path)).code == errc::corruption);
+}
+
+TEST_CASE("a log that ends anywhere is a torn tail: whole groups are there up to it") {
+    const scratch_directory scratch;
+    const auto live = open_or_fail(options_for(scratch.path()));
+    const auto epoch = open_shard(*live);
+    for (std::uint64_t i = 0; i < 30; ++i) {
+        REQUIRE_FALSE(commit(*live, epoch, numbered(i, i % 3 == 0 ? 40'000 : 100)));
+    }
+    const auto size = fs::file_size(crash_image(scratch.path()).log());
+    std::uint64_t before = 0;
+    for (std::uint64_t i = 0; i <= 60; ++i) {
+        const crash_image image(scratch.path());
+        fs::resize_file(image.log(), size * i / 60);
+        if (i % 2 == 0) {
+            fs::resize_file(image.log(), size + 100'000);  // as allocated in advance
+        }
+        const auto opened = open_or_fail(options_for(image.path));
+        const auto kept = consistent_groups(*opened);
+        CHECK(kept >= before);
+        before = kept;
+    }
+    CHECK(before == 30);
+}
+
+TEST_CASE("pages that reached the disk out of order are no damage: the log is cut in front of the hole") {
+    const scratch_directory scratch;
+    const auto live = open_or_fail(buffered(scratch.path()));
+    const auto epoch = open_shard(*live);
+    // Groups that fill one block each, from a block's begin on: the hole is such that RocksDB would not see it.
+    const auto begins = fs::file_size(crash_image(scratch.path()).log());
+    const auto batch_with = [](std::size_t text) { return 12 + 30 + 1 + 1 + 1 + 16 + 3 + text; };
+    const auto one = [](std::uint64_t number, std::size_t text) {
+        return std::vector<core::mutation>{append(partition(1), number, number, std::string(text, 'x'))};
+    };
+    REQUIRE_FALSE(commit(*live, epoch, one(0, block - begins - 7 - batch_with(0))));
+    REQUIRE(fs::file_size(crash_image(scratch.path()).log()) == block);
+    for (std::uint64_t i = 1; i < 10; ++i) {
+        REQUIRE_FALSE(commit(*live, epoch, one(i, block - 7 - batch_with(0))));
+    }
+    REQUIRE(fs::file_size(crash_image(scratch.path()).log()) == 10 * block);
+    const auto hole = GENERATE(as<std::size_t>{}, 1, 4, 8);
+    const auto misaligned = GENERATE(as<std::size_t>{}, 0, 4096, 7);
+    CAPTURE(hole, misaligned);
+    const crash_image image(scratch.path());
+    image.overwrite(hole * block + misaligned, std::string(block, '\0'));
+    const auto opened = open_or_fail(buffered(image.path));
+    const auto entries = read_texts(*opened, partition(1));
+    REQUIRE(entries.size() == hole);
+    CHECK(entries.back().last == hole - 1);
+    // What comes next takes the place of what was cut, for good.
+    REQUIRE_FALSE(commit(*opened, open_shard(*opened), one(hole, 50)));
+    const crash_image again(image.path);
+    CHECK(read_texts(*open_or_fail(buffered(again.path)), partition(1)).size() == hole + 1);
+}
+
+TEST_CASE("a group that was being synced while the next was written is torn, not damaged") {
+    const scratch_directory scratch;
+    auto options = options_for(scratch.path());
+    const auto gate = std::make_shared<gated_file_system>();
+    options.file_system = gate;
+    const auto live = open_or_fail(options);
+    const auto epoch = open_shard(*live);
+    REQUIRE_FALSE(commit(*live, epoch, numbered(0)));
+    const auto begins = fs::file_size(crash_image(scratch.path()).log());
+    gate->shut(true);
+    std::atomic<int> answered{0};
+    const auto submit = [&](std::uint64_t number) {
+        live->commit(first_shard, epoch, numbered(number, 100'000), [&](const error& outcome) { answered += outcome ? 100 : 1; });
+    };
+    const auto log_reaches = [&](std::uint64_t size) {
+        while (fs::file_size(crash_image(scratch.path()).log()) < size) {
+            std::this_thread::yield();
+        }
+    };
+    submit(1);
+    while (gate->waiting() == 0) {
+        std::this_thread::yield();
+    }
+    submit(2);
+    log_reaches(begins + 200'000);
+    {
+        const crash_image image(scratch.path());
+        image.overwrite(begins + 10'000, std::string(20'000, '\0'));
+        const auto opened = open_rocksdb_store(options_for(image.path));
+        CHECK((opened && read_texts(*opened.value(), partition(1)).size() == 1));
+    }
+    CHECK(answered == 0);
+    gate->shut(false);
+    REQUIRE_FALSE(commit(*live, epoch, numbered(3)));
+    REQUIRE_FALSE(commit(*live, epoch, numbered(4)));
+    CHECK(answered == 2);
+    {
+        const crash_image image(scratch.path());
+        image.overwrite(begins + 10'000, std::string(20'000, '\0'));
+        CHECK(refusal_of(options_for(image.path)).code == errc::corruption);
+    }
+}
+
+TEST_CASE("salvage keeps what stands around the damage, names it, and leaves a log that opens") {
+    const auto bytes = GENERATE(as<std::size_t>{}, 100, 40'000, 100'000);
+    const scratch_directory scratch;
+    const auto live = open_or_fail(options_for(scratch.path()));
+    const auto epoch = open_shard(*live);
+    const auto begins = fs::file_size(crash_image(scratch.path()).log());
+    for (std::uint64_t i = 0; i < 10; ++i) {
+        REQUIRE_FALSE(commit(*live, epoch, numbered(i, bytes)));
+    }
+    const crash_image image(scratch.path());
+    const auto ends = fs::file_size(crash_image(scratch.path()).log());
+    image.flip(begins + (ends - begins) * 11 / 20);
+    auto options = options_for(image.path);
+    CHECK(refusal_of(options).code == errc::corruption);
+    std::vector<std::string> told;
+    options.salvage = true;
+    options.tell = [&](const std::string& line) { told.push_back(line); };
+    {
+        const auto opened = open_or_fail(options);
+        const auto entries = read_texts(*opened, partition(1));
+        CHECK(entries.size() == 9);
+        CHECK(std::none_of(entries.begin(), entries.end(), [](const auto& e) { return e.last == 5; }));
+        for (const auto& e : entries) {
+            CHECK(e.text == std::string(bytes, static_cast<char>('a' + e.last % 26)));
+        }
+        CHECK(rows_of(*opened, "last", "last~") == std::vector<core::row>{{"last", "9"}});
+    }
+    REQUIRE(told.size() == 1);
+    CHECK(told[0].find(".log") != std::string::npos);
+    CHECK(read_texts(*open_or_fail(options_for(image.path)), partition(1)).size() == 9);
+}
+
+TEST_CASE("a mark is read back, and nothing else is taken for one") {
+    synced_mark read_back;
+    const synced_mark mark{1, 2, 3};
+    const auto bytes = encode(mark);
+    REQUIRE(parse_mark({bytes.data(), bytes.size()}, read_back));
+    CHECK(read_back == mark);
+    CHECK_FALSE(parse_mark({bytes.data(), bytes.size() - 1}, read_back));
+    CHECK_FALSE(parse_mark("no mark, though of just 28 b", read_back));
+}
+
+}  // namespace millrace::storage
