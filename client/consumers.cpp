@@ -325,6 +325,10 @@ consumers::consumer* consumers::find(consumer_number number) {
 }
 
 consumers::consumer* consumers::find_usable(consumer_number number) {
+bool consumers::has_something_to_return_for() const noexcept {
+    return std::any_of(consumers_.begin(), consumers_.end(), [](const auto& entry) { return !entry.second.started.empty() || entry.second.has_gathered(); });
+}
+
     auto* c = find(number);
     return c && (c->state == phase::open || c->state == phase::returning) ? c : nullptr;
 }

@@ -18,6 +18,9 @@ static_assert(expected_answers.size() == std::variant_size_v<request>);
 // The hello is the only frame under way when it is answered: it needs no number of its own.
 constexpr std::uint64_t hello_id = 0;
 
+// A broker that was restarted holds old messages back for 2 s, for those who had started them: who has must be there in time.
+constexpr auto pause_with_leases_max = std::chrono::milliseconds(500);
+
 std::string text(const flatbuffers::String* s) { return s ? s->str() : std::string(); }
 
 /// Whether connecting again may help.
@@ -103,6 +106,7 @@ duration machine::next_pause() {
     for (std::uint32_t i = 0; i < attempts_ && pause < settings_.pause_max; ++i) pause *= 2;
     ++attempts_;
     pause = std::min(pause, settings_.pause_max);
+    if (consumers_.has_something_to_return_for()) pause = std::min<duration>(pause, pause_with_leases_max);
     return pause - duration(static_cast<duration::rep>(next_random(jitter_) % static_cast<std::uint64_t>(pause.count() / 2 + 1)));
 }
 
