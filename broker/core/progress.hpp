@@ -44,6 +44,10 @@ public:
     void recover(const failure_row& stored);
     void recover(const hand_over_row& stored);
 
+    /// Clients of the broker's former life may hold what is unsettled before `high`, the log's end at the restart.
+    void expect_returns(sequence high) { old_until_ = high; }
+    bool may_be_held() const { return settled_.cursor() < old_until_; }
+
     std::uint32_t partition() const { return partition_; }
     sequence start() const { return start_; }
     sequence cursor() const { return settled_.cursor(); }
@@ -207,6 +211,7 @@ private:
     sequence scan_;  // everything unsettled before it is leased, returned or delayed
     std::uint64_t settled_beyond_scan_ = 0;
     std::uint64_t claimed_beyond_scan_ = 0;  // leased, returned or delayed at or after scan: adopted or recovered
+    sequence old_until_;
 
     lease_map leases_;       // by first sequence, disjoint
     returned_map returned_;  // by first sequence, disjoint

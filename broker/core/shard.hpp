@@ -213,7 +213,7 @@ private:
     timestamp next_age_check_;
     bool just_recovered_ = false;  // what was being reclaimed or expired is taken up by the first tick
     std::optional<timestamp> opened_at_;
-    bool adopting_ = false;  // returning clients may still claim what they held before a restart
+    bool adopting_ = false;  // returning clients may still claim what they held before a restart: such partitions give nothing
 };
 
 }  // namespace millrace::core
