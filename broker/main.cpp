@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <iostream>
 #include <memory>
+#include <random>
 #include <string>
 
 #include "broker/local_file_system.hpp"
@@ -70,6 +71,7 @@ int run(const options& o) {
     settings.shard = core::shard_id{0};
     settings.sessions_max = o.max_connections;
     settings.session.broker_name = "millraced " MILLRACE_VERSION;
+    settings.new_key = [random = std::make_shared<std::random_device>()] { return std::uint64_t{(*random)()} << 32 | (*random)(); };
     auto opened = driver::open_shard(*store.value(), settings.shard, settings.core);
     if (!opened) return complain(opened.failure().code == errc::sync_failed ? exit_store_failed : exit_failed, opened.failure());
 

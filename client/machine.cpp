@@ -71,7 +71,7 @@ void machine::connected(moment now) {
     auto& b = talk_.builder;
     const auto token = b.CreateString(settings_.token);
     const auto name = b.CreateString(settings_.name);
-    talk_.send(hello_id, wire::CreateHello(b, proto::protocol_version, proto::protocol_version, 0, token, name));
+    talk_.send(hello_id, wire::CreateHello(b, proto::protocol_version, proto::protocol_version, 0, token, name, broker_.session, session_key_));
 }
 
 void machine::received(moment now, std::size_t bytes) {
@@ -266,6 +266,7 @@ error machine::on_welcome(const wire::Welcome& welcome) {
     return {};
 }
 
+    session_key_ = welcome.session_key();
 /// Part of the greeting, and of its time.
 void machine::open_producer() {
     const auto until = talk_.waiting.at(hello_id).deadline;

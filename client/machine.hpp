@@ -127,6 +127,7 @@ private:
     publisher publisher_;
     consumers consumers_;
     broker_description broker_;
+    std::uint64_t session_key_ = 0;  // of broker_.session, which the broker is to end when this client comes back
     bool was_welcomed_ = false;
     std::uint32_t attempts_ = 0;  // to connect, since the broker's last welcome
     std::uint64_t jitter_;

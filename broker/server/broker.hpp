@@ -27,6 +27,7 @@ namespace millrace::server {
 
 struct broker_settings {
     session_settings session;  // epoch and level are the store's
+    std::function<std::uint64_t()> new_key{};  // random, for each session; without it a client cannot end the session it had before
     core::shard_id shard{};
     core::shard_settings core;
     driver::driver_settings driver;
@@ -71,6 +72,7 @@ private:
     bool take_finished();
     connection* find(core::session_id id);
     void end_session(core::session_id id);
+    void end_former(const connection& heir, const former_session& former);
 
     // broker_reload.cpp
     void start_driver(driver::opened_shard opened);

@@ -116,6 +116,28 @@ TEST_CASE("who has started something comes back soon, however long the broker is
     }
 }
 
+TEST_CASE("the hello of a client that comes back shows the session that it had") {
+    scripted_broker broker(returning());
+    const auto hello_shows = [&](std::uint64_t session, std::uint64_t key) {
+        broker.m.connected(broker.now);
+        broker.turn();
+        const auto hello = broker.take(wire::Message::Hello);
+        CHECK(hello.head().message_as_Hello()->former_session() == session);
+        CHECK(hello.head().message_as_Hello()->former_key() == key);
+        broker.cut();
+    };
+    broker.greet({.session = 7, .session_key = 99});
+    broker.cut();
+    hello_shows(7, 99);
+    hello_shows(7, 99);  // it was not welcomed in between
+    broker.greet({.session = 8, .session_key = 100});
+    broker.cut();
+    hello_shows(8, 100);
+    broker.greet({.session = 9});
+    broker.cut();
+    hello_shows(9, 0);  // of a broker that ends no session for another
+}
+
 TEST_CASE("single requests end with the connection; new ones are refused until it is back") {
     scripted_broker broker(returning());
     broker.greet();
