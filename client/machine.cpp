@@ -171,7 +171,11 @@ void machine::end_turn() {
     if (phase_ != phase::serving && phase_ != phase::closing) return;
     publisher_.end_turn();
     consumers_.end_turn();
-    if (phase_ == phase::closing && talk_.waiting.empty() && publisher_.idle() && consumers_.idle()) finish({});
+    if (phase_ != phase::closing) return;
+    if (talk_.waiting.empty() && publisher_.idle() && consumers_.idle()) return finish({});
+    const auto is_given_up = [](const auto& entry) { return entry.second.given_up; };
+    if (!talk_.waiting.empty() && std::all_of(talk_.waiting.begin(), talk_.waiting.end(), is_given_up))
+        finish({errc::timed_out, "the broker did not answer everything before the connection was closed"});
 }
 
 void machine::take_events(std::vector<event>& events) {
