@@ -235,6 +235,11 @@ error machine::on_reply(std::uint64_t id, const waiting_request& asked, const er
         return {};
     }
     answer content;
+    if (const auto* extended = frame.head->message_as_Acked(); extended && asked.taker == recipient::request && extended->limited()) {
+        // It asks for one message at a time.
+        if (!asked.given_up) talk_.complete(asked.operation, {errc::lease_limit, "the lease is as old as a lease may get"});
+        return {};
+    }
     if (!refused) {
         auto read = read_answer(frame);
         if (!read) return read.failure();
@@ -261,6 +266,7 @@ error machine::on_welcome(const wire::Welcome& welcome) {
     broker_ = {};
     broker_.broker = text(welcome.broker());
     broker_.session = welcome.session();
+    session_key_ = welcome.session_key();
     broker_.epoch = welcome.epoch();
     broker_.level = static_cast<durability>(welcome.durability());
     if (publisher_.is_named() && !publisher_.is_fenced())
@@ -270,7 +276,6 @@ error machine::on_welcome(const wire::Welcome& welcome) {
     return {};
 }
 
-    session_key_ = welcome.session_key();
 /// Part of the greeting, and of its time.
 void machine::open_producer() {
     const auto until = talk_.waiting.at(hello_id).deadline;
