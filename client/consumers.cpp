@@ -325,16 +325,16 @@ bool consumers::idle() const noexcept {
     });
 }
 
+bool consumers::has_something_to_return_for() const noexcept {
+    return std::any_of(consumers_.begin(), consumers_.end(), [](const auto& entry) { return !entry.second.started.empty() || entry.second.has_gathered(); });
+}
+
 consumers::consumer* consumers::find(consumer_number number) {
     const auto found = consumers_.find(number);
     return found == consumers_.end() ? nullptr : &found->second;
 }
 
 consumers::consumer* consumers::find_usable(consumer_number number) {
-bool consumers::has_something_to_return_for() const noexcept {
-    return std::any_of(consumers_.begin(), consumers_.end(), [](const auto& entry) { return !entry.second.started.empty() || entry.second.has_gathered(); });
-}
-
     auto* c = find(number);
     return c && (c->state == phase::open || c->state == phase::returning) ? c : nullptr;
 }
