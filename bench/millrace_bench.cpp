@@ -163,6 +163,7 @@ report report_of(const options& o, const measured& m) {
     r.add("run", o.run);
     r.add("size", static_cast<double>(o.load.size));
     r.add("producers", o.load.producers);
+    r.add("producer_connections", o.load.producer_connections());
     if (consumes(o)) r.add("consumers", o.load.consumers);
     r.add("in_flight", o.load.in_flight);
     if (o.load.rate > 0) r.add("rate", o.load.rate);
@@ -211,7 +212,8 @@ void add_options(CLI::App& app, options& o) {
     app.add_flag("--mixed-sizes", load.mixed_sizes, "each message between half and one and a half times --size");
     app.add_option_function<unsigned>("--seconds", [&load](unsigned s) { load.time = std::chrono::seconds(s); }, "how long to publish (10)");
     app.add_option("--count", load.count, "messages to publish, instead of --seconds; to drain");
-    app.add_option("--producers", load.producers, "publishing connections")->capture_default_str()->check(CLI::PositiveNumber);
+    app.add_option("--producers", load.producers, "each publishes on its own")->capture_default_str()->check(CLI::PositiveNumber);
+    app.add_option("--connections", load.connections, "that the producers share; without it each has one")->check(CLI::PositiveNumber);
     app.add_option("--consumers", load.consumers, "consuming connections")->capture_default_str()->check(CLI::PositiveNumber);
     app.add_option("--in-flight", load.in_flight, "unanswered messages of each producer")->capture_default_str()->check(CLI::PositiveNumber);
     app.add_option("--rate", load.rate, "messages a second in all, whether answers come or not")->check(CLI::PositiveNumber);
