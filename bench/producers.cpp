@@ -27,7 +27,7 @@ struct producing {
 class producer {
 public:
     producer(boost::asio::io_context& context, producing& all, std::uint32_t index)
-        : all_(all), index_(index), broker_(context.get_executor(), {.server = all.settings.server, .name = "millrace-bench"}),
+        : all_(all), index_(index), broker_(context.get_executor(), all.settings.broker),
           due_timer_(context), interval_(all.settings.rate > 0 ? all.settings.producers / all.settings.rate * 1e9 : 0) {}
 
     void connect(std::function<void()> connected) {
