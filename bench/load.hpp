@@ -18,7 +18,7 @@
 namespace millrace::bench {
 
 struct load_settings {
-    std::string server;
+    client::connection_settings broker{.name = "millrace-bench"};
     std::string topic;
     std::string subscription;
     std::size_t size = 1'024;

@@ -41,10 +41,8 @@ void require(const char* what, boost::system::error_code failed, const std::stri
 
 // GCC 12 destroys the strings of an aggregate twice when it is a temporary of an expression with co_await: it is made outside.
 client::connection_settings connection_settings_of(const options& o) {
-    client::connection_settings settings;
+    auto settings = o.load.broker;
     settings.reconnect.enabled = false;  // a measurement that lost its broker is none
-    settings.server = o.load.server;
-    settings.name = "millrace-bench";
     return settings;
 }
 
@@ -205,8 +203,9 @@ void add_run(CLI::App& app, options& o, const char* name, const char* help) {
 
 void add_options(CLI::App& app, options& o) {
     auto& load = o.load;
-    o.load.server = "127.0.0.1:7070";
-    app.add_option("--server", load.server, "HOST:PORT of the broker")->envname("MILLRACE_SERVER")->capture_default_str();
+    app.add_option("--server", load.broker.server, "HOST:PORT of the broker")->envname("MILLRACE_SERVER")->capture_default_str();
+    app.add_option("--token", load.broker.token, "who this is to a broker that asks; needs publish, consume, and admin without --topic")->envname("MILLRACE_TOKEN");
+    app.add_option("--token-file", load.broker.token_file, "a file with the token, which is read instead");
     app.add_option("--topic", load.topic, "an existing topic; without it the run makes and removes one of its own");
     app.add_option("--size", load.size, "bytes of payload")->capture_default_str()->check(CLI::Range(payload_bytes_min, limits::message_bytes - 1'024));
     app.add_flag("--mixed-sizes", load.mixed_sizes, "each message between half and one and a half times --size");

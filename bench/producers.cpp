@@ -103,9 +103,8 @@ side_result run_producers(const load_settings& settings, progress& shared) {
     all.unfinished = settings.producers;
 
     std::vector<std::unique_ptr<client::connection>> connections;
-    const client::connection_settings wanted{.server = settings.server, .name = "millrace-bench"};
     for (std::uint32_t i = 0; i < settings.producer_connections(); ++i)
-        connections.push_back(std::make_unique<client::connection>(context.get_executor(), wanted));
+        connections.push_back(std::make_unique<client::connection>(context.get_executor(), settings.broker));
     all.all_finished = [&] {
         for (auto& c : connections) c->async_close([](boost::system::error_code, client::done) {});
     };
