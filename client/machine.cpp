@@ -33,6 +33,7 @@ bool is_passing(errc reason) {
         case errc::hello_expected:
         case errc::credit_exceeded:
         case errc::canceled:
+        case errc::unauthorized:
         case errc::malformed_record:
         case errc::checksum_mismatch:
         case errc::unknown_compression:

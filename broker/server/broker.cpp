@@ -292,6 +292,13 @@ asio::awaitable<void> broker::watch_time() {
     }
 }
 
+void broker::review_access() {
+    for (const auto& [id, c] : connections_) {
+        c->session().review_access();
+        if (c->session().closing()) dismiss(*c, c->session().close_reason());
+    }
+}
+
 void broker::drain() {
     if (draining_) return;
     draining_ = true;

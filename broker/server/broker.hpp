@@ -47,6 +47,9 @@ public:
     /// Binds and begins to accept. Errors: invalid_argument with the address and the system's reason. Returns the bound endpoint.
     result<boost::asio::ip::tcp::endpoint> listen(const boost::asio::ip::tcp::endpoint& where);
 
+    /// session.access has changed: sessions whose token is gone or has fewer rights end.
+    void review_access();
+
     /// Takes no new work, makes what was taken durable and answered, says Goodbye to every session; then stops the io_context.
     void drain();
 

@@ -182,6 +182,8 @@ int main(int argc, char** argv) {
     CLI::App app("Publishes the photographs of a folder to the workers, and checks what they make of them", "photo-producer");
     app.add_option("DIR", directory, "folder with photographs, searched with all its folders")->required()->check(CLI::ExistingDirectory);
     app.add_option("--server", settings.server, "HOST:PORT of the broker")->capture_default_str()->envname("MILLRACE_SERVER");
+    app.add_option("--token", settings.token, "who this is to a broker that asks")->envname("MILLRACE_TOKEN");
+    app.add_option("--token-file", settings.token_file, "a file with the token, which is read instead");
     CLI11_PARSE(app, argc, argv);
     photos::start_imaging("photo-producer");
 
