@@ -14,6 +14,7 @@
 #include <string>
 
 #include "broker/access.hpp"
+#include "broker/explain_memory.hpp"
 #include "broker/local_file_system.hpp"
 #include "broker/options.hpp"
 #include "broker/server/broker.hpp"
@@ -128,6 +129,12 @@ int main(int argc, char** argv) {
     if (!chosen) return complain(exit_usage, chosen.failure());
     const auto* o = std::get_if<options>(&chosen.value());
     if (!o) return 0;
+    if (o->explain_memory) {
+        server::broker_settings settings;
+        settings.sessions_max = o->max_connections;
+        std::cout << explain_memory(storage::rocksdb_options{}, settings);
+        return 0;
+    }
     spdlog::set_default_logger(spdlog::stderr_logger_mt("millraced"));
     spdlog::set_level(o->log_level);
     raise_descriptor_limit();

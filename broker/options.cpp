@@ -62,6 +62,7 @@ void add_options(CLI::App& app, options& o, option_texts& texts) {
     app.add_option("--log-level", texts.log_level, "trace, debug, info, warn, error");
     app.add_option("--max-connections", o.max_connections, "clients at a time; one more is refused")->check(CLI::Range(1, 1'000'000));
     app.add_flag("--salvage", o.salvage, "open a store whose log is damaged, without what cannot be read, and name that");
+    app.add_flag("--explain-memory", o.explain_memory, "print what the broker holds in memory at most, and by which setting, and end");
     app.add_flag("--insecure", texts.insecure, "listen on an address that other machines reach without asking them for tokens");
 }
 

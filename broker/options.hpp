@@ -20,6 +20,7 @@ struct options {
     spdlog::level::level_enum log_level = spdlog::level::info;
     std::uint32_t max_connections = 10'000;
     bool salvage = false;
+    bool explain_memory = false;
     std::string auth_file;  // "": nobody is asked for a token
 };
 

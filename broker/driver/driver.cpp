@@ -20,11 +20,13 @@ constexpr std::uint32_t reread_bytes = 256u << 10;
 
 bool actions::empty() const {
     return answers.empty() && peeks.empty() && pushes.empty() && ended.empty() && closes.empty() && commits.empty() && reads.empty() &&
-           scans.empty() && !fatal;
+           scans.empty() && alarms.empty() && !fatal;
 }
 
 driver::driver(core::shard shard, const driver_settings& settings)
-    : shard_(std::move(shard)), settings_(settings), tail_(settings.tail_cache_bytes), read_(settings.read_cache_bytes) {}
+    : shard_(std::move(shard)), settings_(settings), tail_(settings.tail_cache_bytes), read_(settings.read_cache_bytes) {
+    actions_.alarms = shard_.quarantined();
+}
 
 actions driver::take_actions() {
     return std::exchange(actions_, {});
@@ -122,6 +124,7 @@ void driver::perform(timestamp now, core::effects& effects) {
             actions_.answers.push_back(std::move(a));
     }
     for (auto& d : effects.delivered) deliver(std::move(d));
+    for (auto& alarm : effects.alarms) actions_.alarms.push_back(std::move(alarm));
     for (auto& e : effects.ended) {
         waiting_.erase({e.session, e.consumer});
         actions_.ended.push_back(std::move(e));
@@ -172,31 +175,34 @@ void driver::on_read(timestamp now, const read_request& request, result<std::vec
     }
     reading_.erase({request.partition, request.from});
     const auto for_core = core_reads_.erase({request.partition, request.from}) > 0;
-    const auto forget_freed = reading_.empty();
-    error failed = found ? error{} : found.failure();
+    if (reading_.empty()) freed_.clear();
+    if (!found) return fail_read(now, request, for_core, found.failure());
+
     core::input::loaded_entries loaded{request.partition, request.from, {}};
     std::vector<cached_entry> read;
-    if (!failed) {
-        for (auto& e : found.value()) {
-            auto entry = index_entry(e.last, std::move(e.bytes));
-            if (!entry) {
-                failed = entry.failure();
-                break;
-            }
+    std::vector<damaged_range> damage;
+    auto at = request.from;
+    for (auto& e : found.value()) {
+        auto entry = e.bytes ? index_entry(e.last, std::move(e.bytes)) : result<cached_entry>(error{errc::corruption, e.damage});
+        const auto runs_on = !damage.empty() && damage.back().last + 1 == at;
+        if (!entry) {
+            if (runs_on)
+                damage.back().last = e.last;
+            else
+                damage.push_back({at, e.last, entry.failure().what});
+        } else {
+            const auto first = entry.value().index->first;  // only now it is known how far the damage goes
+            if (runs_on && first <= damage.back().first)
+                damage.pop_back();
+            else if (runs_on)
+                damage.back().last = std::min(damage.back().last, first - 1);
             loaded.entries.push_back(entry.value().index);
             read.push_back(std::move(entry.value()));
         }
+        at = e.last + 1;
     }
-    if (forget_freed) freed_.clear();
-    if (failed) {
-        for (const auto& [id, waiting] : waiting_)
-            if (waiting.deliveries.front().partition == request.partition) actions_.closes.push_back({id.session, failed});
-        for (const auto& [to, wanted] : browsing_)
-            if (wanted.partition == request.partition) actions_.answers.push_back({to, failed});
-        std::erase_if(browsing_, [&](const auto& b) { return b.second.partition == request.partition; });
-        if (for_core) step(now, core::input::read_failed{request.partition, request.from, failed});
-        return;
-    }
+    const auto nothing_else = for_core && loaded.entries.empty() && !damage.empty();
+    for (const auto& d : damage) take_damage(now, request.partition, d, nothing_else ? std::optional(request.from) : std::nullopt);
     // From the end, so that a small cache gives up what is needed last.
     for (auto entry = read.rbegin(); entry != read.rend(); ++entry) read_.insert(request.partition, std::move(*entry));
     drain_waiting(request, loaded.entries);
@@ -207,21 +213,48 @@ void driver::on_read(timestamp now, const read_request& request, result<std::vec
         if (!is_gone) hand_over(now, h);
     }
     resume_browsing(request, loaded.entries);
-    if (for_core) step(now, loaded);
+    if (for_core && !nothing_else) step(now, loaded);
+}
+
+/// Who waits for these bytes is told; the core asks again.
+void driver::fail_read(timestamp now, const read_request& request, bool for_core, const error& failed) {
+    actions_.alarms.push_back({failed.code, shard_.place_of(request.partition) + " cannot be read from message " + std::to_string(request.from.value) + " on: " + failed.what});
+    for (const auto& [id, waiting] : waiting_)
+        if (waiting.deliveries.front().partition == request.partition) actions_.closes.push_back({id.session, failed});
+    for (const auto& [to, wanted] : browsing_)
+        if (wanted.partition == request.partition) actions_.answers.push_back({to, failed});
+    std::erase_if(browsing_, [&](const auto& b) { return b.second.partition == request.partition; });
+    if (for_core) step(now, core::input::read_failed{request.partition, request.from, failed});
+}
+
+/// Messages that are lost: they are named, the core passes over them, and whoever waited for one of them goes on behind it.
+void driver::take_damage(timestamp now, core::partition_id partition, const damaged_range& d, std::optional<sequence> ended_load) {
+    actions_.alarms.push_back({errc::corruption, shard_.place_of(partition) + ": messages " + std::to_string(d.first.value) + " to " + std::to_string(d.last.value) +
+                                                     " are damaged in the store and lost; subscriptions that had not settled them count them as skipped: " + d.why});
+    std::vector<core::input::undelivered> back;
+    for (auto& [id, waiting] : waiting_)
+        std::erase_if(waiting.deliveries, [&](const core::delivery& w) {
+            if (w.partition != partition || w.last < d.first || d.last < w.first) return false;
+            back.push_back({id.session, id.consumer, {partition.index, w.first, w.last, w.attempt}, w.entry->bytes_between(w.first, w.last)});
+            return true;
+        });
+    std::erase_if(waiting_, [](const auto& w) { return w.second.deliveries.empty(); });
+    std::erase_if(handing_over_, [&](const core::hand_over& h) { return h.source == partition && d.first <= h.at && h.at <= d.last; });  // its row stays
+    for (auto& [to, wanted] : browsing_)
+        if (wanted.partition == partition && d.first <= wanted.at && wanted.at <= d.last) wanted.at = d.last + 1;
+    step(now, core::input::damaged{partition, d.first, d.last, ended_load});
+    for (const auto& b : back) step(now, b);
 }
 
 void driver::on_scanned(timestamp now, const scan_request& request, result<std::vector<core::row>> found) {
-    if (!found) {
-        actions_.fatal = found.failure();
-        return;
-    }
+    const auto fail = [&](const error& why) {
+        if (why.code != errc::corruption) actions_.alarms.push_back(why);  // else the core says what comes of it
+        step(now, core::input::scan_failed{request.subscription, request.partition, request.from, why});
+    };
+    if (!found) return fail(found.failure());
     core::input::loaded_blocks loaded{request.subscription, request.partition, request.from, {}, found.value().size() < request.limit};
-    for (const auto& r : found.value()) {
-        if (auto damaged = core::decode(r, loaded.rows.emplace_back())) {
-            actions_.fatal = damaged;
-            return;
-        }
-    }
+    for (const auto& r : found.value())
+        if (auto damaged = core::decode(r, loaded.rows.emplace_back())) return fail(damaged);
     step(now, loaded);
 }
 

@@ -92,6 +92,7 @@ struct actions {
     std::vector<core::group> commits;
     std::vector<read_request> reads;
     std::vector<scan_request> scans;
+    std::vector<error> alarms;  // for the log: what is damaged, and what came of it
     error fatal;  // set: the store failed, and this driver with it; after outcome_unknown the shard may be opened again, else the process ends
 
     bool empty() const;
@@ -137,6 +138,12 @@ private:
     bool try_hand_over(timestamp now, const core::hand_over& wanted);
     void append(const core::accepted& taken, std::span<const std::byte> records, std::uint32_t count, const core::batch_claim& claim);
     void browse(const core::origin& to, const core::answers::browse& wanted);
+    struct damaged_range {
+        sequence first, last;
+        std::string why;
+    };
+    void take_damage(timestamp now, core::partition_id partition, const damaged_range& d, std::optional<sequence> ended_load);
+    void fail_read(timestamp now, const read_request& request, bool for_core, const error& failed);
     void resume_browsing(const read_request& done, const std::vector<core::shared_index>& found);
     bool try_browse(const core::origin& to, const core::answers::browse& wanted);
     void request_read(core::partition_id partition, sequence from, std::uint32_t bytes);

@@ -48,7 +48,7 @@ result<tcp::endpoint> broker::listen(const tcp::endpoint& where) {
     if (ec) return refused();
     const auto bound = acceptor_.local_endpoint(ec);
     if (ec) return refused();
-    arm_deadline();
+    run_driver();  // what it has found in the store is told before anybody comes
     asio::co_spawn(io_, accept_loop(), asio::detached);
     asio::co_spawn(io_, watch_time(), asio::detached);
     return bound;
@@ -192,6 +192,7 @@ void broker::perform(driver::actions& a) {
         if (auto* c = find(e.session)) c->session().ended(e);
     for (const auto& s : a.closes)
         if (auto* c = find(s.session)) c->session().close(s.why);
+    for (const auto& alarm : a.alarms) spdlog::error("{}", to_string(alarm));
     if (a.fatal) return fail(a.fatal);
     for (auto& g : a.commits) commit(std::move(g));
     for (const auto& r : a.reads) read(r);

@@ -66,7 +66,7 @@ void broker::opened_again(result<driver::opened_shard> opened) {
     if (opened) {
         start_driver(std::move(opened.value()));
         spdlog::warn("the store is open again, under epoch {}", static_cast<std::uint64_t>(epoch_));
-        return arm_deadline();
+        return run_driver();
     }
     const auto& refused = opened.failure();
     if (!may_pass(refused)) return end(refused);

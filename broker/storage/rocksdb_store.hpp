@@ -23,9 +23,18 @@ struct rocksdb_options {
     std::size_t memtable_bytes = 32u << 20;  // of which six are kept
     std::size_t block_cache_bytes = 64u << 20;
     std::shared_ptr<rocksdb::FileSystem> file_system;  // null: the local one; tests bring faults, a distributed one will come here
+    bool examine = false;                    // only a store that is there; nothing is compacted behind the reader's back
     bool salvage = false;                    // open a store whose log is damaged, without what cannot be read
     std::function<void(const std::string&)> tell = [](const std::string&) {};  // is told, line by line, what salvage gave up
 };
+
+/// What an engine with these options holds at most.
+struct rocksdb_memory {
+    std::uint64_t entry_memtables = 0, entry_memtable_bytes = 0;  // so many, of so many bytes each
+    std::uint64_t other_memtable_bytes = 0;                       // of rows, and of the engine's own keys, together
+    std::uint64_t log_bytes = 0;                                  // on disk: to replay at the next open
+};
+rocksdb_memory memory_of(const rocksdb_options& options);
 
 /// Errors: store_in_use (another process has it open), storage_failure (not a directory, not writable, another format), disk_full, corruption (also
 /// of a log, where what had been answered cannot be read; a tail that was torn while it was written is cut).

@@ -51,6 +51,13 @@ rocksdb::DBOptions tuned_database(const rocksdb_options& options, rocksdb::Env* 
     return database;
 }
 
+rocksdb_memory memory_of(const rocksdb_options& options) {
+    const auto entries = tuned_entries(options, nullptr);
+    const auto of = [](const rocksdb::ColumnFamilyOptions& family) { return static_cast<std::uint64_t>(family.max_write_buffer_number) * family.write_buffer_size; };
+    return {static_cast<std::uint64_t>(entries.max_write_buffer_number), entries.write_buffer_size, of(tuned_rows(options, nullptr)) + of(tuned_default(options)),
+            tuned_database(options, nullptr, false).max_total_wal_size};
+}
+
 // A few keys of the engine's own.
 rocksdb::ColumnFamilyOptions tuned_default(const rocksdb_options&) {
     auto family = uncompressed(nullptr);

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "broker/core/identity.hpp"
@@ -23,7 +24,8 @@ namespace millrace::storage {
 
 struct stored_entry {
     sequence last;
-    core::entry_bytes bytes;
+    core::entry_bytes bytes{};
+    std::string damage{};  // set: there are no bytes, for they cannot be read, and this is why; nothing up to `last` can be, unless a later entry holds it
 };
 
 class store {
@@ -49,7 +51,8 @@ public:
     virtual void commit(core::shard_id shard, core::fencing_epoch epoch, std::vector<core::mutation> group, commit_done done) = 0;
 
     /// Entries of `partition` in order, beginning with the first whose last sequence is at or after `from`: at least one if there is one, then as long
-    /// as the sum stays within `max_bytes`. Sees every committed group. Errors: corruption, storage_failure.
+    /// as the sum stays within `max_bytes`. Sees every committed group. A damaged entry does not hide those behind it: it is named, without its bytes.
+    /// Errors: storage_failure, which may pass; corruption, when not even that can be said.
     virtual result<std::vector<stored_entry>> read(core::partition_id partition, sequence from, std::size_t max_bytes) = 0;
 
     /// Rows of `range` in key order, at most `limit`.

@@ -226,9 +226,14 @@ TEST_CASE("a flipped byte of an entry is corruption, its neighbours can be read"
         }
     }
     const auto opened = open_or_fail(options_for(scratch.path()));
-    const auto damaged = opened->read(partition(1), {0}, 1u << 20);
-    REQUIRE_FALSE(damaged);
-    CHECK(damaged.failure().code == errc::corruption);
+    const auto found = opened->read(partition(1), {0}, 1u << 20);
+    REQUIRE(found);
+    REQUIRE(found.value().size() == 2);
+    const auto& damaged = found.value()[0];
+    CHECK(damaged.last == sequence{0});
+    CHECK_FALSE(damaged.bytes);
+    CHECK_THAT(damaged.damage, Catch::Contains("Corruption"));
+    CHECK(text_of(found.value()[1].bytes) == text);
     CHECK(read_texts(*opened, partition(1), 1) == std::vector<text_entry>{{1, text}});
 }
 
