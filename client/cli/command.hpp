@@ -67,6 +67,7 @@ void add_subscription_commands(CLI::App& app, command& chosen);
 void add_publish_command(CLI::App& app, command& chosen);
 void add_consume_command(CLI::App& app, command& chosen);
 void add_peek_command(CLI::App& app, command& chosen);
+void add_check_command(CLI::App& app, command& chosen, const bool& json);
 void add_completion_commands(CLI::App& app, command& chosen);
 
 /// Options whose value is a duration or a size; a value that is neither is a usage error.

@@ -106,6 +106,7 @@ int main(int argc, char** argv) {
     add_publish_command(app, chosen);
     add_consume_command(app, chosen);
     add_peek_command(app, chosen);
+    add_check_command(app, chosen, options.json);
     add_completion_commands(app, chosen);
     try {
         app.parse(argc, argv);
