@@ -59,7 +59,9 @@ asio::awaitable<void> broker::accept_loop() {
         auto [ec, socket] = co_await acceptor_.async_accept(awaiting);
         if (ec == asio::error::operation_aborted) break;
         if (ec) {  // out of descriptors: wait for some to come back
-            spdlog::warn("cannot accept a connection: {}", ec.message());
+            if (refused_accepts_.take(now_()))
+                log_line(spdlog::level::warn, {{"reason", ec.message()}, {"sessions", connections_.size()}},
+                         "cannot accept a connection: " + ec.message() + " (" + std::to_string(connections_.size()) + " are open); it is tried again every 100 ms");
             asio::steady_timer pause(io_, std::chrono::milliseconds{100});
             co_await pause.async_wait(awaiting);
             continue;
@@ -80,6 +82,7 @@ asio::awaitable<void> broker::accept_loop() {
 asio::awaitable<void> broker::serve(std::shared_ptr<connection> c) {
     std::size_t turn = 0;
     bool drained = true;  // the last read took all there was
+    bool told = false;    // that it opened
     c->write();  // a session that was refused at the door has its goodbye to say
     while (c->socket().is_open() && !c->session().closing()) {
         if (drained) {  // no buffer is held meanwhile
@@ -95,6 +98,10 @@ asio::awaitable<void> broker::serve(std::shared_ptr<connection> c) {
         if (ec) break;
         c->session().received(now_(), n);
         take_requests(*c);
+        if (!told && c->session().greeted()) {
+            told = true;
+            tell_opened(*c);
+        }
         turn += n;
         if (turn < turn_bytes) continue;
         turn = 0;
@@ -102,12 +109,56 @@ asio::awaitable<void> broker::serve(std::shared_ptr<connection> c) {
     }
     end_session(c->session().id());
     if (c->session().closing()) {
-        spdlog::info("session {} ({}) closed: {}", static_cast<std::uint64_t>(c->session().id()), c->session().client_name(),
-                     to_string(c->session().close_reason()));
+        tell_closed(*c, c->session().close_reason());
         c->write();  // ends the connection when the goodbye is out
     } else {
+        if (told) tell_closed(*c, {});
         c->abort();
     }
+}
+
+namespace {
+
+/// "session 7 (resizer, token web)"
+std::string title_of(const wire_session& s) {
+    const auto token = s.token_name().empty() ? std::string() : ", token " + s.token_name();
+    return "session " + std::to_string(static_cast<std::uint64_t>(s.id())) + " (" + s.client_name() + token + ")";
+}
+
+}  // namespace
+
+void broker::tell_opened(connection& c) {
+    if (!spdlog::should_log(spdlog::level::debug)) return;
+    const auto& s = c.session();
+    boost::system::error_code gone;
+    const auto from = c.socket().remote_endpoint(gone).address().to_string();
+    log_line(spdlog::level::debug, {{"session", static_cast<std::uint64_t>(s.id())}, {"client", s.client_name()}, {"token", s.token_name()}, {"from", from}},
+             title_of(s) + " opened from " + from);
+}
+
+/// Without a reason the client has left by itself.
+void broker::tell_closed(connection& c, const error& why) {
+    const auto& s = c.session();
+    const auto id = static_cast<std::uint64_t>(s.id());
+    if (!why) {
+        if (spdlog::should_log(spdlog::level::debug))
+            log_line(spdlog::level::debug, {{"session", id}, {"client", s.client_name()}, {"token", s.token_name()}}, title_of(s) + " left");
+        return;
+    }
+    if (!closings_.take(now_())) return;
+    log_line(spdlog::level::info,
+             {{"session", id}, {"client", s.client_name()}, {"token", s.token_name()}, {"error", name_of(why.code)}, {"reason", why.what}},
+             title_of(s) + " closed: " + to_string(why));
+}
+
+/// What a flood of clients kept from the log.
+void broker::tell_left_out(timestamp now) {
+    if (const auto n = closings_.left_out(now))
+        log_line(spdlog::level::info, {{"left_out", n}}, std::to_string(n) + " more sessions were closed within " +
+                                                          std::to_string(closings_.period().count()) + " s, which the log leaves out");
+    if (const auto n = refused_accepts_.left_out(now))
+        log_line(spdlog::level::warn, {{"left_out", n}}, std::to_string(n) + " more connections could not be accepted within " +
+                                                          std::to_string(refused_accepts_.period().count()) + " s, which the log leaves out");
 }
 
 void broker::take_requests(connection& c) {
@@ -278,12 +329,13 @@ asio::awaitable<void> broker::watch_time() {
         timer_.expires_after(sweep_interval);
         co_await timer_.async_wait(awaiting);
         const auto now = now_();
+        tell_left_out(now);
         std::vector<std::shared_ptr<connection>> all;
         for (const auto& [id, c] : connections_) all.push_back(c);
         for (const auto& c : all) {
             c->note_time(now);
             if (c->stuck(now - write_timeout)) {
-                spdlog::info("session {} dropped: {}", static_cast<std::uint64_t>(c->session().id()), name_of(errc::slow_reader));
+                tell_closed(*c, {errc::slow_reader, "it has taken nothing of what waits for it for " + std::to_string(write_timeout.count()) + " s"});
                 c->abort();
                 continue;
             }
@@ -303,6 +355,8 @@ void broker::review_access() {
 void broker::drain() {
     if (draining_) return;
     draining_ = true;
+    log_line(spdlog::level::info, {{"sessions", connections_.size()}},
+             "stopping: what was taken is made durable and answered, then " + std::to_string(connections_.size()) + " sessions are told");
     timer_.cancel();
     deadline_timer_.cancel();
     reopen_timer_.cancel();
@@ -331,6 +385,8 @@ asio::awaitable<void> broker::finish_drain() {
     const auto remaining = std::exchange(connections_, {});
     for (const auto& [id, c] : remaining)
         while (c->socket().is_open() && now_() < give_up) co_await wait();
+    tell_left_out(timestamp::max());
+    log_line(spdlog::level::info, {}, driver_ && !driver_->idle() ? "stopped, with unanswered requests: their clients send them again" : "stopped");
     io_.stop();
 }
 

@@ -20,6 +20,7 @@
 
 #include "broker/driver/driver.hpp"
 #include "broker/driver/open_shard.hpp"
+#include "broker/log.hpp"
 #include "broker/server/connection.hpp"
 #include "broker/storage/store.hpp"
 
@@ -76,6 +77,9 @@ private:
     connection* find(core::session_id id);
     void end_session(core::session_id id);
     void end_former(const connection& heir, const former_session& former);
+    void tell_opened(connection& c);
+    void tell_closed(connection& c, const error& why);
+    void tell_left_out(timestamp now);
 
     // broker_reload.cpp
     void start_driver(driver::opened_shard opened);
@@ -118,6 +122,8 @@ private:
     };
     std::mutex finished_mutex_;
     std::vector<finished_commit> finished_;
+    log_limit closings_;        // lines about what any client may provoke
+    log_limit refused_accepts_;
     bool running_ = false;
     bool draining_ = false;
     error fatal_;
