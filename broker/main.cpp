@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
+#include <random>
 #include <sstream>
 #include <string>
 
@@ -108,6 +109,7 @@ int run(const options& o) {
     settings.shard = core::shard_id{0};
     settings.sessions_max = o.max_connections;
     settings.session.broker_name = "millraced " MILLRACE_VERSION;
+    settings.new_key = [random = std::make_shared<std::random_device>()] { return std::uint64_t{(*random)()} << 32 | (*random)(); };
     if (access.value()) settings.session.access = &*access.value();
     auto opened = driver::open_shard(*store.value(), settings.shard, settings.core);
     if (!opened) return complain(opened.failure().code == errc::sync_failed ? exit_store_failed : exit_failed, opened.failure());

@@ -28,6 +28,7 @@ namespace millrace::server {
 
 struct broker_settings {
     session_settings session;  // epoch and level are the store's
+    std::function<std::uint64_t()> new_key{};  // random, for each session; without it a client cannot end the session it had before
     core::shard_id shard{};
     core::shard_settings core;
     driver::driver_settings driver;
@@ -78,6 +79,7 @@ private:
     void tell_opened(connection& c);
     void tell_closed(connection& c, const error& why);
     void tell_left_out(timestamp now);
+    void end_former(const connection& heir, const former_session& former);
 
     // broker_reload.cpp
     void start_driver(driver::opened_shard opened);
