@@ -14,6 +14,7 @@ using asio::ip::tcp;
 /// As they are written, before they are understood.
 struct option_texts {
     std::string listen = "127.0.0.1:7070";
+    std::string admin = "127.0.0.1:7080";
     std::string durability = "disk";
     std::string log_level = "info";
     bool insecure = false;
@@ -23,9 +24,9 @@ error refused(const std::string& option, const std::string& value, const std::st
     return {errc::invalid_argument, option + " is '" + value + "': " + what_to_do};
 }
 
-result<tcp::endpoint> parse_endpoint(const std::string& text, bool insecure) {
+result<tcp::endpoint> parse_endpoint(const std::string& option, const std::string& text, bool insecure) {
     const auto colon = text.rfind(':');
-    const auto usage = refused("--listen", text, "give HOST:PORT with a numeric address, as 127.0.0.1:7070 or [::1]:0");
+    const auto usage = refused(option, text, "give HOST:PORT with a numeric address, as 127.0.0.1:7070 or [::1]:0");
     if (colon == std::string::npos || colon == 0) return usage;
     auto host = text.substr(0, colon);
     if (host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
@@ -37,7 +38,7 @@ result<tcp::endpoint> parse_endpoint(const std::string& text, bool insecure) {
     const auto port = std::stoul(digits);
     if (port > 65535) return usage;
     if (!address.is_loopback() && !insecure)
-        return error{errc::invalid_argument, "--listen " + text + " is reachable from other machines and this broker asks nobody who they are: "
+        return error{errc::invalid_argument, option + " " + text + " is reachable from other machines and this broker asks nobody who they are: "
                                              "listen on a loopback address, or say --insecure"};
     return tcp::endpoint{address, static_cast<std::uint16_t>(port)};
 }
@@ -57,6 +58,7 @@ result<spdlog::level::level_enum> parse_log_level(const std::string& text) {
 void add_options(CLI::App& app, options& o, option_texts& texts) {
     app.add_option("--store", o.store, "rocksdb:DIR, or memory: (lost when the broker ends)");
     app.add_option("--listen", texts.listen, "HOST:PORT for clients; port 0 takes a free one");
+    app.add_option("--admin", texts.admin, "HOST:PORT for metrics, health and JSON over HTTP; none switches it off");
     app.add_option("--durability", texts.durability, "what an answer promises: disk, buffered, memory");
     app.add_option("--log-level", texts.log_level, "trace, debug, info, warn, error");
     app.add_option("--max-connections", o.max_connections, "clients at a time; one more is refused")->check(CLI::Range(1, 1'000'000));
@@ -76,8 +78,13 @@ void name_alike(CLI::App& app) {
 }
 
 error understand(const option_texts& texts, options& o) {
-    auto listen = parse_endpoint(texts.listen, texts.insecure);
+    auto listen = parse_endpoint("--listen", texts.listen, texts.insecure);
     if (!listen) return listen.failure();
+    if (texts.admin != "none" && !texts.admin.empty()) {
+        const auto admin = parse_endpoint("--admin", texts.admin, texts.insecure);
+        if (!admin) return admin.failure();
+        o.admin = admin.value();
+    }
     const auto level = parse_durability(texts.durability);
     if (!level) return level.failure();
     const auto log_level = parse_log_level(texts.log_level);

@@ -5,6 +5,7 @@
 
 #include <boost/asio/ip/tcp.hpp>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -16,6 +17,7 @@ namespace millrace {
 struct options {
     std::string store = "rocksdb:millrace-data";
     boost::asio::ip::tcp::endpoint listen;
+    std::optional<boost::asio::ip::tcp::endpoint> admin;  // none: no admin HTTP
     millrace::durability durability = millrace::durability::disk;
     spdlog::level::level_enum log_level = spdlog::level::info;
     std::uint32_t max_connections = 10'000;

@@ -31,6 +31,8 @@ struct subscription {
     subscription_row row;
     std::vector<progress> partitions;
     std::uint32_t consumers = 0;
+    std::uint64_t deliveries = 0;    // messages given out since the shard was opened
+    std::uint64_t redeliveries = 0;  // of them, those that had failed before
 
     /// Consumers with credit, in the order in which they are served: each gets one run and goes to the back.
     std::deque<consumer*> hungry;

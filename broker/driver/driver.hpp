@@ -18,6 +18,7 @@
 
 #include "broker/core/shard.hpp"
 #include "broker/driver/entry_cache.hpp"
+#include "broker/driver/figures.hpp"
 #include "broker/storage/store.hpp"
 #include "millrace/error.hpp"
 #include "millrace/message.hpp"
@@ -99,7 +100,8 @@ struct actions {
 
 class driver {
 public:
-    driver(core::shard shard, const driver_settings& settings);
+    /// `before` is what earlier drivers of this shard have counted, in the same process.
+    driver(core::shard shard, const driver_settings& settings, figures before = {});
 
     /// Any input of a session but a publish.
     void submit(timestamp now, const core::any_input& request);
@@ -121,8 +123,14 @@ public:
     actions take_actions();
 
     const core::shard& shard() const { return shard_; }
+    figures counted() const;
 
 private:
+    struct group_under_way {
+        core::group_number number{};
+        timestamp begun;
+        std::uint64_t messages = 0, bytes = 0;
+    };
     struct waiting_consumer {
         std::deque<core::delivery> deliveries;  // in order; the first waits for its bytes
     };
@@ -148,7 +156,7 @@ private:
     entry_cache read_;
 
     std::map<std::pair<core::partition_id, sequence>, std::shared_ptr<std::vector<std::byte>>> open_entries_;
-    std::deque<core::group_number> in_flight_;
+    std::deque<group_under_way> in_flight_;
     std::map<core::holder_id, waiting_consumer> waiting_;
     std::vector<std::pair<core::origin, core::answers::browse>> browsing_;
     std::vector<core::hand_over> handing_over_;  // wait for the bytes of their message
@@ -158,6 +166,7 @@ private:
 
     std::vector<std::uint32_t> record_ends_;
     actions actions_;
+    figures counted_;
 };
 
 }  // namespace millrace::driver

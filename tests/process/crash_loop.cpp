@@ -213,7 +213,7 @@ private:
     }
 
     void kill_while_it_starts() {
-        child_process broker(options_.broker, {"--listen", "127.0.0.1:0", "--store", "rocksdb:" + options_.store});
+        child_process broker(options_.broker, {"--listen", "127.0.0.1:0", "--admin", "none", "--store", "rocksdb:" + options_.store});
         if (!broker.wait(milliseconds(between(random_, 0, 60)))) broker.kill();
     }
 
