@@ -135,12 +135,16 @@ asio::awaitable<bool> http_server::serve_one(connection& c) {
     }
     const auto& head = parser.get();
     if (head.version() == 11 && head.find(http::field::host) == head.end()) {
-        co_await send(c, failure(400, "bad_request", "an HTTP/1.1 request names its Host"), 11, false, false);
+        auto refused = failure(400, "bad_request", "an HTTP/1.1 request names its Host");
+        co_await send(c, std::move(refused), 11, false, false);
         co_return false;
     }
     const auto has_body = !parser.is_done();
     const auto keep = head.keep_alive() && !has_body;
-    auto answer = co_await site_.get({std::string(head.method_string()), std::string(head.target())});
+    request asked;  // named, as GCC 12 destroys what is built between the braces of a call that is awaited twice
+    asked.method = head.method_string();
+    asked.target = head.target();
+    auto answer = co_await site_.get(std::move(asked));
     if (has_body && answer.status < 400) answer = failure(413, "body_refused", "a request here has no body");
     co_return co_await send(c, std::move(answer), head.version(), head.method() == http::verb::head, keep);
 }

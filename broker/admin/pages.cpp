@@ -34,7 +34,7 @@ page json(std::string text) {
     return {200, std::move(text) + "\n"};
 }
 
-page failure(const error& why) {
+page refusal(const error& why) {
     const auto missing = why.code == errc::no_such_topic || why.code == errc::no_such_subscription;
     const auto status = missing ? 404u : why.code == errc::invalid_argument ? 400u : 503u;
     return failure(status, name_of(why.code), why.what);
@@ -112,7 +112,7 @@ asio::awaitable<page> pages::get(request asked) {
 asio::awaitable<page> pages::beneath_v1(std::string path, std::string query) const {
     const auto words = words_of(path);
     const auto wanted = read_part(query);
-    if (!wanted) co_return failure(wanted.failure());
+    if (!wanted) co_return refusal(wanted.failure());
     if (words.size() == 2 && words[1] == "broker") co_return broker();
     if (words.size() == 2 && words[1] == "sessions") co_return co_await sessions(wanted.value());
     if (words.size() == 2 && words[1] == "topics") co_return co_await topics(wanted.value());
@@ -163,9 +163,11 @@ asio::awaitable<page> pages::metrics() {
         co_return failure(503, "busy", std::to_string(scrapes_max) + " scrapes are under way: ask again, and less often");
     ++scrapes_;
     auto taken = co_await take_snapshot();
-    auto text = co_await asio::co_spawn(formatter_, written_down(std::move(taken)), asio::use_awaitable);
+    page written;
+    written.type = "text/plain; version=0.0.4; charset=utf-8";
+    written.body = co_await asio::co_spawn(formatter_, written_down(std::move(taken)), asio::use_awaitable);
     --scrapes_;
-    co_return page{200, std::move(text), "text/plain; version=0.0.4; charset=utf-8", {}};
+    co_return written;
 }
 
 asio::awaitable<snapshot> pages::take_snapshot() const {
@@ -192,16 +194,16 @@ asio::awaitable<snapshot> pages::take_snapshot() const {
 
 page pages::topic(const std::string& name) const {
     const auto* shard = broker_.shard();
-    if (!shard) return failure(broker_.not_ready());
+    if (!shard) return refusal(broker_.not_ready());
     const auto found = shard->look_at_topic(name);
-    return found ? json(json_of(found.value())) : failure(found.failure());
+    return found ? json(json_of(found.value())) : refusal(found.failure());
 }
 
 page pages::subscription(const std::string& topic, const std::string& name) const {
     const auto* shard = broker_.shard();
-    if (!shard) return failure(broker_.not_ready());
+    if (!shard) return refusal(broker_.not_ready());
     const auto found = shard->look_at_subscription(topic, name);
-    return found ? json(json_of(found.value())) : failure(found.failure());
+    return found ? json(json_of(found.value())) : refusal(found.failure());
 }
 
 asio::awaitable<page> pages::topics(part wanted) const {
@@ -223,9 +225,9 @@ asio::awaitable<page> pages::named(std::string what, named_list from, part wante
     auto more = true;
     while (more && all.count() < wanted.limit && !all.is_full()) {
         const auto* shard = broker_.shard();
-        if (!shard) co_return failure(broker_.not_ready());
+        if (!shard) co_return refusal(broker_.not_ready());
         const auto found = from.names(*shard, wanted.after, std::min(wanted.limit - all.count(), names_a_turn));
-        if (!found) co_return failure(found.failure());
+        if (!found) co_return refusal(found.failure());
         const auto& names = found.value().names;
         more = found.value().more;
         for (std::size_t i = 0; i < names.size(); ++i) {
@@ -245,7 +247,7 @@ asio::awaitable<page> pages::sessions(part wanted) const {
     const auto* last = wanted.after.data() + wanted.after.size();
     const auto [rest, bad] = std::from_chars(wanted.after.data(), last, after);
     if (!wanted.after.empty() && (bad != std::errc{} || rest != last))
-        co_return failure({errc::invalid_argument, "after is '" + wanted.after + "': give the id of a session"});
+        co_return refusal({errc::invalid_argument, "after is '" + wanted.after + "': give the id of a session"});
     list all("sessions");
     auto more = true;
     while (more && all.count() < wanted.limit && !all.is_full()) {

@@ -20,9 +20,9 @@ struct request {
 
 struct page {
     unsigned status = 200;
-    std::string body;
+    std::string body{};
     std::string type = "application/json";
-    std::string allow;  // the methods that the path takes, where the request's is none of them
+    std::string allow{};  // the methods that the path takes, where the request's is none of them
 };
 
 /// {"error":NAME,"message":WHAT} and a newline.

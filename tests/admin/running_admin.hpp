@@ -114,9 +114,17 @@ public:
     const std::string& server() const { return server_; }
     const boost::asio::ip::tcp::endpoint& admin() const { return admin_; }
     gated_store& store() { return store_; }
+    boost::asio::io_context& io() { return io_; }
 
     /// One request on a connection of its own.
     http_answer get(const std::string& target) const { return http_client(admin_).get(target); }
+
+    template <class F>
+    auto on_loop(F f) {
+        std::promise<decltype(f())> told;
+        boost::asio::post(io_, [&] { told.set_value(f()); });
+        return told.get_future().get();
+    }
 
     std::size_t http_connections() {
         return on_loop([this] { return http_->connections(); });
@@ -127,13 +135,6 @@ public:
             broker_->drain();
             return 0;
         });
-    }
-
-    template <class F>
-    auto on_loop(F f) {
-        std::promise<decltype(f())> told;
-        boost::asio::post(io_, [&] { told.set_value(f()); });
-        return told.get_future().get();
     }
 
 private:

@@ -21,7 +21,8 @@ std::vector<std::string> on_free_ports(std::vector<std::string> arguments) {
 std::string word_after(const std::string& line, const std::string& name) {
     const auto begin = line.find(name);
     if (begin == std::string::npos) return {};
-    return line.substr(begin + name.size(), line.find(' ', begin) - begin - name.size());
+    const auto word = begin + name.size();
+    return line.substr(word, line.find(' ', word) - word);
 }
 
 }  // namespace
