@@ -25,7 +25,7 @@ struct consuming {
 class checking_consumer {
 public:
     checking_consumer(boost::asio::io_context& context, consuming& all)
-        : all_(all), broker_(context.get_executor(), {.server = all.settings.server, .name = "millrace-bench"}) {}
+        : all_(all), broker_(context.get_executor(), all.settings.broker) {}
 
     void start() {
         broker_.async_connect([this](boost::system::error_code failed, client::broker_description d) {

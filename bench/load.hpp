@@ -2,6 +2,7 @@
 // all of its connections on one thread of its own.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -17,7 +18,7 @@
 namespace millrace::bench {
 
 struct load_settings {
-    std::string server;
+    client::connection_settings broker{.name = "millrace-bench"};
     std::string topic;
     std::string subscription;
     std::size_t size = 1'024;
@@ -25,12 +26,14 @@ struct load_settings {
     std::uint64_t count = 0;           // messages in all; 0: for `time`
     std::chrono::seconds time{10};
     std::uint32_t producers = 1;
+    std::uint32_t connections = 0;     // that the producers share; 0: each has its own
     std::uint32_t consumers = 1;
     std::uint32_t in_flight = 1'000;   // of each producer
     double rate = 0;                   // messages a second in all; 0: as fast as answers come
     std::uint64_t leave_every = 0;     // messages whose sequence divides by it are received and not acked; 0: none
 
     std::size_t size_of(std::uint64_t id) const { return mixed_sizes ? size - size / 2 + scramble(~id) % (size + 1) : size; }
+    std::uint32_t producer_connections() const { return connections == 0 ? producers : std::min(connections, producers); }
     std::size_t size_max() const { return mixed_sizes ? size + size / 2 + 1 : size; }
 };
 

@@ -41,10 +41,8 @@ void require(const char* what, boost::system::error_code failed, const std::stri
 
 // GCC 12 destroys the strings of an aggregate twice when it is a temporary of an expression with co_await: it is made outside.
 client::connection_settings connection_settings_of(const options& o) {
-    client::connection_settings settings;
+    auto settings = o.load.broker;
     settings.reconnect.enabled = false;  // a measurement that lost its broker is none
-    settings.server = o.load.server;
-    settings.name = "millrace-bench";
     return settings;
 }
 
@@ -163,6 +161,7 @@ report report_of(const options& o, const measured& m) {
     r.add("run", o.run);
     r.add("size", static_cast<double>(o.load.size));
     r.add("producers", o.load.producers);
+    r.add("producer_connections", o.load.producer_connections());
     if (consumes(o)) r.add("consumers", o.load.consumers);
     r.add("in_flight", o.load.in_flight);
     if (o.load.rate > 0) r.add("rate", o.load.rate);
@@ -204,14 +203,16 @@ void add_run(CLI::App& app, options& o, const char* name, const char* help) {
 
 void add_options(CLI::App& app, options& o) {
     auto& load = o.load;
-    o.load.server = "127.0.0.1:7070";
-    app.add_option("--server", load.server, "HOST:PORT of the broker")->envname("MILLRACE_SERVER")->capture_default_str();
+    app.add_option("--server", load.broker.server, "HOST:PORT of the broker")->envname("MILLRACE_SERVER")->capture_default_str();
+    app.add_option("--token", load.broker.token, "who this is to a broker that asks; needs publish, consume, and admin without --topic")->envname("MILLRACE_TOKEN");
+    app.add_option("--token-file", load.broker.token_file, "a file with the token, which is read instead");
     app.add_option("--topic", load.topic, "an existing topic; without it the run makes and removes one of its own");
     app.add_option("--size", load.size, "bytes of payload")->capture_default_str()->check(CLI::Range(payload_bytes_min, limits::message_bytes - 1'024));
     app.add_flag("--mixed-sizes", load.mixed_sizes, "each message between half and one and a half times --size");
     app.add_option_function<unsigned>("--seconds", [&load](unsigned s) { load.time = std::chrono::seconds(s); }, "how long to publish (10)");
     app.add_option("--count", load.count, "messages to publish, instead of --seconds; to drain");
-    app.add_option("--producers", load.producers, "publishing connections")->capture_default_str()->check(CLI::PositiveNumber);
+    app.add_option("--producers", load.producers, "each publishes on its own")->capture_default_str()->check(CLI::PositiveNumber);
+    app.add_option("--connections", load.connections, "that the producers share; without it each has one")->check(CLI::PositiveNumber);
     app.add_option("--consumers", load.consumers, "consuming connections")->capture_default_str()->check(CLI::PositiveNumber);
     app.add_option("--in-flight", load.in_flight, "unanswered messages of each producer")->capture_default_str()->check(CLI::PositiveNumber);
     app.add_option("--rate", load.rate, "messages a second in all, whether answers come or not")->check(CLI::PositiveNumber);

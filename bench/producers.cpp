@@ -12,6 +12,8 @@ struct producing {
     side_result result;
     steady::time_point deadline;
     std::uint64_t sent = 0;
+    std::uint32_t unfinished = 0;  // producers
+    std::function<void()> all_finished = {};
 
     bool may_send(steady::time_point now) const {
         if (shared.failed) return false;
@@ -26,16 +28,10 @@ struct producing {
 
 class producer {
 public:
-    producer(boost::asio::io_context& context, producing& all, std::uint32_t index)
-        : all_(all), index_(index), broker_(context.get_executor(), {.server = all.settings.server, .name = "millrace-bench"}),
-          due_timer_(context), interval_(all.settings.rate > 0 ? all.settings.producers / all.settings.rate * 1e9 : 0) {}
-
-    void connect(std::function<void()> connected) {
-        broker_.async_connect([this, connected = std::move(connected)](boost::system::error_code failed, client::broker_description d) {
-            if (failed) all_.fail("connect: " + d.refusal);
-            connected();
-        });
-    }
+    /// `broker` outlives the producer, and is shared with others or its own.
+    producer(boost::asio::io_context& context, client::connection& broker, producing& all, std::uint32_t index)
+        : all_(all), index_(index), broker_(broker), due_timer_(context),
+          interval_(all.settings.rate > 0 ? all.settings.producers / all.settings.rate * 1e9 : 0) {}
 
     void start() {
         // Producers are due one after the other, not all at once.
@@ -51,7 +47,7 @@ private:
             if (due > now) return wait_until(due);
             send(due);
         }
-        if (in_flight_ == 0 && !all_.may_send(now)) close();
+        if (in_flight_ == 0 && !all_.may_send(now)) finish();
     }
 
     void wait_until(steady::time_point due) {
@@ -81,39 +77,51 @@ private:
         pump();
     }
 
-    void close() {
-        if (std::exchange(closed_, true)) return;
+    void finish() {
+        if (std::exchange(finished_, true)) return;
         due_timer_.cancel();
-        broker_.async_close([](boost::system::error_code, client::done) {});
+        if (--all_.unfinished == 0) all_.all_finished();
     }
 
     producing& all_;
     std::uint32_t index_;
-    client::connection broker_;
+    client::connection& broker_;
     boost::asio::steady_timer due_timer_;
     double interval_;  // nanoseconds between two messages of this producer; 0: none
     steady::time_point due_first_;
     std::uint64_t number_ = 0;
     std::uint32_t in_flight_ = 0;
     bool waiting_ = false;
-    bool closed_ = false;
+    bool finished_ = false;
 };
 
 }  // namespace
 
 side_result run_producers(const load_settings& settings, progress& shared) {
     boost::asio::io_context context(1);
-    producing all{settings, shared, {}, {}, 0};
-    std::vector<std::unique_ptr<producer>> producers;
-    std::uint32_t to_connect = settings.producers;
-    for (std::uint32_t i = 0; i < settings.producers; ++i) producers.push_back(std::make_unique<producer>(context, all, i));
-    const auto start_all = [&] {
-        if (--to_connect > 0) return;
-        all.result.began = all.result.ended = steady::now();
-        all.deadline = all.result.began + settings.time;
-        for (auto& p : producers) p->start();
+    producing all{settings, shared, {}, {}};
+    all.unfinished = settings.producers;
+
+    std::vector<std::unique_ptr<client::connection>> connections;
+    for (std::uint32_t i = 0; i < settings.producer_connections(); ++i)
+        connections.push_back(std::make_unique<client::connection>(context.get_executor(), settings.broker));
+    all.all_finished = [&] {
+        for (auto& c : connections) c->async_close([](boost::system::error_code, client::done) {});
     };
-    for (auto& p : producers) p->connect(start_all);
+    std::vector<std::unique_ptr<producer>> producers;
+    for (std::uint32_t i = 0; i < settings.producers; ++i)
+        producers.push_back(std::make_unique<producer>(context, *connections[i % connections.size()], all, i));
+
+    auto to_connect = connections.size();
+    for (auto& c : connections) {
+        c->async_connect([&](boost::system::error_code failed, client::broker_description d) {
+            if (failed) all.fail("connect: " + d.refusal);
+            if (--to_connect > 0) return;
+            all.result.began = all.result.ended = steady::now();
+            all.deadline = all.result.began + settings.time;
+            for (auto& p : producers) p->start();
+        });
+    }
     context.run();
     shared.expected = all.sent;
     return std::move(all.result);

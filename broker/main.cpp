@@ -10,8 +10,10 @@
 #include <iostream>
 #include <memory>
 #include <optional>
+#include <random>
 #include <string>
 
+#include "broker/access.hpp"
 #include "broker/admin/http_server.hpp"
 #include "broker/broker_view.hpp"
 #include "broker/local_file_system.hpp"
@@ -73,13 +75,38 @@ std::string text_of(const std::optional<asio::ip::tcp::endpoint>& where) {
     return (where->address().is_v6() ? "[" + host + "]" : host) + ":" + std::to_string(where->port());
 }
 
+result<std::optional<access_list>> read_access(const options& o) {
+    if (o.auth_file.empty()) return std::optional<access_list>();
+    auto list = access_list::read(o.auth_file);
+    if (!list) return error{list.failure().code, "--auth-file " + list.failure().what};
+    return std::optional<access_list>(std::move(list.value()));
+}
+
+/// SIGHUP: the tokens are read again. A file that is wrong changes nothing.
+void watch_hangup(asio::signal_set& hangup, const options& o, std::optional<access_list>& access, server::broker& broker) {
+    hangup.async_wait([&](const boost::system::error_code& ec, int) {
+        if (ec) return;
+        watch_hangup(hangup, o, access, broker);
+        if (!access) return spdlog::warn("SIGHUP: there is no --auth-file to read again");
+        auto list = read_access(o);
+        if (!list) return spdlog::error("SIGHUP: the tokens stay as they were: {}", to_string(list.failure()));
+        access = std::move(list.value());
+        spdlog::info("SIGHUP: {} tokens were read from {}", access->size(), o.auth_file);
+        broker.review_access();
+    });
+}
+
 int run(const options& o) {
+    auto access = read_access(o);
+    if (!access) return complain(exit_usage, access.failure());
     auto store = open_store(o);
     if (!store) return complain(store.failure().code == errc::invalid_argument ? exit_usage : exit_failed, store.failure());
     server::broker_settings settings;
     settings.shard = core::shard_id{0};
     settings.sessions_max = o.max_connections;
     settings.session.broker_name = "millraced " MILLRACE_VERSION;
+    settings.new_key = [random = std::make_shared<std::random_device>()] { return std::uint64_t{(*random)()} << 32 | (*random)(); };
+    if (access.value()) settings.session.access = &*access.value();
     auto opened = driver::open_shard(*store.value(), settings.shard, settings.core);
     if (!opened) return complain(opened.failure().code == errc::sync_failed ? exit_store_failed : exit_failed, opened.failure());
 
@@ -87,7 +114,7 @@ int run(const options& o) {
     const auto clock = broker_clock();
     server::broker broker(io, std::move(opened.value()), *store.value(), settings, clock);
     const broker_view view(broker, {MILLRACE_VERSION, o.store}, clock);
-    admin::pages pages(view);
+    admin::pages pages(view, settings.session.access);
     admin::http_server http(io, pages);
 
     const auto bound = broker.listen(o.listen);
@@ -102,6 +129,8 @@ int run(const options& o) {
     signals.async_wait([&](const boost::system::error_code& ec, int) {
         if (!ec) broker.drain();
     });
+    asio::signal_set hangup(io, SIGHUP);
+    watch_hangup(hangup, o, access.value(), broker);
     std::printf("ready listen=%s admin=%s\n", text_of(bound.value()).c_str(), text_of(admin).c_str());
     std::fflush(stdout);
     io.run();

@@ -24,7 +24,7 @@ error refused(const std::string& option, const std::string& value, const std::st
     return {errc::invalid_argument, option + " is '" + value + "': " + what_to_do};
 }
 
-result<tcp::endpoint> parse_endpoint(const std::string& option, const std::string& text, bool insecure) {
+result<tcp::endpoint> parse_endpoint(const std::string& option, const std::string& text, bool others_may_come) {
     const auto colon = text.rfind(':');
     const auto usage = refused(option, text, "give HOST:PORT with a numeric address, as 127.0.0.1:7070 or [::1]:0");
     if (colon == std::string::npos || colon == 0) return usage;
@@ -37,9 +37,9 @@ result<tcp::endpoint> parse_endpoint(const std::string& option, const std::strin
     if (ec || digits.empty() || digits.size() > 5 || digits.find_first_not_of("0123456789") != std::string::npos) return usage;
     const auto port = std::stoul(digits);
     if (port > 65535) return usage;
-    if (!address.is_loopback() && !insecure)
+    if (!address.is_loopback() && !others_may_come)
         return error{errc::invalid_argument, option + " " + text + " is reachable from other machines and this broker asks nobody who they are: "
-                                             "listen on a loopback address, or say --insecure"};
+                                             "give it tokens with --auth-file, listen on a loopback address, or say --insecure"};
     return tcp::endpoint{address, static_cast<std::uint16_t>(port)};
 }
 
@@ -60,10 +60,11 @@ void add_options(CLI::App& app, options& o, option_texts& texts) {
     app.add_option("--listen", texts.listen, "HOST:PORT for clients; port 0 takes a free one");
     app.add_option("--admin", texts.admin, "HOST:PORT for metrics, health and JSON over HTTP; none switches it off");
     app.add_option("--durability", texts.durability, "what an answer promises: disk, buffered, memory");
+    app.add_option("--auth-file", o.auth_file, "lines of NAME RIGHTS TOKEN: clients need a token, and its rights; read again on SIGHUP");
     app.add_option("--log-level", texts.log_level, "trace, debug, info, warn, error");
     app.add_option("--max-connections", o.max_connections, "clients at a time; one more is refused")->check(CLI::Range(1, 1'000'000));
     app.add_flag("--salvage", o.salvage, "open a store whose log is damaged, without what cannot be read, and name that");
-    app.add_flag("--insecure", texts.insecure, "listen on an address that other machines reach");
+    app.add_flag("--insecure", texts.insecure, "listen on an address that other machines reach without asking them for tokens");
 }
 
 /// One name for each: --max-connections is MILLRACE_MAX_CONNECTIONS.
@@ -78,10 +79,11 @@ void name_alike(CLI::App& app) {
 }
 
 error understand(const option_texts& texts, options& o) {
-    auto listen = parse_endpoint("--listen", texts.listen, texts.insecure);
+    const auto others_may_come = texts.insecure || !o.auth_file.empty();
+    auto listen = parse_endpoint("--listen", texts.listen, others_may_come);
     if (!listen) return listen.failure();
     if (texts.admin != "none" && !texts.admin.empty()) {
-        const auto admin = parse_endpoint("--admin", texts.admin, texts.insecure);
+        const auto admin = parse_endpoint("--admin", texts.admin, others_may_come);
         if (!admin) return admin.failure();
         o.admin = admin.value();
     }

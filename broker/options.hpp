@@ -22,6 +22,7 @@ struct options {
     spdlog::level::level_enum log_level = spdlog::level::info;
     std::uint32_t max_connections = 10'000;
     bool salvage = false;
+    std::string auth_file;  // "": nobody is asked for a token
 };
 
 /// --help and --version: their words have been printed, the program ends with 0.

@@ -5,6 +5,8 @@
 
 #include <boost/asio/post.hpp>
 
+#include "client/token_file.hpp"
+
 namespace millrace::client {
 namespace {
 
@@ -62,6 +64,11 @@ machine_settings connection_core::for_machine() const {
 
 void connection_core::connect(completion<broker_description> handler) {
     if (link_) return complete_later(std::move(handler), {errc::invalid_argument, "there is a connection already"}, broker_description{});
+    if (!settings_.token_file.empty()) {
+        auto token = read_token_file(settings_.token_file);
+        if (!token) return complete_later(std::move(handler), token.failure(), broker_description{});
+        settings_.token = std::move(token.value());
+    }
     connecting_ = std::move(handler);
     link_ = std::make_shared<link>(executor_, for_machine(), weak_from_this());
     link::start(link_, shared_from_this(), settings_.server, settings_.connect_timeout, [self = weak_from_this()] {

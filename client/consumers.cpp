@@ -18,6 +18,8 @@ std::uint32_t number_on_wire(consumer_number number) {
     return static_cast<std::uint32_t>(number);
 }
 
+error connection_closes() { return {errc::canceled, "the connection is closing"}; }
+
 std::vector<wire::LeaseRange> on_wire(const std::vector<lease_range>& ranges) {
     std::vector<wire::LeaseRange> out;
     out.reserve(ranges.size());
@@ -62,10 +64,12 @@ void consumers::close(ticket operation, consumer_number number) {
         unsubscribe(operation, number, *c);
 }
 
+/// Whoever waits for messages hears of it at once; those that are still being opened, when they are.
 void consumers::close_all() {
     for (auto& [number, c] : consumers_) {
+        if (c.state == phase::open || c.state == phase::returning) talk_.events.emplace_back(consumer_ended{number, connection_closes()});
         if (c.state == phase::open) unsubscribe(no_ticket, number, c);
-        if (c.state == phase::returning && !c.close_when_open) c.close_when_open = no_ticket;
+        if ((c.state == phase::opening || c.state == phase::returning) && !c.close_when_open) c.close_when_open = no_ticket;
     }
 }
 
@@ -181,9 +185,11 @@ void consumers::on_subscribed(const waiting_request& asked, const error& refused
     }
     if (c && refused) end(number, *c, refused);
     if (c && !refused && c->state == phase::opening) c->state = phase::open;
-    if (!asked.given_up) return talk_.complete(asked.operation, refused, std::move(content));
-    // Nobody knows of this consumer any more: it must not keep leases.
-    if (c && !refused) unsubscribe(no_ticket, number, *c);
+    if (!asked.given_up) talk_.complete(asked.operation, refused, std::move(content));
+    if (!c || refused) return;
+    // Nobody knows of it any more, or nobody is to use it: it must not keep leases.
+    if (c->close_when_open && !asked.given_up) talk_.events.emplace_back(consumer_ended{number, connection_closes()});
+    if (c->close_when_open || asked.given_up) unsubscribe(no_ticket, number, *c);
 }
 
 void consumers::on_unsubscribed(const waiting_request& asked, const error& refused) {
@@ -317,6 +323,10 @@ bool consumers::idle() const noexcept {
     return std::all_of(consumers_.begin(), consumers_.end(), [](const auto& entry) {
         return !entry.second.has_gathered() && entry.second.flights.empty() && entry.second.waiting.empty();
     });
+}
+
+bool consumers::has_something_to_return_for() const noexcept {
+    return std::any_of(consumers_.begin(), consumers_.end(), [](const auto& entry) { return !entry.second.started.empty() || entry.second.has_gathered(); });
 }
 
 consumers::consumer* consumers::find(consumer_number number) {

@@ -75,6 +75,9 @@ public:
 
     bool idle() const noexcept;
 
+    /// Apart: whether there are leases that somebody else may be given if the client comes back late.
+    bool has_something_to_return_for() const noexcept;
+
 private:
     enum class phase : std::uint8_t { opening, open, returning, closing, gone };
 

@@ -18,6 +18,9 @@ static_assert(expected_answers.size() == std::variant_size_v<request>);
 // The hello is the only frame under way when it is answered: it needs no number of its own.
 constexpr std::uint64_t hello_id = 0;
 
+// A broker that was restarted holds old messages back for 2 s, for those who had started them: who has must be there in time.
+constexpr auto pause_with_leases_max = std::chrono::milliseconds(500);
+
 std::string text(const flatbuffers::String* s) { return s ? s->str() : std::string(); }
 
 /// Whether connecting again may help.
@@ -30,6 +33,7 @@ bool is_passing(errc reason) {
         case errc::hello_expected:
         case errc::credit_exceeded:
         case errc::canceled:
+        case errc::unauthorized:
         case errc::malformed_record:
         case errc::checksum_mismatch:
         case errc::unknown_compression:
@@ -68,7 +72,7 @@ void machine::connected(moment now) {
     auto& b = talk_.builder;
     const auto token = b.CreateString(settings_.token);
     const auto name = b.CreateString(settings_.name);
-    talk_.send(hello_id, wire::CreateHello(b, proto::protocol_version, proto::protocol_version, 0, token, name));
+    talk_.send(hello_id, wire::CreateHello(b, proto::protocol_version, proto::protocol_version, 0, token, name, broker_.session, session_key_));
 }
 
 void machine::received(moment now, std::size_t bytes) {
@@ -103,6 +107,7 @@ duration machine::next_pause() {
     for (std::uint32_t i = 0; i < attempts_ && pause < settings_.pause_max; ++i) pause *= 2;
     ++attempts_;
     pause = std::min(pause, settings_.pause_max);
+    if (consumers_.has_something_to_return_for()) pause = std::min<duration>(pause, pause_with_leases_max);
     return pause - duration(static_cast<duration::rep>(next_random(jitter_) % static_cast<std::uint64_t>(pause.count() / 2 + 1)));
 }
 
@@ -167,7 +172,11 @@ void machine::end_turn() {
     if (phase_ != phase::serving && phase_ != phase::closing) return;
     publisher_.end_turn();
     consumers_.end_turn();
-    if (phase_ == phase::closing && talk_.waiting.empty() && publisher_.idle() && consumers_.idle()) finish({});
+    if (phase_ != phase::closing) return;
+    if (talk_.waiting.empty() && publisher_.idle() && consumers_.idle()) return finish({});
+    const auto is_given_up = [](const auto& entry) { return entry.second.given_up; };
+    if (!talk_.waiting.empty() && std::all_of(talk_.waiting.begin(), talk_.waiting.end(), is_given_up))
+        finish({errc::timed_out, "the broker did not answer everything before the connection was closed"});
 }
 
 void machine::take_events(std::vector<event>& events) {
@@ -227,6 +236,11 @@ error machine::on_reply(std::uint64_t id, const waiting_request& asked, const er
         return {};
     }
     answer content;
+    if (const auto* extended = frame.head->message_as_Acked(); extended && asked.taker == recipient::request && extended->limited()) {
+        // It asks for one message at a time.
+        if (!asked.given_up) talk_.complete(asked.operation, {errc::lease_limit, "the lease is as old as a lease may get"});
+        return {};
+    }
     if (!refused) {
         auto read = read_answer(frame);
         if (!read) return read.failure();
@@ -253,6 +267,7 @@ error machine::on_welcome(const wire::Welcome& welcome) {
     broker_ = {};
     broker_.broker = text(welcome.broker());
     broker_.session = welcome.session();
+    session_key_ = welcome.session_key();
     broker_.epoch = welcome.epoch();
     broker_.level = static_cast<durability>(welcome.durability());
     if (publisher_.is_named() && !publisher_.is_fenced())

@@ -54,7 +54,8 @@ public:
     /// The transport failed or the other side closed it. An empty reason becomes connection_lost.
     void lost(error reason);
 
-    /// Apart: how long to wait before the next attempt to connect. Grows with each call until the broker welcomes the client.
+    /// Apart: how long to wait before the next attempt to connect. Grows with each call until the broker welcomes the client; not above half a
+    /// second while leases wait to be taken up again.
     duration next_pause();
 
     // ---- requests: each ticket comes back in exactly one event; before `welcomed` and after `ended` at once, with an error ----
@@ -126,6 +127,7 @@ private:
     publisher publisher_;
     consumers consumers_;
     broker_description broker_;
+    std::uint64_t session_key_ = 0;  // of broker_.session, which the broker is to end when this client comes back
     bool was_welcomed_ = false;
     std::uint32_t attempts_ = 0;  // to connect, since the broker's last welcome
     std::uint64_t jitter_;

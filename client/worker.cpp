@@ -48,6 +48,9 @@ void worker_core::run(completion<worker_report> done) {
         if (failed && self->stopping_) return self->finish_if_idle();
         if (failed) return self->stop(failed, opened.refusal());
         self->consumer_ = std::move(opened);
+        self->consumer_.on_leases_lost([weak = self->weak_from_this()](const std::vector<lost_range>& ranges) {
+            if (const auto core = weak.lock()) core->note_lost(ranges);
+        });
         self->renew_every_ = self->consumer_.visibility_timeout() / 3;
         self->handler_timeout_ = self->options_.handler_timeout.value_or(10 * self->consumer_.visibility_timeout());
         if (self->stopping_) return self->finish_if_idle();
@@ -97,6 +100,7 @@ void worker_core::on_outcome(std::uint64_t number, const outcome& result) {
     if (abandoned_) return;
     const auto finished = running_.extract(number);
     hand_in(*finished.mapped().content, result);
+    if (finished.mapped().is_lost) ++report_.lost;
     if (stopping_) return finish_if_idle();
     begin_jobs();
 }
@@ -106,6 +110,19 @@ void worker_core::hand_in(const delivery& d, const outcome& result) {
         case outcome::kind::ack: ++report_.acked; return consumer_.ack(d);
         case outcome::kind::nack: ++report_.nacked; return consumer_.nack(d, result.reason);
         case outcome::kind::reject: ++report_.rejected; return consumer_.reject(d, result.reason);
+    }
+}
+
+/// Nobody can be told to stop: the handlers run on, and their outcomes are counted as too late.
+void worker_core::note_lost(const std::vector<lost_range>& ranges) {
+    for (auto& [number, j] : running_) {
+        const auto& d = *j.content;
+        const auto covers = [&](const lost_range& r) {
+            return r.partition == d.partition && r.attempt == d.attempt && r.first <= d.sequence && d.sequence <= r.last;
+        };
+        if (std::none_of(ranges.begin(), ranges.end(), covers)) continue;
+        j.is_lost = true;
+        j.renew_at = never;
     }
 }
 

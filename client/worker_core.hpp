@@ -34,6 +34,7 @@ private:
         std::shared_ptr<const delivery> content;
         moment started;
         moment renew_at;  // never: its lease is left to end
+        bool is_lost = false;  // somebody else was given the message: its outcome has no effect
     };
 
     void receive();
@@ -42,6 +43,7 @@ private:
     void begin(delivery d);
     void on_outcome(std::uint64_t number, const outcome& result);
     void hand_in(const delivery& d, const outcome& result);
+    void note_lost(const std::vector<lost_range>& ranges);
     void renew(moment now);
     void extend(std::uint64_t number);
     void watch_renewals();

@@ -69,6 +69,11 @@ frame_decoder::frame_decoder(std::size_t frame_bytes_max) : frame_bytes_max_(fra
     assert(frame_bytes_max <= UINT32_MAX);
 }
 
+void frame_decoder::accept_frames_up_to(std::size_t frame_bytes_max) {
+    assert(frame_bytes_max <= UINT32_MAX);
+    frame_bytes_max_ = frame_bytes_max;
+}
+
 std::size_t frame_decoder::frame_rest() const noexcept {
     if (buffered_bytes() < frame_prefix_bytes) return 0;
     const auto whole = read_prefix(buffer_.get() + begin_);

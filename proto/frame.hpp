@@ -51,6 +51,9 @@ public:
 
     const error& failure() const noexcept { return failure_; }
 
+    /// From the next frame on: another limit, as for a peer that has said who it is.
+    void accept_frames_up_to(std::size_t frame_bytes_max);
+
     /// Bytes held for frames not yet handed out, and the memory of the buffer.
     std::size_t buffered_bytes() const noexcept;
     std::size_t capacity_bytes() const noexcept;

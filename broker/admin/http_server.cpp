@@ -144,6 +144,7 @@ asio::awaitable<bool> http_server::serve_one(connection& c) {
     request asked;  // named, as GCC 12 destroys what is built between the braces of a call that is awaited twice
     asked.method = head.method_string();
     asked.target = head.target();
+    asked.authorization = head[http::field::authorization];
     auto answer = co_await site_.get(std::move(asked));
     if (has_body && answer.status < 400) answer = failure(413, "body_refused", "a request here has no body");
     co_return co_await send(c, std::move(answer), head.version(), head.method() == http::verb::head, keep);
@@ -154,7 +155,7 @@ asio::awaitable<bool> http_server::send(connection& c, page answer, unsigned ver
     http::response<http::string_body> response(http::int_to_status(answer.status), version);
     response.set(http::field::content_type, answer.type);
     response.set(http::field::cache_control, "no-store");
-    if (!answer.allow.empty()) response.set(http::field::allow, answer.allow);
+    for (const auto& [name, value] : answer.headers) response.set(name, value);
     response.content_length(answer.body.size());
     response.keep_alive(keep);
     if (!head_only) response.body() = std::move(answer.body);

@@ -1,9 +1,11 @@
 #include "broker/admin/pages.hpp"
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <cctype>
 #include <charconv>
 
 #include "broker/admin/descriptions.hpp"
@@ -34,10 +36,29 @@ page json(std::string text) {
     return {200, std::move(text) + "\n"};
 }
 
+unsigned status_of(errc code) {
+    switch (code) {
+        case errc::invalid_argument: return 400;
+        case errc::unauthorized: return 401;
+        case errc::forbidden: return 403;
+        case errc::no_such_topic:
+        case errc::no_such_subscription: return 404;
+        default: return 503;  // the broker is not in a state to answer
+    }
+}
+
 page refusal(const error& why) {
-    const auto missing = why.code == errc::no_such_topic || why.code == errc::no_such_subscription;
-    const auto status = missing ? 404u : why.code == errc::invalid_argument ? 400u : 503u;
-    return failure(status, name_of(why.code), why.what);
+    auto refused = failure(status_of(why.code), name_of(why.code), why.what);
+    if (why.code == errc::unauthorized) refused.headers.emplace_back("WWW-Authenticate", "Bearer");
+    return refused;
+}
+
+/// The token of `Bearer TOKEN`; empty when it is none.
+std::string_view bearer_token(std::string_view authorization) {
+    constexpr std::string_view scheme = "bearer ";
+    const auto same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
+    const auto is_bearer = authorization.size() > scheme.size() && std::equal(scheme.begin(), scheme.end(), authorization.begin(), [&](char s, char a) { return same(a, s); });
+    return is_bearer ? authorization.substr(scheme.size()) : std::string_view();
 }
 
 asio::awaitable<void> turn() {
@@ -94,13 +115,14 @@ page failure(unsigned status, std::string_view name, std::string_view what) {
 }
 
 asio::awaitable<page> pages::get(request asked) {
-    if (asked.method != "GET" && asked.method != "HEAD") {
-        auto refused = failure(405, "method_not_allowed", asked.method + " is not taken: look with GET or HEAD, and change things with the millrace command");
-        refused.allow = "GET, HEAD";
-        co_return refused;
-    }
     const auto question = asked.target.find('?');
     const auto path = asked.target.substr(0, question);
+    if (const auto why = refuse_stranger(asked, path)) co_return refusal(why);
+    if (asked.method != "GET" && asked.method != "HEAD") {
+        auto refused = failure(405, "method_not_allowed", asked.method + " is not taken: look with GET or HEAD, and change things with the millrace command");
+        refused.headers.emplace_back("Allow", "GET, HEAD");
+        co_return refused;
+    }
     const auto query = question == std::string::npos ? std::string() : asked.target.substr(question + 1);
     if (path == "/healthz") co_return health();
     if (path == "/readyz") co_return readiness();
@@ -140,6 +162,15 @@ result<pages::part> pages::read_part(const std::string& query) {
             return error{errc::invalid_argument, "the query has '" + one + "': give after=NAME, and limit=N from 1 to " + std::to_string(list_limit_max)};
     }
     return wanted;
+}
+
+error pages::refuse_stranger(const request& asked, const std::string& path) const {
+    if (!access_ || path == "/healthz" || path == "/readyz") return {};
+    const auto token = bearer_token(asked.authorization);
+    const auto who = access_->find(token);
+    if (!who) return unknown_token(token);
+    if (!who->may.allow(right::admin)) return missing_right(*who, right::admin, path);
+    return {};
 }
 
 /// Whoever reads this knows that the process lives and that its loop turns: nothing else is claimed.

@@ -6,7 +6,10 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
+#include "broker/access.hpp"
 #include "broker/admin/metrics.hpp"
 #include "broker/admin/view.hpp"
 
@@ -15,14 +18,15 @@ namespace millrace::admin {
 /// As much of a request as a page depends on.
 struct request {
     std::string method = "GET";
-    std::string target;  // a path and perhaps a query
+    std::string target;         // a path and perhaps a query
+    std::string authorization;  // the header's value
 };
 
 struct page {
     unsigned status = 200;
     std::string body{};
     std::string type = "application/json";
-    std::string allow{};  // the methods that the path takes, where the request's is none of them
+    std::vector<std::pair<std::string, std::string>> headers{};  // besides those that every answer has
 };
 
 /// {"error":NAME,"message":WHAT} and a newline.
@@ -32,8 +36,9 @@ page failure(unsigned status, std::string_view name, std::string_view what);
 /// stopped before the pages go.
 class pages {
 public:
-    /// `broker` outlives the pages.
-    explicit pages(const view& broker) : broker_(broker) {}
+    /// `broker` outlives the pages, and `access`, which may change: whoever asks for more than health needs a token with the right admin. Null: nobody
+    /// needs one.
+    explicit pages(const view& broker, const access_list* access = nullptr) : broker_(broker), access_(access) {}
 
     /// HEAD as GET: whoever sends the answer leaves the body out. Gives way to others while it gathers much.
     boost::asio::awaitable<page> get(request asked);
@@ -51,6 +56,7 @@ private:
         std::function<std::string(const core::shard&, const std::string& name)> describe;
     };
 
+    error refuse_stranger(const request& asked, const std::string& path) const;
     page health() const;
     page readiness() const;
     page broker() const;
@@ -66,6 +72,7 @@ private:
     static result<part> read_part(const std::string& query);
 
     const view& broker_;
+    const access_list* access_;
     std::size_t scrapes_ = 0;  // under way
     boost::asio::thread_pool formatter_{1};
 };

@@ -31,7 +31,11 @@ struct producer_opened {
     bool operator==(const producer_opened&) const = default;
 };
 
-struct acked { std::vector<lease_range> lost; bool operator==(const acked&) const = default; };
+struct acked {
+    std::vector<lease_range> lost;
+    std::vector<lease_range> limited{};  // of an extension: as old as a lease may get
+    bool operator==(const acked&) const = default;
+};
 
 struct subscribed {
     consumer_id consumer{};

@@ -1,6 +1,7 @@
 #include "broker/core/progress.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "broker/core/invariant.hpp"
 #include "broker/core/runs.hpp"
@@ -225,22 +226,29 @@ void progress::start(const lease_range& range, holder_id holder, timestamp now, 
     }
 }
 
-bool progress::extend(const lease_range& range, holder_id holder, timestamp now, duration timeout, duration longest,
-                      std::vector<lease_range>& lost) {
-    auto within = true;
+void progress::extend(const lease_range& range, holder_id holder, timestamp now, duration timeout, duration longest, std::vector<lease_range>& lost,
+                      std::vector<lease_range>& limited) {
     auto next = range.first;
-    for (auto it = covering_or_next(leases_, range.first); it != leases_.end() && it->first <= range.last; ++it) {
-        if (it->second.holder != holder || it->second.attempt != range.attempt || !it->second.started) continue;
+    for (auto it = covering_or_next(leases_, range.first); it != leases_.end() && it->first <= range.last;) {
+        auto l = it->second;
+        if (l.holder != holder || l.attempt != range.attempt || !l.started) {
+            ++it;
+            continue;
+        }
         const auto from = std::max(range.first, it->first);
+        l.last = std::min(range.last, l.last);
         if (from > next) lost.push_back({partition_, next, from - 1, range.attempt});
-        next = it->second.last + 1;
-        if (now - it->second.started_at > longest)
-            within = false;
-        else
-            it->second.deadline = std::max(it->second.deadline, now + timeout);
+        next = l.last + 1;
+        if (now - l.started_at > longest) {
+            limited.push_back({partition_, from, l.last, range.attempt});
+            ++it;
+            continue;
+        }
+        l.deadline = std::max(l.deadline, now + timeout);
+        it = cut(leases_, it, from, l.last);  // its neighbours, started with it, may be in other hands of their holder
+        leases_.emplace_hint(it, from, l);
     }
     if (next <= range.last) lost.push_back({partition_, next, range.last, range.attempt});
-    return within;
 }
 
 // ---- handing in ----
@@ -529,6 +537,20 @@ void progress::park(sequence s, const std::string& reason) {
     parked_.insert(s);
     unclaim(s, s);
     settle(s, s, &settled_counts::parked);
+}
+
+std::vector<sequence> progress::park_hand_overs() {
+    std::vector<sequence> parked;
+    for (const auto& [at, h] : std::exchange(hand_overs_, {})) {
+        failures_[at] = {h.failures, true, h.reason};
+        parked_.insert(at);
+        changed_failures_.insert(at);
+        changed_hand_overs_.insert(at);
+        parked.push_back(at);
+    }
+    counts_.dead -= parked.size();
+    counts_.parked += parked.size();
+    return parked;
 }
 
 std::string progress::handed_over(sequence s) {

@@ -44,6 +44,10 @@ public:
     void recover(const failure_row& stored);
     void recover(const hand_over_row& stored);
 
+    /// Clients of the broker's former life may hold what is unsettled before `high`, the log's end at the restart.
+    void expect_returns(sequence high) { old_until_ = high; }
+    bool may_be_held() const { return settled_.cursor() < old_until_; }
+
     std::uint32_t partition() const { return partition_; }
     sequence start() const { return start_; }
     sequence cursor() const { return settled_.cursor(); }
@@ -89,9 +93,10 @@ public:
     /// The handler has begun: the deadline is now + timeout. Ranges that somebody else has, or nobody, are passed over.
     void start(const lease_range& range, holder_id holder, timestamp now, duration timeout);
 
-    /// Moves deadlines of started leases to now + timeout. Appends to `lost` what `holder` does not have. False when a lease is older than `longest`:
-    /// that one keeps its deadline.
-    bool extend(const lease_range& range, holder_id holder, timestamp now, duration timeout, duration longest, std::vector<lease_range>& lost);
+    /// Moves deadlines of started leases to now + timeout. Appends to `lost` what `holder` does not have, and to `limited` what is older than `longest`
+    /// and keeps its deadline.
+    void extend(const lease_range& range, holder_id holder, timestamp now, duration timeout, duration longest, std::vector<lease_range>& lost,
+                std::vector<lease_range>& limited);
 
     // ---- handing in ----
 
@@ -138,6 +143,8 @@ public:
     /// Settles an exhausted message as dead, on its way to another topic, or as parked here. Its entry stays until the hand-over is done.
     void bury(sequence s, const std::string& reason);
     void park(sequence s, const std::string& reason);
+    /// Nothing takes the dead any more: what is still on its way is parked here instead. Returns where, in order.
+    std::vector<sequence> park_hand_overs();
     /// The message has arrived in the other topic. Returns the key of its row; empty when it was not on its way.
     std::string handed_over(sequence s);
     const std::map<sequence, hand_over_row>& hand_overs() const { return hand_overs_; }
@@ -204,6 +211,7 @@ private:
     sequence start_;
     settled_set settled_;
     settled_counts counts_;
+    sequence old_until_;
     sequence scan_;  // everything unsettled before it is leased, returned or delayed
     std::uint64_t settled_beyond_scan_ = 0;
     std::uint64_t claimed_beyond_scan_ = 0;  // leased, returned or delayed at or after scan: adopted or recovered

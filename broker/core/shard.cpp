@@ -90,9 +90,13 @@ result<shard> shard::recover(const shard_settings& settings, const std::vector<r
                 return error{errc::corruption, "subscription '" + name + "' does not cover every partition of its topic"};
         for (auto& log : t.logs) {
             log.set_low(s.low_of(t, log.id().index));
-            s.adopting_ |= log.low() < log.high() && !t.subscriptions.empty();
         }
     }
+    for (auto& [id, sub] : s.subscriptions_)
+        for (auto& p : sub.partitions) {
+            p.expect_returns(s.find_log({sub.row.topic, p.partition()})->high());
+            s.adopting_ |= p.may_be_held();
+        }
     s.just_recovered_ = !s.topics_.empty();
     if (s.just_recovered_) s.deadline_ = timestamp{};
     s.open_.number = s.open_number();
@@ -263,7 +267,10 @@ void shard::perform(const input::tick&) {
     deadline_.reset();
     if (adopting_ && now_ - *opened_at_ >= settings_.adoption_wait) {
         adopting_ = false;
-        for (auto& [id, s] : subscriptions_) pump(s);
+        for (auto& [id, s] : subscriptions_) {
+            for (const auto& p : s.partitions) s.work.insert(p.partition());
+            pump(s);
+        }
     }
     if (adopting_) wake_at(*opened_at_ + settings_.adoption_wait);
     fire_timers();

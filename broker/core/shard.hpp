@@ -186,6 +186,7 @@ private:
     result<consumer*> owner_of(origin from, consumer_id id, const std::vector<lease_range>& ranges);
     void exhaust(subscription& s, progress& p, const std::vector<sequence>& exhausted, const std::string& reason);
     hand_over hand_over_of(const subscription& s, const hand_over_row& r) const;
+    void park_hand_overs(subscription& s);
     void stall(const subscription& s, const hand_over_row& r);
     void retry_hand_overs();
     void check_ages();
@@ -242,7 +243,7 @@ private:
     timestamp next_age_check_;
     bool just_recovered_ = false;  // what was being reclaimed or expired is taken up by the first tick
     std::optional<timestamp> opened_at_;
-    bool adopting_ = false;  // returning clients may still claim what they held before a restart
+    bool adopting_ = false;  // returning clients may still claim what they held before a restart: such partitions give nothing
 };
 
 }  // namespace millrace::core

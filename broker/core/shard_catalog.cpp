@@ -222,6 +222,7 @@ void shard::perform(const input::update_subscription& c) {
     if (!settings) return reply(c.from, settings.failure());
     if (auto refused = check_dead_letter(*find_topic(s.row.topic), settings.value().dead_letter)) return reply(c.from, std::move(refused));
     s.row.settings = settings.value();
+    if (s.row.settings.dead_letter.empty()) park_hand_overs(s);
     put_catalog(encode(s.row));
     put_meta();
     reply(c.from, describe(s));

@@ -137,7 +137,6 @@ void shard::feed(consumer& c) {
 }
 
 void shard::pump(subscription& s) {
-    if (adopting_) return;
     while (!s.hungry.empty() && !s.work.empty()) {
         // One run for each partition in turn, so that a busy one does not hide the others.
         auto it = s.work.lower_bound(s.next_partition);
@@ -152,6 +151,7 @@ void shard::pump(subscription& s) {
 bool shard::deliver_one(subscription& s, std::uint32_t partition) {
     auto& log = *find_log({s.row.topic, partition});
     auto& p = s.partitions[partition];
+    if (adopting_ && p.may_be_held()) return false;
     auto ready = p.next_ready(log.high());
     if (!ready) {
         if (const auto block = p.missing_block()) request_blocks(s, partition, *block);

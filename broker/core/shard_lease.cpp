@@ -91,11 +91,8 @@ void shard::perform(const input::extend& c) {
     if (!owner) return reply(c.from, owner.failure());
     auto& s = *find_subscription(owner.value()->subscription);
     answers::acked answer;
-    auto within = true;
     for (const auto& r : c.ranges)
-        within &= s.partitions[r.partition].extend(r, owner.value()->id, now_, s.row.settings.visibility_timeout, settings_.longest_lease, answer.lost);
-    if (!within)
-        return reply(c.from, error{errc::lease_limit, "a lease cannot be renewed beyond " + std::to_string(settings_.longest_lease.count()) + " ms"});
+        s.partitions[r.partition].extend(r, owner.value()->id, now_, s.row.settings.visibility_timeout, settings_.longest_lease, answer.lost, answer.limited);
     reply(c.from, std::move(answer));
 }
 
@@ -163,6 +160,13 @@ void shard::exhaust(subscription& s, progress& p, const std::vector<sequence>& e
 
 hand_over shard::hand_over_of(const subscription& s, const hand_over_row& r) const {
     return {s.row.id, {s.row.topic, r.partition}, r.at, topics_.at(s.row.topic).row.name, s.row.name, r.failures, r.reason};
+}
+
+/// No topic takes the dead of this subscription any more: those that have not arrived are parked, as all that die from now on.
+void shard::park_hand_overs(subscription& s) {
+    for (auto& p : s.partitions)
+        for (const auto at : p.park_hand_overs()) progressed(s, p.partition(), at, at);
+    std::erase_if(stalled_, [&](const hand_over& h) { return h.subscription == s.row.id; });
 }
 
 /// The target is missing or full: the row stays, and it is tried again.

@@ -66,7 +66,9 @@ asio::awaitable<void> broker::accept_loop() {
             continue;
         }
         const core::session_id id{++last_session_};
-        auto c = std::make_shared<connection>(std::move(socket), id, settings_.session, now_());
+        auto session = settings_.session;
+        if (settings_.new_key) session.key = settings_.new_key();
+        auto c = std::make_shared<connection>(std::move(socket), id, session, now_());
         connections_.emplace(last_session_, c);
         if (connections_.size() > settings_.sessions_max)
             c->session().close({errc::too_many_sessions, "this broker takes " + std::to_string(settings_.sessions_max) + " connections"});
@@ -117,6 +119,8 @@ void broker::take_requests(connection& c) {
     while (auto r = driver_ ? session.next() : std::nullopt) {
         if (auto* p = std::get_if<driver::publish_request>(&*r))
             driver_->publish(now, *p);
+        else if (const auto* former = std::get_if<former_session>(&*r))
+            end_former(c, *former);
         else
             driver_->submit(now, std::get<core::any_input>(*r));
     }
@@ -259,6 +263,17 @@ void broker::end_session(core::session_id id) {
     schedule_flush();
 }
 
+/// A client that comes back is heard before the old connection's end is: what it had started must be free to be taken up again.
+void broker::end_former(const connection& heir, const former_session& former) {
+    const auto it = connections_.find(static_cast<std::uint64_t>(former.id));
+    if (it == connections_.end() || it->second.get() == &heir || !it->second->session().is_known_by(former.key)) return;
+    const auto gone = it->second;
+    gone->session().close({errc::connection_lost, "its client has come back on another connection"});
+    end_session(former.id);
+    gone->write();  // the goodbye, as far as the socket takes it: nobody may be there to read
+    gone->abort();
+}
+
 asio::awaitable<void> broker::watch_time() {
     while (!draining_) {
         timer_.expires_after(sweep_interval);
@@ -294,6 +309,13 @@ std::vector<const connection*> broker::connections_after(std::uint64_t id, std::
     std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count), found.end(), by_id);
     found.resize(count);
     return found;
+}
+
+void broker::review_access() {
+    for (const auto& [id, c] : connections_) {
+        c->session().review_access();
+        if (c->session().closing()) dismiss(*c, c->session().close_reason());
+    }
 }
 
 void broker::drain() {

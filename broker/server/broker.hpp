@@ -28,6 +28,7 @@ namespace millrace::server {
 
 struct broker_settings {
     session_settings session;  // epoch and level are the store's
+    std::function<std::uint64_t()> new_key{};  // random, for each session; without it a client cannot end the session it had before
     core::shard_id shard{};
     core::shard_settings core;
     driver::driver_settings driver;
@@ -46,6 +47,9 @@ public:
 
     /// Binds and begins to accept. Errors: invalid_argument with the address and the system's reason. Returns the bound endpoint.
     result<boost::asio::ip::tcp::endpoint> listen(const boost::asio::ip::tcp::endpoint& where);
+
+    /// session.access has changed: sessions whose token is gone or has fewer rights end.
+    void review_access();
 
     /// Takes no new work, makes what was taken durable and answered, says Goodbye to every session; then stops the io_context.
     void drain();
@@ -88,6 +92,7 @@ private:
     bool take_finished();
     connection* find(core::session_id id);
     void end_session(core::session_id id);
+    void end_former(const connection& heir, const former_session& former);
 
     // broker_reload.cpp
     void start_driver(driver::opened_shard opened);

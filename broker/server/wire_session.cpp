@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "broker/server/permission.hpp"
 #include "broker/server/wire_translate.hpp"
 
 namespace millrace::server {
@@ -33,7 +34,7 @@ void cover_buffer(output& out) {
 }  // namespace
 
 wire_session::wire_session(core::session_id id, const session_settings& settings, timestamp now)
-    : id_(id), settings_(settings), decoder_(limits::frame_bytes), opened_at_(now), heard_at_(now) {}
+    : id_(id), settings_(settings), decoder_(hello_bytes), opened_at_(now), heard_at_(now) {}
 
 void wire_session::received(timestamp now, std::size_t n) {
     heard_at_ = now;
@@ -58,10 +59,12 @@ std::optional<request> wire_session::translate(const proto::frame& f) {
     const core::origin from{id_, id};
     const auto kind = f.head->message_type();
     if (!greeted_) {
-        if (kind == wire::Message::Hello)
-            hello(*f.head->message_as_Hello());
-        else
-            close({errc::hello_expected, std::string("the first frame is ") + wire::EnumNameMessage(kind) + ", not Hello"});
+        if (kind == wire::Message::Hello) return hello(*f.head->message_as_Hello());
+        close({errc::hello_expected, std::string("the first frame is ") + wire::EnumNameMessage(kind) + ", not Hello"});
+        return std::nullopt;
+    }
+    if (auto refused = check_right(kind)) {
+        refuse(id, refused);
         return std::nullopt;
     }
     switch (kind) {
@@ -90,17 +93,53 @@ std::optional<request> wire_session::translate(const proto::frame& f) {
     return in;
 }
 
-void wire_session::hello(const wire::Hello& h) {
-    if (h.version_min() > proto::protocol_version || h.version_max() < proto::protocol_version)
-        return close({errc::unsupported_version, "the client speaks versions " + std::to_string(h.version_min()) + " to " +
-                                                     std::to_string(h.version_max()) + ", this broker " + std::to_string(proto::protocol_version)});
-    greeted_ = true;
+std::optional<former_session> wire_session::hello(const wire::Hello& h) {
+    if (h.version_min() > proto::protocol_version || h.version_max() < proto::protocol_version) {
+        close({errc::unsupported_version, "the client speaks versions " + std::to_string(h.version_min()) + " to " + std::to_string(h.version_max()) +
+                                              ", this broker " + std::to_string(proto::protocol_version)});
+        return std::nullopt;
+    }
     if (h.name()) client_name_ = h.name()->str().substr(0, limits::name_bytes);
+    if (auto refused = admit(h.token() ? h.token()->string_view() : std::string_view())) {
+        close(refused);
+        return std::nullopt;
+    }
+    greeted_ = true;
+    decoder_.accept_frames_up_to(limits::frame_bytes);
     const auto name = builder_.CreateString(settings_.broker_name);
     send(core::request_id{}, wire::CreateWelcome(builder_, proto::protocol_version, 0, name, static_cast<std::uint64_t>(id_),
                                                  static_cast<std::uint64_t>(settings_.epoch), static_cast<wire::Durability>(settings_.level),
                                                  settings_.publish_messages, settings_.publish_bytes, limits::frame_bytes,
-                                                 limits::message_bytes, static_cast<std::uint32_t>(settings_.idle_timeout.count())));
+                                                 limits::message_bytes, static_cast<std::uint32_t>(settings_.idle_timeout.count()), settings_.key));
+    if (h.former_key() == 0) return std::nullopt;
+    return former_session{core::session_id{h.former_session()}, h.former_key()};
+}
+
+error wire_session::admit(std::string_view token) {
+    if (!settings_.access) return {};
+    token_ = digest_of(token);
+    auto who = settings_.access->find(token_);
+    if (!who) return unknown_token(token);
+    who_ = std::move(*who);
+    return {};
+}
+
+error wire_session::check_right(wire::Message kind) const {
+    if (!settings_.access) return {};
+    const auto needed = needed_for(kind);
+    if (who_.may.allow(needed)) return {};
+    return missing_right(who_, needed, wire::EnumNameMessage(kind));
+}
+
+void wire_session::review_access() {
+    if (!settings_.access || !greeted_) return;
+    const auto now = settings_.access->find(token_);
+    if (!now)
+        close({errc::unauthorized, "the token of '" + who_.name + "' was taken away"});
+    else if (!now->may.cover(who_.may))
+        close({errc::forbidden, "the token of '" + who_.name + "' now has fewer rights (" + to_string(now->may) + "): connect again"});
+    else
+        who_ = *now;
 }
 
 std::optional<request> wire_session::publish(core::origin from, const wire::Publish& p, std::span<const std::byte> body) {

@@ -17,6 +17,7 @@
 #include <variant>
 #include <vector>
 
+#include "broker/access.hpp"
 #include "broker/driver/driver.hpp"
 #include "millrace/error.hpp"
 #include "millrace/message.hpp"
@@ -28,6 +29,8 @@ struct session_settings {
     durability level = durability::disk;
     core::fencing_epoch epoch{};
     std::string broker_name;
+    std::uint64_t key = 0;  // of the one session: whoever shows it comes back for what the session held; 0: nobody does
+    const access_list* access = nullptr;            // whose tokens may do what; without one nobody is asked. Outlives the sessions
     std::uint32_t publish_messages = 65'536;        // unanswered messages a client may have under way
     std::uint64_t publish_bytes = 8u << 20;         // and their bytes
     std::uint32_t requests = 4096;                  // unanswered requests of any kind
@@ -38,7 +41,13 @@ struct session_settings {
     std::chrono::milliseconds hello_timeout{5'000};
 };
 
-using request = std::variant<core::any_input, driver::publish_request>;
+/// The session that the client of a new one says it had. It may not have heard yet that its connection is lost.
+struct former_session {
+    core::session_id id{};
+    std::uint64_t key = 0;
+};
+
+using request = std::variant<core::any_input, driver::publish_request, former_session>;
 
 /// Bytes to write, in order: a piece lies in `buffer`, or is a slice of an entry that `owners` keep.
 struct output {
@@ -59,13 +68,17 @@ public:
 
     core::session_id id() const { return id_; }
     const std::string& client_name() const { return client_name_; }
+    const std::string& token_name() const { return who_.name; }  // "" without an access list
+
+    /// Whether `key` came from this session's Welcome.
+    bool is_known_by(std::uint64_t key) const { return settings_.key != 0 && key == settings_.key; }
 
     // ---- from the client ----
 
     std::span<std::byte> prepare() { return decoder_.prepare(read_bytes); }
     void received(timestamp now, std::size_t n);
 
-    /// The next request for the driver. Hello and ping are answered here. nullopt: read more, or closing() is set.
+    /// The next request for the driver, or of a client that comes back, the session to be ended first. Hello and ping are answered here. nullopt: read more, or closing() is set.
     /// A publish_request points into the read buffer: use it before the next call.
     std::optional<request> next();
 
@@ -78,6 +91,9 @@ public:
 
     /// Ends the conversation: Goodbye with the reason is the last thing written; nothing more is read.
     void close(const error& why);
+
+    /// The access list has changed: ends the session when its token is gone or has fewer rights, so that what it holds goes with them.
+    void review_access();
 
     /// What the time says: hello or idle timeout. Call at least each second.
     void check_time(timestamp now);
@@ -94,6 +110,7 @@ public:
 
 private:
     static constexpr std::size_t read_bytes = 64u << 10;
+    static constexpr std::size_t hello_bytes = 64u << 10;  // of a frame from somebody who has not said who he is
     static constexpr std::size_t push_bytes = 256u << 10;
     static constexpr std::size_t copied_bytes = 2u << 10;  // a smaller slice is cheaper copied than gathered
 
@@ -102,7 +119,9 @@ private:
         std::uint64_t bytes = 0;
     };
 
-    void hello(const wire::Hello& h);
+    std::optional<former_session> hello(const wire::Hello& h);
+    error admit(std::string_view token);
+    error check_right(wire::Message kind) const;
     std::optional<request> translate(const proto::frame& f);
     std::optional<request> publish(core::origin from, const wire::Publish& p, std::span<const std::byte> body);
     bool begin_request(core::origin from, under_way cost);
@@ -123,6 +142,8 @@ private:
     bool closing_ = false;
     error close_reason_;
     std::string client_name_;
+    caller who_;  // with an access list
+    token_digest token_{};
     timestamp opened_at_;
     timestamp heard_at_;
 

@@ -87,7 +87,11 @@ public:
         write(wire::CreateSubscribed(fb_, static_cast<std::uint32_t>(s.topic), static_cast<std::uint32_t>(s.subscription),
                                      millis(s.visibility_timeout), lost));
     }
-    void operator()(const answers::acked& a) { write(wire::CreateAcked(fb_, ranges(a.lost))); }
+    void operator()(const answers::acked& a) {
+        const auto lost = ranges(a.lost);
+        const auto limited = ranges(a.limited);
+        write(wire::CreateAcked(fb_, lost, limited));
+    }
     void operator()(const answers::metadata& m) {
         std::vector<flatbuffers::Offset<wire::TopicPlaces>> topics;
         for (const auto& t : m.topics) {

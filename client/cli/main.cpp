@@ -16,12 +16,14 @@ namespace {
 struct general_options {
     std::string server = "127.0.0.1:7070";
     std::string token;
+    std::string token_file;
     bool json = false;
 };
 
 void add_general_options(CLI::App& app, general_options& o) {
     app.add_option("--server", o.server, "HOST:PORT of the broker")->envname("MILLRACE_SERVER")->capture_default_str();
-    app.add_option("--token", o.token, "what the broker knows you by")->envname("MILLRACE_TOKEN");
+    app.add_option("--token", o.token, "who you are to a broker that asks; others see it in the list of processes")->envname("MILLRACE_TOKEN");
+    app.add_option("--token-file", o.token_file, "a file with the token, which is read instead")->type_name("FILE");
     app.add_flag("--json", o.json, "one JSON object per line");
 }
 
@@ -65,6 +67,7 @@ int run(const general_options& o, const command& chosen) {
     settings.server = chosen.server.empty() ? o.server : chosen.server;
     settings.connect_timeout = chosen.patience;
     settings.token = o.token;
+    settings.token_file = o.token_file;
     settings.name = "millrace";
     settings.reconnect.enabled = chosen.comes_back;
     client::connection broker(context.get_executor(), settings);

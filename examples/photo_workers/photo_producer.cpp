@@ -35,6 +35,7 @@ struct run {
     std::map<std::string, std::string> dead;  // photo → reason
     std::vector<std::string> redelivered;     // what was done again, and why it is known
     std::string failure;
+    bool closing = false;
 
     bool complete() const { return published == photos.size() && done.size() + dead.size() == photos.size(); }
     bool over() const { return complete() || !failure.empty(); }
@@ -117,17 +118,20 @@ asio::awaitable<void> publish(run& r) {
     }
 }
 
-/// Ends the run when it is complete, or with the first failure.
+void note_failure(run& r, std::exception_ptr thrown) {
+    if (!thrown || r.over()) return;
+    try {
+        std::rethrow_exception(thrown);
+    } catch (const std::exception& e) {
+        r.failure = e.what();
+    }
+}
+
+/// Closes the connection when the run is complete, or with the first failure: then everybody who still waits for something ends.
 void spawn(asio::io_context& io, run& r, asio::awaitable<void> task) {
-    asio::co_spawn(io, std::move(task), [&io, &r](std::exception_ptr thrown) {
-        if (!thrown && !r.complete()) return;
-        io.stop();
-        if (!thrown || r.over()) return;
-        try {
-            std::rethrow_exception(thrown);
-        } catch (const std::exception& e) {
-            r.failure = e.what();
-        }
+    asio::co_spawn(io, std::move(task), [&r](std::exception_ptr thrown) {
+        note_failure(r, thrown);
+        if (r.over() && !std::exchange(r.closing, true)) r.broker.async_close([](const boost::system::error_code&, const client::done&) {});
     });
 }
 
@@ -178,11 +182,13 @@ int main(int argc, char** argv) {
     CLI::App app("Publishes the photographs of a folder to the workers, and checks what they make of them", "photo-producer");
     app.add_option("DIR", directory, "folder with photographs, searched with all its folders")->required()->check(CLI::ExistingDirectory);
     app.add_option("--server", settings.server, "HOST:PORT of the broker")->capture_default_str()->envname("MILLRACE_SERVER");
+    app.add_option("--token", settings.token, "who this is to a broker that asks")->envname("MILLRACE_TOKEN");
+    app.add_option("--token-file", settings.token_file, "a file with the token, which is read instead");
     CLI11_PARSE(app, argc, argv);
     photos::start_imaging("photo-producer");
 
     asio::io_context io(1);
-    run r{client::connection(io.get_executor(), settings), files_under(directory), 0, {}, {}, {}, {}};
+    run r{client::connection(io.get_executor(), settings), files_under(directory), 0, {}, {}, {}, {}, false};
     if (r.photos.empty()) {
         std::cerr << "photo-producer: there are no files under " << directory << '\n';
         return 1;

@@ -48,6 +48,8 @@ int main(int argc, char** argv) {
     CLI::App app("Makes renditions of photographs", "photo-worker");
     app.add_option("DIR", directory, "where renditions go; made if missing")->required();
     app.add_option("--server", settings.server, "HOST:PORT of the broker")->capture_default_str()->envname("MILLRACE_SERVER");
+    app.add_option("--token", settings.token, "who this is to a broker that asks")->envname("MILLRACE_TOKEN");
+    app.add_option("--token-file", settings.token_file, "a file with the token, which is read instead");
     app.add_option("--concurrency", options.concurrency, "photographs at a time")->capture_default_str()->check(CLI::PositiveNumber);
     app.add_option("--name", options.name, "for people")->capture_default_str();
     CLI11_PARSE(app, argc, argv);

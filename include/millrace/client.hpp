@@ -1,8 +1,11 @@
 // The asynchronous client: one connection to a broker, on Boost.Asio. It comes back by itself when it is lost (see reconnect_settings).
 //
-//     millrace::client::connection broker(co_await asio::this_coro::executor, {.server = "127.0.0.1:7070"});
+//     millrace::client::connection broker(executor, {.server = "127.0.0.1:7070"});
 //     co_await broker.async_connect(asio::use_awaitable);
-//     auto r = co_await broker.async_publish("photos", {.payload = bytes}, asio::use_awaitable);
+//     millrace::message m{.payload = bytes};
+//     auto r = co_await broker.async_publish("photos", std::move(m), asio::use_awaitable);
+//
+// With GCC 12, name messages and options before the co_await, as above: an aggregate made inside the expression has its strings freed twice.
 //
 // What a lost connection does to what is under way:
 //   publishes      wait and go on when it is back; one that was unanswered may then be there twice, or ends (reconnect_settings), unless the

@@ -199,7 +199,7 @@ struct broker_description {
 };
 
 /// What a connection does when it is lost after the broker had taken it: it connects again, at once, then with pauses that double from `pause_min`
-/// to `pause_max`, each shortened by up to half at random. Refusals that would repeat themselves (another protocol version, malformed bytes) end it.
+/// to `pause_max`, each shortened by up to half at random. Refusals that would repeat themselves (another protocol version, an unknown token, malformed bytes) end it.
 struct reconnect_settings {
     bool enabled = true;
     std::chrono::milliseconds pause_min{100};
@@ -211,7 +211,8 @@ struct reconnect_settings {
 
 struct connection_settings {
     std::string server = "127.0.0.1:7070";  // HOST:PORT, [V6]:PORT
-    std::string token{};
+    std::string token{};       // who this is to a broker that asks. One that does not know it ends the connection for good: unauthorized
+    std::string token_file{};  // read when it connects, instead of `token`
     std::string name{};  // for people
     /// A named producer: what this connection sends again when it was lost, or the broker restarted, is stored once. A name belongs to one connection
     /// at a time. Who connects under it fences who did before, whose publishes all end with producer_fenced from then on, also after a reconnection;

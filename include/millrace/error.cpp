@@ -26,6 +26,8 @@ constexpr sentence sentences[] = {
     {errc::shutting_down, "shutting_down", "the broker is draining and takes no new work"},
     {errc::canceled, "canceled", "the operation was given up by its caller"},
     {errc::timed_out, "timed_out", "the operation did not finish in its time"},
+    {errc::unauthorized, "unauthorized", "the token is missing or unknown"},
+    {errc::forbidden, "forbidden", "the token lacks the right for this"},
     {errc::malformed_record, "malformed_record", "the bytes are not a record"},
     {errc::checksum_mismatch, "checksum_mismatch", "a record does not match its checksum"},
     {errc::message_too_large, "message_too_large", "a message is larger than the limit; send a reference to its content instead"},

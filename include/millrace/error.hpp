@@ -27,6 +27,8 @@ enum class errc : std::uint16_t {
     shutting_down = 11,       // the broker is draining and takes no new work
     canceled = 12,            // the caller gave the operation up
     timed_out = 13,           // the operation did not finish in the time it was given
+    unauthorized = 14,        // the token is missing or nobody's; the connection is closed
+    forbidden = 15,           // the token is known and lacks the right that the request needs
 
     // messages (30..)
     malformed_record = 30,    // a record is not a verified record

@@ -6,6 +6,7 @@
 #include <future>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -89,7 +90,9 @@ private:
 
 class running_admin {
 public:
-    explicit running_admin(const admin::http_settings& http = {}) {
+    /// `tokens` as in an --auth-file; empty: nobody needs one.
+    explicit running_admin(const admin::http_settings& http = {}, const std::string& tokens = {}) {
+        if (!tokens.empty()) access_.emplace(access_list::parse(tokens, "tokens").value());
         server::broker_settings settings;
         settings.reopen_pause = std::chrono::milliseconds{10};
         settings.drain_timeout = std::chrono::minutes{1};
@@ -97,7 +100,7 @@ public:
         if (!opened) throw std::runtime_error(to_string(opened.failure()));
         broker_ = std::make_unique<server::broker>(io_, std::move(opened.value()), store_, settings, now);
         view_ = std::make_unique<broker_view>(*broker_, broker_view::surroundings{"0.0.0-test", "gated:"}, now);
-        pages_ = std::make_unique<admin::pages>(*view_);
+        pages_ = std::make_unique<admin::pages>(*view_, access_ ? &*access_ : nullptr);
         http_ = std::make_unique<admin::http_server>(io_, *pages_, http);
         const boost::asio::ip::tcp::endpoint anywhere{boost::asio::ip::address_v4::loopback(), 0};
         server_ = "127.0.0.1:" + std::to_string(bound(broker_->listen(anywhere)).port());
@@ -146,6 +149,7 @@ private:
     }
 
     gated_store store_;
+    std::optional<access_list> access_;
     boost::asio::io_context io_{1};
     std::unique_ptr<server::broker> broker_;
     std::unique_ptr<broker_view> view_;

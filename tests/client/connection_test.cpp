@@ -1,10 +1,13 @@
 // The Asio shell against a server on loopback that says what the test wants.
 #include <catch2/catch.hpp>
 
+#include <array>
 #include <functional>
+#include <optional>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 
 #include "millrace/client.hpp"
@@ -160,6 +163,98 @@ TEST_CASE("answers come to their handlers, and closing waits for them") {
     CHECK(is(purged.at(0).first, errc::no_such_topic));
     CHECK(purged.at(0).second.refusal == "not here");
     CHECK(closed.size() == 1);
+}
+
+TEST_CASE("closing ends whoever waits for messages, and leaves nothing behind that keeps the executor running") {
+    asio::io_context context;
+    small_server server(context);
+    server.on_frame = [&](const proto::frame& f) {
+        auto& b = server.builder();
+        if (f.head->message_type() == wire::Message::Hello) server.welcome();
+        if (f.head->message_type() == wire::Message::Subscribe) server.send(f.head->id(), wire::CreateSubscribed(b, 5, 1, 30'000));
+        if (f.head->message_type() == wire::Message::Unsubscribe) server.send(f.head->id(), wire::CreateOk(b));
+    };
+    connection broker(context.get_executor(), settings_for(server.address()));
+    std::array<consumer, 2> consumers;
+    std::vector<std::pair<error_code, received>> got;
+    std::size_t waiting = 0;
+    int closed = 0;
+    broker.async_connect([&](error_code, broker_description) {
+        for (auto& c : consumers)
+            broker.async_subscribe("photos", "resize", {}, [&](error_code failed, consumer opened) {
+                CHECK_FALSE(failed);
+                c = std::move(opened);
+                c.async_receive(into(got));
+                if (++waiting < consumers.size()) return;
+                broker.async_close([&](error_code, done) {
+                    ++closed;
+                    server.stop();
+                });
+            });
+    });
+    context.run();  // returns: nobody waits for ever
+    CHECK(closed == 1);
+    REQUIRE(got.size() == 2);
+    for (const auto& [failed, batch] : got) CHECK(is(failed, errc::canceled));
+    consumers[0].async_receive(into(got));
+    context.restart();
+    context.run();
+    CHECK(is(got.at(2).first, errc::canceled));
+}
+
+TEST_CASE("a server that hangs up before its welcome ends the connecting") {
+    asio::io_context context;
+    small_server server(context);
+    server.on_frame = [&](const proto::frame&) { server.stop(); };
+    auto settings = settings_for(server.address());
+    settings.reconnect.enabled = true;  // it comes back only where it has been
+    connection broker(context.get_executor(), settings);
+    std::vector<std::pair<error_code, broker_description>> connected;
+    broker.async_connect(into(connected));
+    context.run();
+    REQUIRE(connected.size() == 1);
+    CHECK(is(connected[0].first, errc::connection_lost));
+}
+
+TEST_CASE("a connection may be closed or destroyed at any step of its life; everything ends, once") {
+    enum class step { resolving, greeting, apart };
+    const auto at = GENERATE(step::resolving, step::greeting, step::apart);
+    const auto destroys = GENERATE(true, false);
+    asio::io_context context;
+    small_server server(context);
+    auto settings = settings_for(server.address());
+    settings.connect_timeout = 10s;
+    settings.reconnect.enabled = true;
+    std::optional<connection> broker(std::in_place, context.get_executor(), settings);
+    std::vector<std::pair<error_code, broker_description>> connected;
+    std::vector<std::pair<error_code, receipt>> published;
+    int closed = 0;
+    const auto leave = [&] {
+        broker->async_publish("photos", {}, into(published));
+        if (destroys) return broker.reset();
+        broker->async_close([&](error_code, done) {
+            ++closed;
+            server.stop();
+        });
+    };
+    server.on_frame = [&](const proto::frame& f) {
+        if (at == step::greeting) leave();
+        if (at != step::apart) return;
+        if (f.head->message_type() == wire::Message::Hello) server.welcome();
+        if (f.head->message_type() == wire::Message::ListTopics) server.stop();
+    };
+    broker->async_connect([&](error_code failed, broker_description d) {
+        connected.emplace_back(failed, std::move(d));
+        if (at == step::apart && !failed) broker->async_list_topics("", [&](error_code, name_list) { asio::post(context, leave); });
+    });
+    if (at == step::resolving) leave();
+    if (destroys) asio::post(context, [&] { if (at == step::resolving) server.stop(); });
+    context.run();
+    REQUIRE(connected.size() == 1);
+    CHECK((at == step::apart) != bool(connected[0].first));
+    REQUIRE(published.size() == 1);
+    CHECK(published[0].first);
+    CHECK(closed == (destroys ? 0 : 1));
 }
 
 TEST_CASE("a server that hangs up ends everything, and the connection may connect again") {

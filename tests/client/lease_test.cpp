@@ -110,7 +110,8 @@ TEST_CASE("only a started message is extended; its start goes first") {
     CHECK(std::get<settlement>(broker.only(3).content).lost.size() == 1);
     broker.m.extend(ticket{4}, first, broker.deliveries[1]);
     broker.turn();
-    broker.refuse(wire::Message::Extend, errc::lease_limit);
+    const std::vector<wire::LeaseRange> limited{wire::LeaseRange(0, 0, 0, 1)};
+    broker.answer_with(wire::Message::Extend, wire::CreateAckedDirect(broker.builder(), nullptr, &limited));
     CHECK(broker.only(4).refused.code == errc::lease_limit);
 }
 

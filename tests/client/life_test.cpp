@@ -75,6 +75,31 @@ std::vector<step> everything() {
 
 const std::set<std::uint64_t> all_tickets{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 20, 21, 22, 23, 30};
 
+/// Those that the script asks for in its steps from this one on.
+std::set<std::uint64_t> asked_from(std::size_t first) {
+    const std::vector<std::pair<std::size_t, std::vector<std::uint64_t>>> asks{{1, {1}},   {3, {2, 3}},        {6, {4}},  {8, {5, 6, 7, 8, 9}},
+                                                                               {13, {30}}, {14, {10}},         {17, {11, 12, 13}}, {21, {15}},
+                                                                               {23, {16}}, {27, {20}},         {29, {21}}, {32, {22, 23}}};
+    std::set<std::uint64_t> later;
+    for (const auto& [at, tickets] : asks)
+        if (at >= first) later.insert(tickets.begin(), tickets.end());
+    return later;
+}
+
+/// Says yes to whatever is asked, until nothing is.
+void answer_all(scripted_broker& s) {
+    while (std::any_of(s.sent.begin(), s.sent.end(), [](const sent_frame& f) { return f.id() != 0; })) {
+        if (s.count(wire::Message::Metadata) > 0) s.know_topic("photos", 5, 2);
+        while (s.count(wire::Message::Publish) > 0) s.publish_done(50);
+        while (s.count(wire::Message::Subscribe) > 0) s.subscribed();
+        for (const auto kind : {wire::Message::Ack, wire::Message::Nack, wire::Message::Reject, wire::Message::Release})
+            while (s.count(kind) > 0) s.handed_in(kind);
+        while (s.count(wire::Message::Unsubscribe) > 0) s.answer_with(wire::Message::Unsubscribe, wire::CreateOk(s.builder()));
+        s.turn();
+    }
+    s.turn();
+}
+
 struct failure {
     const char* name;
     step happen;
@@ -164,15 +189,39 @@ TEST_CASE("each step's operations are ended by the loss right after it") {
         cut.turn();
         for (std::size_t i = failing; i < script.size(); ++i) script[i](whole);
         // Every ticket that the whole run asked for by then was answered by the cut one: none hangs.
-        const std::set<std::uint64_t> asked_later = [&] {
-            std::set<std::uint64_t> later;
-            const std::vector<std::pair<std::size_t, std::vector<std::uint64_t>>> asks{
-                {1, {1}}, {3, {2, 3}}, {6, {4}}, {8, {5, 6, 7, 8, 9}}, {13, {30}}, {14, {10}}, {17, {11, 12, 13}}, {21, {15}}, {23, {16}}, {27, {20}}, {29, {21}}, {32, {22, 23}}};
-            for (const auto& [at, tickets] : asks)
-                if (at >= failing) later.insert(tickets.begin(), tickets.end());
-            return later;
-        }();
-        for (const auto operation : all_tickets) CHECK(cut.done.count(operation) == (asked_later.count(operation) ? 0u : 1u));
+        const auto later = asked_from(failing);
+        for (const auto operation : all_tickets) CHECK(cut.done.count(operation) == (later.count(operation) ? 0u : 1u));
+    }
+}
+
+TEST_CASE("when the connection comes back after any step, every operation ends once, at the latest when it is closed") {
+    const auto script = everything();
+    machine_settings settings;
+    settings.reconnects = true;
+    for (const auto& fault : failures()) {
+        if (fault.expected == errc::malformed_frame || fault.expected == errc::frame_too_large) continue;  // these would repeat themselves
+        for (std::size_t failing = 1; failing < script.size(); ++failing) {
+            INFO(fault.name << " after step " << failing);
+            scripted_broker broker(settings);
+            for (std::size_t i = 0; i < failing; ++i) script[i](broker);
+            for (int i = 0; i < 100 && broker.m.is_connected(); ++i) fault.happen(broker);
+            broker.turn();
+            broker.sent.clear();
+            if (!broker.m.is_over()) {
+                broker.greet();
+                answer_all(broker);
+                broker.m.close();
+                broker.turn();
+                answer_all(broker);
+            }
+            REQUIRE(broker.endings.size() == 1);
+            const auto later = asked_from(failing);
+            for (const auto operation : all_tickets) {
+                INFO("operation " << operation);
+                CHECK((broker.done.count(operation) ? broker.done.at(operation).size() : 0) == (later.count(operation) ? 0u : 1u));
+            }
+            CHECK(broker.m.next_deadline() == never);
+        }
     }
 }
 
@@ -266,6 +315,53 @@ TEST_CASE("closing takes nothing new, gives consumers back and ends when all is 
     broker.turn();
     REQUIRE(broker.endings.size() == 1);
     CHECK_FALSE(broker.endings[0]);
+}
+
+TEST_CASE("closing ends consumers at once, and one that is still being opened as soon as it is") {
+    scripted_broker broker;
+    broker.greet();
+    broker.m.subscribe(ticket{1}, "photos", "resize", {});
+    broker.turn();
+    broker.subscribed();
+    broker.m.subscribe(ticket{2}, "photos", "resize", {});
+    broker.turn();
+    broker.m.close();
+    broker.turn();
+    REQUIRE(broker.ended_consumers.size() == 1);
+    CHECK(broker.ended_consumers[0].consumer == consumer_number{1});
+    CHECK(broker.ended_consumers[0].reason.code == errc::canceled);
+    broker.answer_with(wire::Message::Unsubscribe, wire::CreateOk(broker.builder()));
+    CHECK(broker.endings.empty());
+    broker.subscribed();
+    CHECK_FALSE(broker.only(2).refused);
+    REQUIRE(broker.ended_consumers.size() == 2);
+    CHECK(broker.ended_consumers[1].consumer == consumer_number{2});
+    broker.answer_with(wire::Message::Unsubscribe, wire::CreateOk(broker.builder()));
+    broker.turn();
+    CHECK(broker.endings.size() == 1);
+}
+
+TEST_CASE("closing does not wait for answers that did not come in time") {
+    scripted_broker broker;
+    broker.greet({.idle_timeout = 0});
+    broker.m.subscribe(ticket{1}, "photos", "resize", {});
+    broker.turn();
+    broker.subscribed();
+    broker.deliver(consumer_number{1}, 0, 0, {{"", {}, "a"}});
+    broker.m.publish(ticket{2}, "photos", {"", {}, "x"});
+    broker.turn();
+    broker.know_topic("photos", 5, 1);
+    broker.m.ack(consumer_number{1}, broker.deliveries[0]);
+    broker.m.settle(ticket{3}, consumer_number{1});
+    broker.m.ask(ticket{4}, list_topics{});
+    broker.m.close();
+    broker.turn();
+    CHECK(broker.endings.empty());
+    broker.pass(30s);
+    broker.turn();
+    for (const auto operation : {2u, 3u, 4u}) CHECK(broker.only(operation).refused.code == errc::timed_out);
+    REQUIRE(broker.endings.size() == 1);
+    CHECK(broker.endings[0].code == errc::timed_out);
 }
 
 TEST_CASE("the bytes may come in any pieces") {

@@ -90,6 +90,54 @@ TEST_CASE("pauses double from the least to the longest, shortened by up to half,
     CHECK(broker.m.next_pause() <= 100ms);
 }
 
+TEST_CASE("who has started something comes back soon, however long the broker is away") {
+    scripted_broker broker(returning());
+    open_consumer(broker);
+    broker.deliver(first, 0, 0, some(2));
+    const auto longest_pause = [&] {
+        client::duration longest{};
+        for (int i = 0; i < 20; ++i) longest = std::max(longest, broker.m.next_pause());
+        return longest;
+    };
+    SECTION("nothing started") {
+        broker.cut();
+        CHECK(longest_pause() > 2s);
+    }
+    SECTION("a message is being worked on") {
+        broker.m.start(first, broker.deliveries[0]);
+        broker.cut();
+        CHECK(longest_pause() <= 500ms);
+    }
+    SECTION("an ack is not answered") {
+        broker.m.ack(first, broker.deliveries[0]);
+        broker.turn();
+        broker.cut();
+        CHECK(longest_pause() <= 500ms);
+    }
+}
+
+TEST_CASE("the hello of a client that comes back shows the session that it had") {
+    scripted_broker broker(returning());
+    const auto hello_shows = [&](std::uint64_t session, std::uint64_t key) {
+        broker.m.connected(broker.now);
+        broker.turn();
+        const auto hello = broker.take(wire::Message::Hello);
+        CHECK(hello.head().message_as_Hello()->former_session() == session);
+        CHECK(hello.head().message_as_Hello()->former_key() == key);
+        broker.cut();
+    };
+    broker.greet({.session = 7, .session_key = 99});
+    broker.cut();
+    hello_shows(7, 99);
+    hello_shows(7, 99);  // it was not welcomed in between
+    broker.greet({.session = 8, .session_key = 100});
+    broker.cut();
+    hello_shows(8, 100);
+    broker.greet({.session = 9});
+    broker.cut();
+    hello_shows(9, 0);  // of a broker that ends no session for another
+}
+
 TEST_CASE("single requests end with the connection; new ones are refused until it is back") {
     scripted_broker broker(returning());
     broker.greet();

@@ -31,6 +31,8 @@ struct welcome_terms {
     std::uint64_t publish_bytes = 1u << 20;
     std::uint32_t message_bytes_max = 8u << 20;
     std::uint32_t idle_timeout = 30'000;
+    std::uint64_t session = 7;
+    std::uint64_t session_key = 0;
 };
 
 /// How an operation ended.
@@ -83,9 +85,9 @@ public:
         m.connected(now);
         turn();
         auto& b = builder_;
-        answer_with(wire::Message::Hello, wire::CreateWelcome(b, 1, 0, b.CreateString("scripted 1"), 7, 9, wire::Durability::disk,
+        answer_with(wire::Message::Hello, wire::CreateWelcome(b, 1, 0, b.CreateString("scripted 1"), terms.session, 9, wire::Durability::disk,
                                                               terms.publish_messages, terms.publish_bytes, 16u << 20,
-                                                              terms.message_bytes_max, terms.idle_timeout));
+                                                              terms.message_bytes_max, terms.idle_timeout, terms.session_key));
     }
 
     // ---- answers ----

@@ -34,9 +34,9 @@ std::string text(const subscription_settings& s) {
     return out;
 }
 
-std::string text(const std::vector<lease_range>& lost) {
+std::string text(const std::vector<lease_range>& ranges, const std::string& what = " lost ") {
     std::string out;
-    for (const auto& r : lost) out += " lost " + text(r.partition) + ":" + print(r.first, r.last) + "@" + text(r.attempt);
+    for (const auto& r : ranges) out += what + text(r.partition) + ":" + print(r.first, r.last) + "@" + text(r.attempt);
     return out;
 }
 
@@ -70,7 +70,7 @@ struct answer_printer {
         for (const auto& at : p.positions) out += " " + names.of(at.partition) + "=" + text(at.last_number);
         return out;
     }
-    std::string operator()(const answers::acked& a) const { return "acked" + text(a.lost); }
+    std::string operator()(const answers::acked& a) const { return "acked" + text(a.lost) + text(a.limited, " limited "); }
     std::string operator()(const answers::subscribed& s) const {
         return "subscribed " + text(s.consumer) + " to " + names.of(s.subscription) + " visibility=" + text(s.visibility_timeout) + text(s.lost);
     }

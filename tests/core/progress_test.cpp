@@ -202,21 +202,43 @@ TEST_CASE("a lease is extended by its holder, and not for ever") {
     progress p({}, 0, {});
     grant(p, {20}, 10, ann);
     p.start(range(0, 3), ann, noon, timeout);
-    std::vector<lease_range> lost;
-    CHECK(p.extend(range(0, 5), ann, noon + duration{600}, timeout, duration{1'500}, lost));
+    std::vector<lease_range> lost, limited;
+    const auto extend = [&](lease_range what, duration later) {
+        lost.clear();
+        limited.clear();
+        p.extend(what, ann, noon + later, timeout, duration{1'500}, lost, limited);
+        p.check({20});
+    };
+    extend(range(0, 5), duration{600});
     CHECK(lost == std::vector{range(4, 5)});
-    lost.clear();
-    CHECK(p.extend(range(0, 3, 2), ann, noon + duration{600}, timeout, duration{1'500}, lost));
+    CHECK(limited.empty());
+    extend(range(0, 3, 2), duration{600});
     CHECK(lost == std::vector{range(0, 3, 2)});
     progress::handed_in in;
     p.expire(noon + duration{1'599}, policy(5), in);
     CHECK(in.expired.empty());
     CHECK(p.next_due() == noon + duration{1'600});
-    lost.clear();
-    CHECK_FALSE(p.extend(range(0, 3), ann, noon + duration{1'599}, timeout, duration{1'500}, lost));
-    CHECK(lost.empty());
+    p.start(range(6, 7), ann, noon + duration{1'000}, timeout);
+    extend(range(2, 8), duration{1'599});  // what is too old is named and keeps its deadline, the rest is extended
+    CHECK(lost == std::vector{range(4, 5), range(8, 8)});
+    CHECK(limited == std::vector{range(2, 3)});
     p.expire(noon + duration{1'600}, policy(5), in);
-    CHECK(in.expired.size() == 1);
+    CHECK(in.expired == std::vector{std::pair{ann, std::uint64_t{4}}});
+    CHECK(p.next_due() == noon + duration{2'599});
+}
+
+TEST_CASE("a part of what was started together is extended alone") {
+    progress p({}, 0, {});
+    grant(p, {20}, 10, ann);
+    p.start(range(0, 3), ann, noon, timeout);
+    std::vector<lease_range> lost, limited;
+    p.extend(range(1, 1), ann, noon + duration{500}, timeout, std::chrono::hours{1}, lost, limited);
+    p.check({20});
+    progress::handed_in in;
+    p.expire(noon + timeout, policy(5), in);
+    p.check({20});
+    CHECK(in.expired == std::vector{std::pair{ann, std::uint64_t{1}}, std::pair{ann, std::uint64_t{2}}});
+    CHECK(p.next_due() == noon + duration{500} + timeout);
 }
 
 TEST_CASE("a lost session keeps what it has started, until the grace ends") {

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <stdexcept>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 namespace millrace::process {
@@ -162,6 +163,14 @@ std::string child_process::errors() const {
         if (n <= 0) return text;
         text.append(buffer, static_cast<std::size_t>(n));
         at += n;
+    }
+}
+
+void child_process::wait_for_words(const std::string& words) const {
+    const auto until = clock::now() + patience;
+    while (errors().find(words) == std::string::npos) {
+        if (clock::now() > until) throw std::runtime_error("'" + words + "' is not said in: " + errors());
+        std::this_thread::sleep_for(5ms);
     }
 }
 

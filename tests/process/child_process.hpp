@@ -49,6 +49,9 @@ public:
     /// All that it wrote to stderr so far.
     std::string errors() const;
 
+    /// Returns when it has written these words to stderr. Throws std::runtime_error with what it wrote when they do not come.
+    void wait_for_words(const std::string& words) const;
+
 private:
     bool read_more(std::chrono::steady_clock::time_point until);
     void release() noexcept;

@@ -2,6 +2,8 @@
 //
 // A cycle: start the broker, compare its numbers with the ledger, let producers and consumers work, kill -9 at a random moment. Now and then it is
 // killed while it starts. After the last cycle everything is consumed. Producers and consumers run on this one thread; so does the kill.
+//
+// They are new in each cycle. Beside them workers live through all cycles, with handlers that run on while the broker is away (crash_workers.hpp).
 #include <signal.h>
 
 #include <CLI/CLI.hpp>
@@ -15,6 +17,7 @@
 #include "tests/process/blocking_client.hpp"
 #include "tests/process/broker_process.hpp"
 #include "tests/process/crash_ledger.hpp"
+#include "tests/process/crash_workers.hpp"
 
 namespace millrace::process {
 namespace {
@@ -32,6 +35,7 @@ struct options {
     std::uint64_t seed = 1;
     std::uint32_t producers = 4;
     std::uint32_t consumers = 4;
+    std::uint32_t workers = 3;
     std::string store;
     std::string broker = MILLRACED_PATH;
     bool forget_unsynced = false;
@@ -184,19 +188,23 @@ public:
 
     bool run() {
         create();
-        for (std::uint32_t i = 0; i < options_.cycles && ledger_.sums().violations == 0; ++i)
+        for (std::uint32_t i = 0; i < options_.cycles && violations() == 0; ++i)
             if (!one_cycle()) return report();
         drain();
         return report();
     }
 
 private:
-    std::vector<std::string> arguments() const { return {"--store", "rocksdb:" + options_.store, "--log-level", "info"}; }
+    std::vector<std::string> arguments() const {
+        return {"--store", "rocksdb:" + options_.store, "--log-level", "info", "--listen", address_, "--admin", "none"};
+    }
 
+    /// Always at the same place, so that the workers find it again.
     broker_process open() {
         const auto before = std::chrono::steady_clock::now();
         broker_process broker(arguments(), options_.broker);
         ready_max_ = std::max(ready_max_, std::chrono::ceil<milliseconds>(std::chrono::steady_clock::now() - before));
+        address_ = broker.address();
         return broker;
     }
 
@@ -205,7 +213,18 @@ private:
         blocking_client admin(broker.address());
         admin.create_topic(topic, {.partitions = partitions});
         for (const auto* name : subscription_names) admin.create_subscription(topic, name);
+        if (options_.workers == 0) return;
+        crash_workers::create(admin);
+        workers_.emplace(broker.address(), options_.workers);
+        kill(broker);
     }
+
+    void kill(broker_process& broker) {
+        if (workers_) workers_->broker_killed();
+        broker.kill();
+    }
+
+    std::uint64_t violations() const { return ledger_.sums().violations + (workers_ ? workers_->sums().violations : 0); }
 
     void compare(const broker_process& broker) {
         blocking_client admin(broker.address());
@@ -213,7 +232,7 @@ private:
     }
 
     void kill_while_it_starts() {
-        child_process broker(options_.broker, {"--listen", "127.0.0.1:0", "--admin", "none", "--store", "rocksdb:" + options_.store});
+        child_process broker(options_.broker, arguments());
         if (!broker.wait(milliseconds(between(random_, 0, 60)))) broker.kill();
     }
 
@@ -224,18 +243,20 @@ private:
         cycle c{.server = broker.address(), .ledger = ledger_};
         for (std::uint32_t i = 0; i < options_.producers; ++i) start(c, produce(c, random_source(random_())));
         start_consumers(c, options_, random_);
-        asio::steady_timer moment(c.io, milliseconds(between(random_, 50, 1500)));
+        // Old messages are held back for two seconds, for those who may come back for them: half of the cycles see them given and acked.
+        asio::steady_timer moment(c.io, milliseconds(between(random_, 50, 4000)));
         moment.async_wait([&](const boost::system::error_code&) {
             c.over = true;
-            broker.kill();
+            kill(broker);
         });
         const bool finished = finish(c, patience);
-        if (ledger_.sums().violations > 0) std::cerr << "the broker said:\n" << broker.process().errors();
+        if (violations() > 0) std::cerr << "the broker said:\n" << broker.process().errors();
         return finished;
     }
 
     /// Everybody acks everything that comes, until nothing is left or nothing moves any more.
     void drain() {
+        acked_before_drain_ = ledger_.sums().acked;
         auto broker = open();
         compare(broker);
         cycle c{.server = broker.address(), .ledger = ledger_, .draining = true};
@@ -244,10 +265,16 @@ private:
         const auto before = std::chrono::steady_clock::now();
         const bool finished = finish(c, std::chrono::hours{1});  // watch_drain() notices when nothing moves
         drained_in_ = std::chrono::ceil<milliseconds>(std::chrono::steady_clock::now() - before);
-        if (ledger_.sums().violations > 0) std::cerr << "the broker said:\n" << broker.process().errors();
+        if (workers_) finish_workers(broker);
+        if (violations() > 0) std::cerr << "the broker said:\n" << broker.process().errors();
         if (!finished) return;
         ledger_.drained();
         if (const auto code = broker.stop(); code != 0) ledger_.violate("the broker ended with " + std::to_string(code));
+    }
+
+    void finish_workers(const broker_process& broker) {
+        blocking_client admin(broker.address());
+        workers_->finish(admin);
     }
 
     asio::awaitable<void> watch_drain(cycle& c) {
@@ -283,15 +310,27 @@ private:
         const auto& s = ledger_.sums();
         std::cout << "crash loop" << (options_.forget_unsynced ? ", unsynced writes forgotten" : "") << ": seed " << options_.seed << ", "
                   << options_.cycles << " cycles, " << s.published << " published, " << s.answered << " answered, " << s.found_unanswered
-                  << " found unanswered, " << s.delivered << " delivered, " << s.again << " of them again, " << s.acked << " acks answered, ready in "
-                  << ready_max_.count() << " ms at most, drained in " << drained_in_.count() << " ms, " << s.violations << " violations\n";
-        return s.violations == 0;
+                  << " found unanswered, " << s.delivered << " delivered, " << s.again << " of them again, " << s.acked << " acks answered, "
+                  << acked_before_drain_ << " of them before the last kill, ready in "
+                  << ready_max_.count() << " ms at most, drained in " << drained_in_.count() << " ms, " << violations() << " violations\n";
+        if (workers_) report_workers();
+        return violations() == 0;
+    }
+
+    void report_workers() const {
+        const auto s = workers_->sums();
+        std::cout << "workers through all of it: " << s.begun << " jobs begun of " << s.published << ", " << s.ended << " done, " << s.survivors
+                  << " of them while the broker was killed, one through " << s.kills_survived << " kills, " << workers_->unknown_outcomes()
+                  << " whose answer was lost with the broker, " << s.violations << " violations\n";
     }
 
     options options_;
     scratch_directory scratch_;
     random_source random_;
     crash_ledger ledger_;
+    std::optional<crash_workers> workers_;
+    std::string address_ = "127.0.0.2:0";  // nobody's outgoing connection takes a port there
+    std::uint64_t acked_before_drain_ = 0;
     milliseconds ready_max_{0};
     milliseconds drained_in_{0};
 };
@@ -307,6 +346,7 @@ int main(int argc, char** argv) {
     app.add_option("--seed", o.seed, "of everything that is chosen here; what the machine does in between is not")->capture_default_str();
     app.add_option("--producers", o.producers, "producers")->capture_default_str();
     app.add_option("--consumers", o.consumers, "consumers, of two subscriptions in turn; at least 2")->capture_default_str()->check(CLI::Range(2, 1000));
+    app.add_option("--workers", o.workers, "workers that live through every kill, with two threads each")->capture_default_str();
     app.add_option("--store", o.store, "folder of the store, without a topic 'crash'; default: one that is made and removed");
     app.add_flag("--forget-unsynced", o.forget_unsynced, "a killed broker loses what no sync has covered, as in a power cut");
     app.add_option("--broker", o.broker, "the millraced to run");

@@ -19,6 +19,8 @@ bool wait_for(tcp::socket& socket, short what, milliseconds at_most = patience) 
     return ::poll(&waited, 1, static_cast<int>(at_most.count())) > 0;
 }
 
+std::size_t count_of(const flatbuffers::Vector<const wire::LeaseRange*>* ranges) { return ranges ? ranges->size() : 0; }
+
 }  // namespace
 
 raw_client::raw_client(const broker_process& broker) : socket_(io_) {
@@ -45,8 +47,8 @@ bool raw_client::send(const std::string& bytes) {
     return send(std::vector<std::byte>(begin, begin + bytes.size()));
 }
 
-heard_frame raw_client::greet(std::uint16_t version) {
-    send(0, wire::CreateHello(builder, version, version));
+heard_frame raw_client::greet(std::uint16_t version, session_proof former) {
+    send(0, wire::CreateHello(builder, version, version, 0, 0, 0, former.session, former.key));
     return read().value_or(heard_frame{});
 }
 
@@ -56,9 +58,12 @@ std::optional<heard_frame> raw_client::read() {
         switch (decoder_.next(found)) {
             case proto::frame_decoder::status::failed: throw std::runtime_error("the broker sent " + to_string(decoder_.failure()));
             case proto::frame_decoder::status::frame: {
-                heard_frame heard{found.head->message_type(), found.head->id(), errc::ok};
+                heard_frame heard{found.head->message_type(), found.head->id()};
                 if (const auto* goodbye = found.head->message_as_Goodbye()) heard.code = static_cast<errc>(goodbye->code());
                 if (const auto* refused = found.head->message_as_Failed()) heard.code = static_cast<errc>(refused->code());
+                if (const auto* welcome = found.head->message_as_Welcome()) heard.proof = {welcome->session(), welcome->session_key()};
+                if (const auto* subscribed = found.head->message_as_Subscribed()) heard.lost = count_of(subscribed->lost());
+                if (const auto* acked = found.head->message_as_Acked()) heard.lost = count_of(acked->lost());
                 return heard;
             }
             case proto::frame_decoder::status::need_more: break;

@@ -15,11 +15,19 @@
 
 namespace millrace::process {
 
+/// Who a session is, as its Welcome says.
+struct session_proof {
+    std::uint64_t session = 0;
+    std::uint64_t key = 0;
+};
+
 /// A frame's kind, and for Goodbye and Failed its code.
 struct heard_frame {
     wire::Message kind = wire::Message::NONE;
     std::uint64_t id = 0;
     errc code = errc::ok;
+    session_proof proof{};           // of Welcome
+    std::size_t lost = 0;            // ranges of Subscribed and Acked
 };
 
 class raw_client {
@@ -48,8 +56,8 @@ public:
         return send(frame(builder, id, message, body));
     }
 
-    /// Says hello in a version and reads the answer.
-    heard_frame greet(std::uint16_t version = proto::protocol_version);
+    /// Says hello in a version, as a client that comes back with a `former` session, and reads the answer.
+    heard_frame greet(std::uint16_t version = proto::protocol_version, session_proof former = {});
 
     /// The next frame; nullopt when the connection has ended. Throws when nothing comes.
     std::optional<heard_frame> read();

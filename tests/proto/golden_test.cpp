@@ -76,7 +76,7 @@ TEST_CASE("frames are encoded as in the golden files, and these are taken by the
 }
 
 TEST_CASE("frames of earlier releases are taken, and what they lack means what its absence meant") {
-    for (const std::string name : {"Hello", "Welcome", "OpenProducer"}) {
+    for (const std::string name : {"Hello", "Welcome", "OpenProducer", "Acked"}) {
         const auto stored = golden::read("released_0_frame_" + name + ".bin");
         auto decoder = decoder_holding(stored);
         frame taken;
@@ -85,6 +85,7 @@ TEST_CASE("frames of earlier releases are taken, and what they lack means what i
         REQUIRE(wire::EnumNameMessage(taken.head->message_type()) == name);
         if (const auto* hello = taken.head->message_as_Hello()) REQUIRE((hello->name()->str() == "resizer-1" && hello->former_session() == 0));
         if (const auto* welcome = taken.head->message_as_Welcome()) REQUIRE((welcome->session() == 77 && welcome->session_key() == 0));
+        if (const auto* acked = taken.head->message_as_Acked()) REQUIRE((acked->lost()->size() > 0 && !acked->limited()));
         if (const auto* open = taken.head->message_as_OpenProducer())
             REQUIRE((open->name()->str() == "web-1" && open->incarnation() == 0 && !open->returning()));
     }

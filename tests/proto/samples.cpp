@@ -119,7 +119,7 @@ void add_messages(frame_collector& to) {
     to.add(20, [&](B b) { return CreateDeliverDirect(b, 1, &runs); }, body);
     to.add(21, [](B b) { return CreateConsumerEndedDirect(b, 1, 55, "the subscription was deleted"); });
     to.add(22, [&](B b) { return CreateAckDirect(b, 1, &ranges); });
-    to.add(22, [&](B b) { return CreateAckedDirect(b, &ranges); });
+    to.add(22, [&](B b) { return CreateAckedDirect(b, &ranges, &ranges); });
     to.add(23, [](B b) { return CreatePeekDirect(b, "photos", 3, 100, 10, 65'536); });
     to.add(23, [&](B b) { return CreatePeekedDirect(b, 10, 103, &runs); }, body);
 }

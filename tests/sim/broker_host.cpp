@@ -70,6 +70,7 @@ void broker_host::accept(const std::shared_ptr<connection>& c) {
     auto settings = habits_.session;
     settings.epoch = epoch_;
     settings.level = store_.level();
+    settings.key = random_.between(1, ~std::uint64_t{0} - 1);
     clients_[id] = {c, std::make_unique<server::wire_session>(id, settings, events_.now()), false};
     c->attach(side::broker, {[this, id](std::span<const std::byte> bytes) { received(id, bytes); }, [this, id] { end_session(id); },
                              [this, id] {
@@ -88,6 +89,10 @@ void broker_host::received(core::session_id id, std::span<const std::byte> bytes
         bytes = bytes.subspan(count);
         c->session->received(events_.now(), count);
         while (auto r = c->session->next()) {
+            if (const auto* former = std::get_if<server::former_session>(&*r)) {
+                end_former(id, *former);
+                continue;
+            }
             drive([&](driver::driver& d) {
                 if (const auto* p = std::get_if<driver::publish_request>(&*r))
                     d.publish(events_.now(), *p);
@@ -114,6 +119,13 @@ void broker_host::finish(core::session_id id) {
     closing.wire->shut(side::broker);
     drive([&](driver::driver& d) { d.submit(events_.now(), core::input::session_lost{id}); });
     run();
+}
+
+void broker_host::end_former(core::session_id heir, const server::former_session& former) {
+    auto* c = find(former.id);
+    if (!c || former.id == heir || !c->session->is_known_by(former.key)) return;
+    c->session->close({errc::connection_lost, "its client has come back on another connection"});
+    finish(former.id);
 }
 
 void broker_host::end_session(core::session_id id) {

@@ -51,6 +51,7 @@ private:
     void write(core::session_id id);
     void end_session(core::session_id id);
     void finish(core::session_id id);
+    void end_former(core::session_id heir, const server::former_session& former);
     template <class Input>
     void drive(Input input);
     void run();

@@ -256,11 +256,13 @@ void lease_client::extend_some(std::uint32_t number) {
             return wire::CreateExtendDirect(b, number, &list);
         },
         [this, number, ranges, sent, who = c.who](const proto::frame& f) {
-            if (const auto* failed = f.head->message_as_Failed()) return expect(*failed, {errc::no_such_consumer, errc::lease_limit});
+            if (const auto* failed = f.head->message_as_Failed()) return expect(*failed, {errc::no_such_consumer});
             auto* extended = find(number);
             if (!extended || extended->who.subscription != who.subscription) return;
             const auto gone = from_wire(f.head->message_as_Acked()->lost());
-            around_.judge.extend_answered(sent, extended->who, ranges, gone);
+            auto not_extended = from_wire(f.head->message_as_Acked()->limited());
+            not_extended.insert(not_extended.end(), gone.begin(), gone.end());
+            around_.judge.extend_answered(sent, extended->who, ranges, not_extended);
             std::erase_if(extended->held, [&](const auto& h) { return h.second && covers(gone, h.first.partition, h.first.at); });
         });
 }

@@ -68,6 +68,8 @@ private:
     std::optional<proto::frame_decoder> decoder_;
     flatbuffers::FlatBufferBuilder builder_;
     session_key session_{};
+    std::uint64_t former_ = 0;  // the session before, which may not be over for the broker yet
+    std::uint64_t former_key_ = 0;
     std::map<std::uint64_t, answered> waiting_;
     std::uint64_t last_id_ = 0;
 };

@@ -28,6 +28,7 @@ public:
     void start() {
         server::broker_settings settings;
         settings.session.broker_name = "in process";
+        settings.new_key = [this] { return ++last_key_; };
         auto opened = driver::open_shard(*store_, settings.shard, settings.core);
         if (!opened) throw std::runtime_error(to_string(opened.failure()));
         io_ = std::make_unique<boost::asio::io_context>(1);
@@ -54,6 +55,7 @@ private:
     std::unique_ptr<server::broker> broker_;
     std::thread thread_;
     std::uint16_t port_ = 0;
+    std::uint64_t last_key_ = 0;  // over all lives: a key is nobody else's
 };
 
 }  // namespace millrace

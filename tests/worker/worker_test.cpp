@@ -1,6 +1,7 @@
 // Workers against a whole broker.
 #include <catch2/catch.hpp>
 
+#include <future>
 #include <map>
 
 #include "millrace/blocking_client.hpp"
@@ -195,6 +196,59 @@ TEST_CASE("a connection that is cut again and again costs no job its lease, and 
     for (int i = 0; i < 10; ++i) {
         std::this_thread::sleep_for(100ms);
         proxy.cut();
+    }
+    CHECK(eventually([&] { return b.progress().acked == count; }));
+    CHECK(seen.all().size() == count);
+}
+
+TEST_CASE("a job whose message went to somebody else while the connection was away is reported as too late, and changes nothing") {
+    bench b({.visibility_timeout = 200ms});
+    cutting_proxy proxy(b.broker.port());
+    sightings seen;
+    std::promise<void> other_has_it;
+    const auto may_end = other_has_it.get_future().share();
+    running_worker away(proxy.address(), {}, [&](const delivery& d) {
+        seen.note(d);
+        may_end.wait();
+        std::this_thread::sleep_for(300ms);
+        return outcome::ack();
+    });
+    b.publish({"wanted"});
+    REQUIRE(seen.wait_for(1));
+    proxy.shut();
+    running_worker other(b.broker.address(), {}, [&](const delivery& d) {
+        seen.note(d);
+        other_has_it.set_value();
+        proxy.open();
+        std::this_thread::sleep_for(1s);
+        return outcome::ack();
+    });
+    REQUIRE(seen.wait_for(2));
+    away.drain();
+    const auto [failed, report] = away.wait();
+    CHECK_FALSE(failed);
+    CHECK(report.acked == 1);
+    CHECK(report.lost == 1);
+    other.drain();
+    CHECK(other.wait().second.lost == 0);
+    CHECK(b.progress().acked == 1);
+    CHECK(seen.all().size() == 2);
+}
+
+TEST_CASE("a connection of which only one half is gone costs no job its lease either") {
+    bench b({.visibility_timeout = 20s});
+    cutting_proxy proxy(b.broker.port());
+    sightings seen;
+    running_worker worker(proxy.address(), {.concurrency = 4}, [&](const delivery& d) {
+        seen.note(d);
+        std::this_thread::sleep_for(std::chrono::milliseconds(20 + d.sequence.value * 37 % 150));
+        return outcome::ack();
+    });
+    constexpr std::size_t count = 60;
+    b.publish(std::vector<std::string>(count, "x"));
+    for (std::size_t cuts = 1; cuts <= 10; ++cuts) {
+        REQUIRE(seen.wait_for(std::min(4 * cuts, count)));
+        proxy.cut_half();
     }
     CHECK(eventually([&] { return b.progress().acked == count; }));
     CHECK(seen.all().size() == count);
