@@ -152,15 +152,20 @@ asio::awaitable<bool> http_server::serve_one(connection& c) {
 
 /// Whether the peer has taken all of it, and another request may follow.
 asio::awaitable<bool> http_server::send(connection& c, page answer, unsigned version, bool head_only, bool keep) {
+    if (answer_bytes_ + answer.body.size() > settings_.answer_bytes_max)
+        answer = failure(503, "busy", "others have not taken their answers yet: ask again, and less often");
+    const auto size = answer.body.size();
     http::response<http::string_body> response(http::int_to_status(answer.status), version);
     response.set(http::field::content_type, answer.type);
     response.set(http::field::cache_control, "no-store");
     for (const auto& [name, value] : answer.headers) response.set(name, value);
-    response.content_length(answer.body.size());
+    response.content_length(size);
     response.keep_alive(keep);
     if (!head_only) response.body() = std::move(answer.body);
     c.stream.expires_after(settings_.answer_timeout);
+    answer_bytes_ += size;
     const auto [failed, written] = co_await http::async_write(c.stream, response, awaiting);
+    answer_bytes_ -= size;
     co_return !failed && keep;
 }
 

@@ -22,6 +22,7 @@ namespace millrace::admin {
 struct http_settings {
     std::size_t connections_max = 64;
     std::size_t header_bytes_max = 8u << 10;
+    std::size_t answer_bytes_max = 64u << 20;           // of all answers that are on their way out
     std::chrono::milliseconds idle_timeout{75'000};     // between requests
     std::chrono::milliseconds request_timeout{10'000};  // from its first byte to its last
     std::chrono::milliseconds answer_timeout{30'000};   // until the peer has taken all of it
@@ -52,6 +53,7 @@ private:
     pages& site_;
     http_settings settings_;
     boost::asio::ip::tcp::acceptor acceptor_;
+    std::size_t answer_bytes_ = 0;
     std::vector<std::shared_ptr<connection>> connections_;  // in the order of their last request
 };
 
