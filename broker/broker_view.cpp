@@ -41,6 +41,10 @@ admin::broker_state broker_view::state() const {
     s.sessions_closed = broker_.sessions_closed();
     s.reopened = broker_.reopened();
     s.counted = broker_.counted();
+    if (const auto disk = broker_.space().disk) {
+        s.disk_free_bytes = disk->free;
+        s.disk_reserve_bytes = disk->reserve;
+    }
     s.resident_bytes = resident_bytes();
     s.processor_time = processor_time();
     return s;

@@ -1,5 +1,4 @@
 // millraced: the broker. This file alone names the system clock, the environment and the disk; it builds the parts in order and runs them.
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
@@ -7,16 +6,18 @@
 #include <boost/asio/signal_set.hpp>
 #include <chrono>
 #include <cstdio>
-#include <iostream>
 #include <memory>
 #include <optional>
 #include <random>
+#include <sstream>
 #include <string>
 
 #include "broker/access.hpp"
 #include "broker/admin/http_server.hpp"
 #include "broker/broker_view.hpp"
+#include "broker/explain_memory.hpp"
 #include "broker/local_file_system.hpp"
+#include "broker/log.hpp"
 #include "broker/options.hpp"
 #include "broker/server/broker.hpp"
 #include "broker/storage/memory_store.hpp"
@@ -32,20 +33,18 @@ constexpr int exit_usage = 2;
 constexpr int exit_store_failed = 70;
 
 int complain(int code, const error& why) {
-    std::cerr << "millraced: " << to_string(why) << '\n';
+    log_failure(to_string(why));
     return code;
 }
 
 result<std::unique_ptr<storage::store>> open_store(const options& o) {
     if (o.store == "memory:") return storage::make_memory_store();
-    constexpr std::string_view scheme = "rocksdb:";
-    if (!o.store.starts_with(scheme) || o.store.size() == scheme.size())
-        return error{errc::invalid_argument, "--store is '" + o.store + "': give rocksdb:DIR or memory:"};
     storage::rocksdb_options rocksdb;
-    rocksdb.directory = o.store.substr(scheme.size());
+    rocksdb.directory = o.store.substr(std::string_view("rocksdb:").size());
     rocksdb.level = o.durability;
     rocksdb.file_system = local_file_system();
     rocksdb.salvage = o.salvage;
+    rocksdb.disk_reserve = o.disk_reserve;
     rocksdb.tell = [](const std::string& line) { spdlog::error("{}", line); };
     if (!storage::rocksdb_crc32c_is_in_effect())
         return error{errc::storage_failure, "RocksDB does not use this program's CRC-32C, or it is wrong: the build is broken"};
@@ -89,18 +88,34 @@ void watch_hangup(asio::signal_set& hangup, const options& o, std::optional<acce
         watch_hangup(hangup, o, access, broker);
         if (!access) return spdlog::warn("SIGHUP: there is no --auth-file to read again");
         auto list = read_access(o);
-        if (!list) return spdlog::error("SIGHUP: the tokens stay as they were: {}", to_string(list.failure()));
+        if (!list)
+            return log_line(spdlog::level::err, {{"file", o.auth_file}, {"reason", list.failure().what}},
+                            "SIGHUP: the tokens stay as they were: " + to_string(list.failure()));
         access = std::move(list.value());
-        spdlog::info("SIGHUP: {} tokens were read from {}", access->size(), o.auth_file);
+        log_line(spdlog::level::info, {{"file", o.auth_file}, {"tokens", access->size()}},
+                 "SIGHUP: " + std::to_string(access->size()) + " tokens were read from " + o.auth_file);
         broker.review_access();
     });
+}
+
+void tell_serving(const options& o, const asio::ip::tcp::endpoint& where, const std::optional<access_list>& access, durability level,
+                  core::fencing_epoch epoch) {
+    std::ostringstream listening;
+    listening << where;
+    const auto who = access ? std::to_string(access->size()) + " tokens are known" : std::string("nobody is asked for a token");
+    log_line(spdlog::level::info,
+             {{"listen", listening.str()}, {"store", o.store}, {"durability", name_of(level)}, {"epoch", static_cast<std::uint64_t>(epoch)}},
+             "millraced " MILLRACE_VERSION " serves on " + listening.str() + ", from " + o.store + ", durability " + name_of(level) + "; " + who);
+    if (!where.address().is_loopback())
+        log_line(spdlog::level::warn, {{"listen", listening.str()}},
+                 "messages" + std::string(access ? " and tokens" : "") + " cross the network as they are: there is no TLS yet");
 }
 
 int run(const options& o) {
     auto access = read_access(o);
     if (!access) return complain(exit_usage, access.failure());
     auto store = open_store(o);
-    if (!store) return complain(store.failure().code == errc::invalid_argument ? exit_usage : exit_failed, store.failure());
+    if (!store) return complain(exit_failed, store.failure());
     server::broker_settings settings;
     settings.shard = core::shard_id{0};
     settings.sessions_max = o.max_connections;
@@ -110,6 +125,7 @@ int run(const options& o) {
     auto opened = driver::open_shard(*store.value(), settings.shard, settings.core);
     if (!opened) return complain(opened.failure().code == errc::sync_failed ? exit_store_failed : exit_failed, opened.failure());
 
+    const auto epoch = opened.value().epoch;
     asio::io_context io(1);
     const auto clock = broker_clock();
     server::broker broker(io, std::move(opened.value()), *store.value(), settings, clock);
@@ -131,6 +147,7 @@ int run(const options& o) {
     });
     asio::signal_set hangup(io, SIGHUP);
     watch_hangup(hangup, o, access.value(), broker);
+    tell_serving(o, bound.value(), access.value(), store.value()->level(), epoch);
     std::printf("ready listen=%s admin=%s\n", text_of(bound.value()).c_str(), text_of(admin).c_str());
     std::fflush(stdout);
     io.run();
@@ -146,8 +163,13 @@ int main(int argc, char** argv) {
     if (!chosen) return complain(exit_usage, chosen.failure());
     const auto* o = std::get_if<options>(&chosen.value());
     if (!o) return 0;
-    spdlog::set_default_logger(spdlog::stderr_logger_mt("millraced"));
-    spdlog::set_level(o->log_level);
+    if (o->explain_memory) {
+        server::broker_settings settings;
+        settings.sessions_max = o->max_connections;
+        std::fputs(explain_memory(storage::rocksdb_options{}, settings).c_str(), stdout);
+        return 0;
+    }
+    start_log(o->log_as, o->log_level);
     raise_descriptor_limit();
     return run(*o);
 }

@@ -141,6 +141,7 @@ subscription_description from_wire(const wire::SubscriptionInfo& info) {
     out.consumers = info.consumers();
     if (info.partitions())
         for (const auto* p : *info.partitions()) out.partitions.push_back(from_wire(*p));
+    out.inconsistent = text(info.inconsistent());
     return out;
 }
 

@@ -250,6 +250,16 @@ error verify_records(std::span<const std::byte> bytes, std::uint32_t count, std:
     return refused;
 }
 
+error verify_checksums(std::span<const std::byte> bytes) {
+    for (std::size_t index = 0; !bytes.empty(); ++index) {
+        const auto length = record_length(bytes);
+        assert(length && "verify_checksums() takes whole records");
+        if (auto refused = check_checksum(bytes.data(), *length, index)) return refused;
+        bytes = bytes.subspan(*length);
+    }
+    return {};
+}
+
 std::uint32_t batch_checksum(std::span<const std::byte> bytes) {
     std::uint32_t checksum = 0;
     while (!bytes.empty()) {

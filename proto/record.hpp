@@ -75,6 +75,9 @@ error append_envelope(const dead_origin& origin, std::span<const std::byte> reco
 /// Errors: malformed_record, checksum_mismatch, message_too_large, too_many_headers; the text names the record's index.
 error verify_records(std::span<const std::byte> bytes, std::uint32_t count, std::uint32_t base, std::vector<std::uint32_t>& ends);
 
+/// Checks the CRCs of records that were verified before they were stored; `bytes` must hold whole records. Errors: checksum_mismatch, naming the index.
+error verify_checksums(std::span<const std::byte> bytes);
+
 /// The CRC-32C of the records' own CRCs in order: names the content of a batch in four bytes. `bytes` must have been verified.
 std::uint32_t batch_checksum(std::span<const std::byte> bytes);
 

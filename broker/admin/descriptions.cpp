@@ -50,7 +50,9 @@ std::string json_of(const core::answers::subscription_info& s) {
         .add("visibility_timeout_ms", s.settings.visibility_timeout.count()).add("max_deliveries", s.settings.max_deliveries)
         .add("backoff_min_ms", s.settings.backoff_min.count()).add("backoff_max_ms", s.settings.backoff_max.count())
         .add("dead_letter", s.settings.dead_letter).add("consumers", s.consumers);
-    return o.add_raw("partitions", array_of(s.partitions, [](const auto& p) { return json_of(p); })).text();
+    o.add_raw("partitions", array_of(s.partitions, [](const auto& p) { return json_of(p); }));
+    if (!s.inconsistent.empty()) o.add("inconsistent", s.inconsistent);
+    return o.text();
 }
 
 std::string json_of(const session_state& s, const std::vector<core::consumer_figures>& consumers) {

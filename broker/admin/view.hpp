@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,8 @@ struct broker_state {
     std::map<errc, std::uint64_t> sessions_closed;  // by the broker, by reason
     std::uint64_t reopened = 0;                     // how often the store was opened again
     driver::figures counted;
+
+    std::optional<std::uint64_t> disk_free_bytes, disk_reserve_bytes;  // of the store's disk; below the reserve publishes are refused
 
     std::uint64_t resident_bytes = 0;
     std::chrono::microseconds processor_time{};

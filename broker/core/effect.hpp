@@ -88,6 +88,7 @@ struct subscription_info {
     subscription_settings settings;
     std::uint32_t consumers = 0;
     std::vector<progress_info> partitions;
+    std::string inconsistent;  // why it is in quarantine; then the sum need not hold
     bool operator==(const subscription_info&) const = default;
 };
 
@@ -185,6 +186,7 @@ struct effects {
     std::vector<consumer_ended> ended;
     std::vector<hand_over> hand_overs;
     std::vector<load> loads;
+    std::vector<error> alarms;  // for whoever watches the broker
 
     void clear() {
         taken.reset();
@@ -193,6 +195,7 @@ struct effects {
         ended.clear();
         hand_overs.clear();
         loads.clear();
+        alarms.clear();
     }
 };
 

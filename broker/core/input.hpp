@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <variant>
@@ -120,8 +121,17 @@ struct loaded_blocks {
     bool complete = false;
 };
 
-/// A load failed for good; whoever waits for it is refused.
+/// A load failed as it may not the next time; it is asked for again in a while.
 struct read_failed { partition_id partition; sequence from; error why; };
+
+/// A load of blocks failed: for good when it is corruption, then its subscription is set aside; else it is asked for again in a while.
+struct scan_failed { subscription_id subscription{}; std::uint32_t partition = 0; std::uint64_t from = 0; error why; };
+
+/// Messages first..last are damaged in the store and lost. `load`: that from there has ended with this finding and brought nothing else.
+struct damaged { partition_id partition; sequence first; sequence last; std::optional<sequence> load; };
+
+/// A delivery whose messages turned out to be damaged: it never left. `bytes` of credit go back with it. Behind the `damaged` that names them.
+struct undelivered { session_id session{}; consumer_id consumer{}; lease_range range; std::uint64_t bytes = 0; };
 
 /// Nothing happened but time: a deadline has come.
 struct tick {};
@@ -133,6 +143,6 @@ using any_input = std::variant<input::list_metadata, input::create_topic, input:
                                input::list_subscriptions, input::update_subscription, input::delete_subscription, input::publish, input::open_producer, input::subscribe, input::unsubscribe,
                                input::credit, input::start, input::ack, input::nack, input::reject, input::release, input::extend, input::peek,
                                input::handed_over, input::session_lost, input::committed, input::loaded_entries,
-                               input::loaded_blocks, input::read_failed, input::tick>;
+                               input::loaded_blocks, input::read_failed, input::scan_failed, input::damaged, input::undelivered, input::tick>;
 
 }  // namespace millrace::core

@@ -124,6 +124,25 @@ void partition_log::finish_load(sequence from, const std::vector<shared_index>& 
     if (entries.empty() && from < high) insert_hole(from, high - 1, {});
 }
 
+void partition_log::set_aside(sequence first, sequence last) {
+    if (high_ == sequence{} || first >= high_ || last < start_) return;
+    first = std::max(first, start_);
+    last = std::min(last, high_ - 1);
+    for (auto it = window_.lower_bound(first); it != window_.end() && it->second.first <= last;) {
+        if (it->second.freed) {
+            ++it;
+            continue;
+        }
+        first = std::min(first, it->second.first);
+        last = std::max(last, it->first);
+        bytes_ -= it->second.bytes;
+        if (it->second.first < kept_to_) kept_bytes_ -= it->second.bytes;
+        weight_ -= weight(it->second);
+        it = window_.erase(it);
+    }
+    insert_hole(first, last, {});
+}
+
 void partition_log::release_before(sequence s) {
     if (s <= released_to_) return;
     for (auto it = window_.lower_bound(released_to_); it != window_.end() && it->first < s; ++it) {

@@ -75,6 +75,9 @@ public:
     void finish_load(sequence from, const std::vector<shared_index>& entries);
     void abandon_load(sequence from) { loading_.erase(from); }
 
+    /// What is durable of first..last is damaged in the store, and with it the whole of every entry that it touches: readers pass over it as over a hole.
+    void set_aside(sequence first, sequence last);
+
     /// Every reader stands at or after `s`: indexes before it are dropped.
     void release_before(sequence s);
 

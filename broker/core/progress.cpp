@@ -595,31 +595,4 @@ progress::row_changes progress::take_row_changes() {
     return out;
 }
 
-// ---- the law ----
-
-void progress::check(sequence high) const {
-    if (high < start_) return;
-    const auto published = high - start_;
-    const auto accounted = counts_.total() + leased_count_ + delayed_.size() + ready(high);
-    invariant(published == accounted, "published is not the sum of the states", published, accounted);
-    invariant(scan_ <= high && settled_.cursor() <= scan_, "the cursor or the scan ran ahead", scan_.value, high.value);
-    if (!settled_.fully_known()) return;
-    const auto settled = (settled_.cursor() - start_) + settled_.settled_beyond_cursor();
-    invariant(settled == counts_.total(), "the settled set does not match its counts", settled, counts_.total());
-    std::uint64_t open = 0;
-    std::uint64_t beyond = 0;
-    const auto count = [&](sequence first, sequence last) {
-        invariant(!settled_.contains(first) && settled_.next_settled(first, last + 1) == last + 1, "an outstanding message is settled", first.value);
-        open += last - first + 1;
-        if (last >= scan_) beyond += last - std::max(first, scan_) + 1;
-    };
-    for (const auto& [first, l] : leases_) count(first, l.last);
-    for (const auto& [first, r] : returned_) count(first, r.last);
-    for (const auto& [at, d] : delayed_) count(at, at);
-    invariant(open == leased_count_ + returned_count_ + delayed_.size(), "what is outstanding does not match its counts", open, leased_count_);
-    invariant(beyond == claimed_beyond_scan_, "claims beyond the scan do not match their count", beyond, claimed_beyond_scan_);
-    const auto unsettled = (scan_ - settled_.cursor()) - settled_.count_settled(settled_.cursor(), scan_);
-    invariant(unsettled == open - beyond, "an unsettled message before the scan is nowhere", unsettled, open);
-}
-
 }  // namespace millrace::core

@@ -157,6 +157,11 @@ public:
     };
     row_changes take_row_changes();
 
+    /// What cannot be true of what it was recovered from, in a log whose next sequence is `next`. Empty: nothing contradicts itself.
+    std::string contradiction(sequence next) const;
+    /// The same of rows as load() wants them, before they are loaded. REQUIRES that the former is empty.
+    std::string contradiction(std::uint64_t from, std::uint64_t to, const std::vector<settled_set::block_row>& rows, sequence next) const;
+
     /// Aborts unless every message from start to `high` is in exactly one place.
     void check(sequence high) const;
 

@@ -217,6 +217,11 @@ error decode(const row& r, settled_set::block_row& out) {
     return row_verdict(r, k.good() && v.good() && (kind == bitmap_row || kind == run_row) && out.first <= out.last);
 }
 
+std::optional<subscription_id> subscription_of(std::string_view key) {
+    if (key.size() < 5 || std::string_view("GFHB").find(key.front()) == std::string_view::npos) return std::nullopt;
+    return subscription_id{key_reader(key).u32()};
+}
+
 row_range start_rows() { return {"C", "Z"}; }
 row_range log_rows(topic_id id) { return keys_with(key_writer('P').u32(number(id)).take()); }
 row_range progress_rows(subscription_id id) { return keys_with(key_writer('G').u32(number(id)).take()); }

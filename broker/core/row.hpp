@@ -16,6 +16,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -129,6 +130,9 @@ std::string block_key(subscription_id, std::uint32_t partition, std::uint64_t la
 std::string log_key(partition_id);
 std::string topic_key(topic_id);
 std::string subscription_key(subscription_id);
+
+/// The subscription whose progress, failure, hand-over or block row has this key, also where the row itself cannot be read.
+std::optional<subscription_id> subscription_of(std::string_view key);
 
 /// Errors of every decode: corruption, naming the key. The row must be of that kind.
 error decode(const row&, meta_row&);

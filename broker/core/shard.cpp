@@ -10,98 +10,10 @@ namespace {
 
 /// Ages are looked at so often.
 constexpr auto age_interval = std::chrono::seconds{1};
+/// What could not be read is tried again after so long.
+constexpr auto reread_interval = std::chrono::seconds{1};
 
 }  // namespace
-
-result<shard> shard::recover(const shard_settings& settings, const std::vector<row>& rows) {
-    shard s(settings);
-    std::vector<progress_row> progress_rows;
-    std::vector<log_row> log_rows;
-    std::vector<failure_row> failures;
-    std::vector<hand_over_row> hand_overs;
-    for (const auto& r : rows) {
-        error bad;
-        switch (r.key.empty() ? '\0' : r.key.front()) {
-            case 'M': bad = decode(r, s.meta_); break;
-            case 'G': bad = decode(r, progress_rows.emplace_back()); break;
-            case 'N':
-            case 'Q': bad = s.producers_.recover(r); break;
-            case 'F': bad = decode(r, failures.emplace_back()); break;
-            case 'H': bad = decode(r, hand_overs.emplace_back()); break;
-            case 'P': bad = decode(r, log_rows.emplace_back()); break;
-            case 'T': {
-                topic t;
-                bad = decode(r, t.row);
-                s.names_[t.row.name] = t.row.id;
-                s.topics_.emplace(t.row.id, std::move(t));
-                break;
-            }
-            case 'S': {
-                subscription sub;
-                bad = decode(r, sub.row);
-                s.subscriptions_.emplace(sub.row.id, std::move(sub));
-                break;
-            }
-            default: bad = {errc::corruption, "a row of an unknown table '" + r.key.substr(0, 1) + "'"};
-        }
-        if (bad) return bad;
-    }
-    for (const auto& l : log_rows) {
-        auto* t = s.find_topic(l.partition.topic);
-        if (!t || l.partition.index != t->logs.size())
-            return error{errc::corruption, "a log row of partition " + std::to_string(l.partition.index) + " has no topic or no predecessor"};
-        t->logs.emplace_back(l);
-        ++s.logs_;
-    }
-    for (auto& [id, sub] : s.subscriptions_) {
-        auto* t = s.find_topic(sub.row.topic);
-        if (!t) return error{errc::corruption, "subscription '" + sub.row.name + "' has no topic"};
-        t->subscriptions[sub.row.name] = id;
-    }
-    for (const auto& p : progress_rows) {
-        auto* sub = s.find_subscription(p.subscription);
-        if (!sub || p.partition != sub->partitions.size() || p.cursor - p.start > p.counts.total())
-            return error{errc::corruption, "the progress of a subscription in partition " + std::to_string(p.partition) + " does not fit"};
-        sub->partitions.emplace_back(p);
-        sub->work.insert(p.partition);
-    }
-    const auto progress_of = [&](subscription_id id, std::uint32_t partition) -> progress* {
-        auto* sub = s.find_subscription(id);
-        return sub && partition < sub->partitions.size() ? &sub->partitions[partition] : nullptr;
-    };
-    for (const auto& f : failures) {
-        auto* p = progress_of(f.subscription, f.partition);
-        if (!p) return error{errc::corruption, "a failed message " + std::to_string(f.at.value) + " has no subscription"};
-        p->recover(f);
-        s.arm(*s.find_subscription(f.subscription), f.partition);
-    }
-    for (const auto& h : hand_overs) {
-        auto* p = progress_of(h.subscription, h.partition);
-        if (!p) return error{errc::corruption, "a dead message " + std::to_string(h.at.value) + " has no subscription"};
-        p->recover(h);
-        s.stalled_.push_back(s.hand_over_of(*s.find_subscription(h.subscription), h));
-    }
-    for (auto& [id, t] : s.topics_) {
-        if (t.logs.size() != t.row.settings.partitions)
-            return error{errc::corruption, "topic '" + t.row.name + "' has " + std::to_string(t.logs.size()) + " of " +
-                                               std::to_string(t.row.settings.partitions) + " partitions"};
-        for (const auto& [name, sub] : t.subscriptions)
-            if (s.subscriptions_.at(sub).partitions.size() != t.logs.size())
-                return error{errc::corruption, "subscription '" + name + "' does not cover every partition of its topic"};
-        for (auto& log : t.logs) {
-            log.set_low(s.low_of(t, log.id().index));
-        }
-    }
-    for (auto& [id, sub] : s.subscriptions_)
-        for (auto& p : sub.partitions) {
-            p.expect_returns(s.find_log({sub.row.topic, p.partition()})->high());
-            s.adopting_ |= p.may_be_held();
-        }
-    s.just_recovered_ = !s.topics_.empty();
-    if (s.just_recovered_) s.deadline_ = timestamp{};
-    s.open_.number = s.open_number();
-    return s;
-}
 
 void shard::step(timestamp now, const any_input& in, effects& out) {
     invariant(now >= now_, "time went back", static_cast<std::uint64_t>(now.time_since_epoch().count()),
@@ -232,8 +144,10 @@ void shard::perform(const input::loaded_entries& l) {
 void shard::perform(const input::loaded_blocks& l) {
     loading_blocks_.erase({l.subscription, l.partition});
     auto* s = find_subscription(l.subscription);
-    if (!s) return;
+    if (!s || s->inconsistent) return;
     const auto to = l.complete || l.rows.empty() ? std::numeric_limits<std::uint64_t>::max() : l.rows.back().last;
+    const auto next = find_log({s->row.topic, l.partition})->next();
+    if (auto wrong = s->partitions[l.partition].contradiction(l.from, to, l.rows, next); !wrong.empty()) return quarantine(*s, l.partition, wrong);
     const auto cursor = s->partitions[l.partition].cursor();
     if (s->partitions[l.partition].load(l.from, to, l.rows)) progressed(*s, l.partition, cursor, s->partitions[l.partition].cursor() - 1);
     s->work.insert(l.partition);
@@ -260,7 +174,44 @@ void shard::resume_parked(const std::function<bool(const parked&)>& which) {
 }
 
 void shard::perform(const input::read_failed& f) {
-    if (auto* log = find_log(f.partition)) log->abandon_load(f.from);
+    auto* log = find_log(f.partition);
+    if (!log) return;
+    log->abandon_load(f.from);
+    read_again_later();
+    failed_reads_.insert(f.partition);
+}
+
+void shard::read_again_later() {
+    if (failed_reads_.empty() && failed_scans_.empty()) reread_at_ = now_ + reread_interval;
+    wake_at(reread_at_);
+}
+
+/// Whoever waits for what could not be read asks for it again.
+void shard::retry_reads() {
+    if (failed_reads_.empty() && failed_scans_.empty()) return;
+    if (now_ < reread_at_) return wake_at(reread_at_);
+    for (const auto& [key, block] : std::exchange(failed_scans_, {}))
+        if (const auto* s = find_subscription(key.first); s && !s->inconsistent) request_blocks(*s, key.second, block);
+    for (const auto id : std::exchange(failed_reads_, {})) {
+        auto* log = find_log(id);
+        if (log) look_again(*find_topic(id.topic), *log);
+    }
+}
+
+/// Something is known of the log that its readers may have waited for.
+void shard::look_again(topic& t, partition_log& log) {
+    for (const auto& [name, id] : t.subscriptions) {
+        auto& s = *find_subscription(id);
+        s.work.insert(log.id().index);
+        pump(s);
+    }
+    reclaim(t, log);
+    if (const auto waits = to_free_.find(log.id()); waits != to_free_.end() && !waits->second.empty()) {
+        const auto [first, last] = *waits->second.begin();
+        free_holes(t, log, first, last);
+    }
+    enforce_limits(t, log);
+    trim(t, log);
 }
 
 void shard::perform(const input::tick&) {
@@ -275,6 +226,7 @@ void shard::perform(const input::tick&) {
     if (adopting_) wake_at(*opened_at_ + settings_.adoption_wait);
     fire_timers();
     retry_hand_overs();
+    retry_reads();
     check_ages();
 }
 
@@ -299,6 +251,7 @@ void shard::check_ages() {
 void shard::check() const {
     for (const auto& [id, s] : subscriptions_) {
         const auto& t = topics_.at(s.row.topic);
+        if (s.inconsistent) continue;
         for (const auto& p : s.partitions) p.check(t.logs[p.partition()].high());
     }
 }

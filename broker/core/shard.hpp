@@ -42,6 +42,7 @@ struct shard_settings {
 class shard {
 public:
     /// A shard as its rows of start_rows() say, in key order. Errors: corruption, naming the row.
+    /// A subscription whose rows contradict each other, or cannot be read, is recovered in quarantine; quarantined() names it.
     static result<shard> recover(const shard_settings& settings, const std::vector<row>& rows);
 
     /// Performs one input at `now`, which never goes back, and appends to `out`. An input for a topic, subscription or session that is gone is
@@ -59,6 +60,15 @@ public:
 
     /// Whether messages may still go to it. One that is gone hears of that when its deletion is durable.
     bool has_consumer(holder_id id) const { return consumers_.contains(id); }
+
+    /// Whether a batch is neither one that was taken before nor one to be refused by its number.
+    bool is_new(const batch_claim& claim, partition_id partition) const;
+
+    /// Why each subscription that is in quarantine is.
+    std::vector<error> quarantined() const;
+
+    /// "partition 3 of topic 'photos'"
+    std::string place_of(partition_id id) const;
 
     // ---- for those who look on, between steps (shard_look.cpp); what they see may not be durable yet ----
 
@@ -109,18 +119,36 @@ private:
         any_input command;
     };
 
+    // shard_recover.cpp: from rows to a shard
+    struct found_rows;
+    error take_row(const core::row& r, found_rows& found);
+    error recover_logs(const found_rows& found);
+    error recover_progress(const found_rows& found);
+    error recover_failures(const found_rows& found);
+    void recover_work();
+
     // shard.cpp: groups and loads
     void perform(const input::committed&);
     void perform(const input::loaded_entries&);
     void perform(const input::loaded_blocks&);
     void perform(const input::read_failed&);
     void perform(const input::tick&);
+    void read_again_later();
+    void retry_reads();
+    void look_again(topic& t, partition_log& log);
     void reply(origin to, any_answer what);
     void release(answer&& a);
     void resume_parked(const std::function<bool(const parked&)>& which);
     void request_entries(partition_log& log, sequence from);
     void request_blocks(const subscription& s, std::uint32_t partition, std::uint64_t block);
     group_number open_number() const { return group_number{static_cast<std::uint64_t>(last_closed_) + 1}; }
+
+    // shard_damage.cpp: what the store cannot give, or gives and cannot be true
+    void quarantine(subscription& s, std::uint32_t partition, const std::string& what);
+    error refuse_quarantined(const topic& t) const;
+    void perform(const input::scan_failed&);
+    void perform(const input::damaged&);
+    void perform(const input::undelivered&);
 
     // shard_catalog.cpp: topics and subscriptions
     void perform(const input::list_metadata&);
@@ -231,6 +259,9 @@ private:
     group_number durable_{};
 
     std::set<std::pair<subscription_id, std::uint32_t>> loading_blocks_;
+    std::set<partition_id> failed_reads_;                                               // tried again at reread_at_
+    std::map<std::pair<subscription_id, std::uint32_t>, std::uint64_t> failed_scans_;  // and these, from that block on
+    timestamp reread_at_;
     std::vector<parked> parked_;
     std::map<partition_id, std::map<sequence, sequence>> to_free_;  // settled ranges, first → last, whose entries are not looked at yet
 

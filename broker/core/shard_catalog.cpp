@@ -68,7 +68,10 @@ void shard::put_meta() {
 sequence shard::low_of(const topic& t, std::uint32_t partition) const {
     if (t.subscriptions.empty()) return t.logs[partition].start();
     auto low = t.logs[partition].next();
-    for (const auto& [name, id] : t.subscriptions) low = std::min(low, subscriptions_.at(id).partitions[partition].least_needed());
+    for (const auto& [name, id] : t.subscriptions) {
+        const auto& s = subscriptions_.at(id);
+        low = std::min(low, s.inconsistent ? t.logs[partition].start() : s.partitions[partition].least_needed());
+    }
     return low;
 }
 
@@ -117,6 +120,8 @@ void shard::perform(const input::update_topic& c) {
     auto& t = *found.value();
     auto settings = apply(c.settings, t.row.settings, false);
     if (!settings) return reply(c.from, settings.failure());
+    if (settings.value().partitions > t.logs.size())
+        if (auto refused = refuse_quarantined(t)) return reply(c.from, std::move(refused));
     t.row.settings = settings.value();
     add_partitions(t, t.row.settings.partitions);
     put_catalog(encode(t.row));
@@ -218,6 +223,7 @@ void shard::perform(const input::update_subscription& c) {
     auto found = named_subscription(c.topic, c.name);
     if (!found) return reply(c.from, found.failure());
     auto& s = *found.value();
+    if (s.inconsistent) return reply(c.from, s.inconsistent);
     auto settings = apply(c.settings, s.row.settings);
     if (!settings) return reply(c.from, settings.failure());
     if (auto refused = check_dead_letter(*find_topic(s.row.topic), settings.value().dead_letter)) return reply(c.from, std::move(refused));
@@ -321,10 +327,13 @@ answers::topic_info shard::describe(const topic& t) const {
 
 answers::subscription_info shard::describe(const subscription& s) const {
     const auto& t = topics_.at(s.row.topic);
-    answers::subscription_info info{t.row.name, s.row.name, s.row.id, s.row.created_at, s.row.settings, s.consumers, {}};
+    answers::subscription_info info{t.row.name, s.row.name, s.row.id, s.row.created_at, s.row.settings, s.consumers, {}, s.inconsistent.what};
     for (const auto& p : s.partitions) {
         const auto high = t.logs[p.partition()].high();
-        info.partitions.push_back({p.start(), p.cursor(), high, p.counts(), p.delayed(), p.ready(high), p.leased()});
+        if (s.inconsistent)
+            info.partitions.push_back({p.start(), p.cursor(), high, p.counts(), 0, 0, 0});  // as stored: who knows what of it is true
+        else
+            info.partitions.push_back({p.start(), p.cursor(), high, p.counts(), p.delayed(), p.ready(high), p.leased()});
     }
     return info;
 }

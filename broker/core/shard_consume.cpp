@@ -32,6 +32,7 @@ void shard::perform(const input::subscribe& c) {
     if (find_consumer(id.session, id.consumer))
         return reply(c.from, error{errc::consumer_exists, "this session has a consumer " +
                                                               std::to_string(static_cast<std::uint32_t>(c.consumer)) + " already"});
+    if (s.inconsistent) return reply(c.from, s.inconsistent);
     if (park_until_known(s, c.held, [&] { return any_input(c); })) return;
     auto& added = consumers_[id];
     added = {id, s.row.id, c.name, c.messages, c.bytes, 0, false, false};
@@ -137,6 +138,7 @@ void shard::feed(consumer& c) {
 }
 
 void shard::pump(subscription& s) {
+    if (s.inconsistent) return;
     while (!s.hungry.empty() && !s.work.empty()) {
         // One run for each partition in turn, so that a busy one does not hide the others.
         auto it = s.work.lower_bound(s.next_partition);
@@ -160,7 +162,7 @@ bool shard::deliver_one(subscription& s, std::uint32_t partition) {
     const auto index = log.find(ready->first);
     if (!index) {
         sequence hole_last;
-        if (const auto* found = log.slot_at(ready->first, &hole_last); found && found->freed) {  // it began after the others had settled them
+        if (const auto* found = log.slot_at(ready->first, &hole_last); found && found->freed) {  // it began after the others had settled them, or they are damaged
             const auto skipped_last = std::min(ready->last, hole_last);
             p.settle_unleased(ready->first, skipped_last, &settled_counts::skipped);
             progressed(s, partition, ready->first, skipped_last);

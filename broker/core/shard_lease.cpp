@@ -38,6 +38,7 @@ void shard::hand_in(const Command& c, const std::string& reason, Apply apply) {
     if (!found) return reply(c.from, found.failure());
     auto& owner = *found.value();
     auto& s = *find_subscription(owner.subscription);
+    if (s.inconsistent) return reply(c.from, s.inconsistent);
     // What had failed before a restart may be settled late, by somebody who holds it no more.
     if (park_until_known(s, c.ranges, [&] { return any_input(c); })) return;
     answers::acked answer;
@@ -122,7 +123,7 @@ void shard::fire_timers() {
         timers_.erase(timers_.begin());
         armed_.erase(key);
         auto* s = find_subscription(key.first);
-        if (!s) continue;
+        if (!s || s->inconsistent) continue;
         auto& p = s->partitions[key.second];
         progress::handed_in in;
         p.expire(now_, s->row.settings, in);
@@ -184,7 +185,7 @@ void shard::retry_hand_overs() {
 
 void shard::perform(const input::handed_over& h) {
     auto* s = find_subscription(h.subscription);
-    if (!s || !s->partitions[h.partition].hand_overs().contains(h.at)) return;
+    if (!s || s->inconsistent || !s->partitions[h.partition].hand_overs().contains(h.at)) return;
     auto& p = s->partitions[h.partition];
     auto* target = find_topic(s->row.settings.dead_letter);
     auto* log = target ? &target->logs[h.partition % target->logs.size()] : nullptr;

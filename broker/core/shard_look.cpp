@@ -81,6 +81,7 @@ subscription_figures shard::figures_of(const topic& t, const subscription& s) co
     f.consumers = s.consumers;
     f.deliveries = s.deliveries;
     f.redeliveries = s.redeliveries;
+    if (s.inconsistent) return f;  // who knows what of it is true
     auto all_known = true;
     for (const auto& p : s.partitions) {
         const auto& log = t.logs[p.partition()];

@@ -65,7 +65,9 @@ bool shard::is_needed_by_none(topic& t, const partition_log& log, sequence first
     for (const auto& [name, id] : t.subscriptions) {
         auto& s = *find_subscription(id);
         const auto& p = s.partitions[log.id().index];
-        if (!p.settled().knows(first, last)) {
+        if (s.inconsistent) {
+            none = false;
+        } else if (!p.settled().knows(first, last)) {
             if (p.counts().total() > p.cursor() - p.start())  // something beyond its cursor is settled
                 request_blocks(s, log.id().index, p.settled().first_unknown_block(std::max(first, p.cursor())));
             none = false;
@@ -78,7 +80,8 @@ bool shard::is_needed_by_none(topic& t, const partition_log& log, sequence first
 
 void shard::release_passed(topic& t, partition_log& log) {
     auto passed = log.high();
-    for (const auto& [name, id] : t.subscriptions) passed = std::min(passed, find_subscription(id)->partitions[log.id().index].scan());
+    for (const auto& [name, id] : t.subscriptions)
+        if (const auto& s = *find_subscription(id); !s.inconsistent) passed = std::min(passed, s.partitions[log.id().index].scan());
     log.release_before(passed);
 }
 
@@ -110,6 +113,7 @@ error shard::refuse_at_limit(const topic& t, const partition_log& log, std::uint
 void shard::enforce_limits(topic& t, partition_log& log) {
     const auto& s = t.row.settings;
     if (s.on_limit != limit_policy::expire || (s.max_backlog == 0 && s.max_age.count() == 0) || t.subscriptions.empty()) return;
+    if (refuse_quarantined(t)) return;  // it holds everything: the others would lose all they have and no limit would hold
     auto at = log.low();
     auto over = s.max_backlog > 0 && log.backlog_bytes() > s.max_backlog ? log.backlog_bytes() - s.max_backlog : 0;
     while (at < log.high()) {
@@ -129,6 +133,7 @@ void shard::perform(const input::purge_topic& c) {
     auto found = named_topic(c.name);
     if (!found) return reply(c.from, found.failure());
     auto& t = *found.value();
+    if (auto refused = refuse_quarantined(t)) return reply(c.from, std::move(refused));
     const any_input again = c;
     for (auto& log : t.logs)
         if (log.high() > log.low() && !settle_unleased(t, log, log.low(), log.high() - 1, &settled_counts::skipped, &again)) return;

@@ -10,6 +10,7 @@
 #include "broker/core/identity.hpp"
 #include "broker/core/progress.hpp"
 #include "broker/core/row.hpp"
+#include "millrace/error.hpp"
 
 namespace millrace::core {
 
@@ -33,6 +34,10 @@ struct subscription {
     std::uint32_t consumers = 0;
     std::uint64_t deliveries = 0;    // messages given out since the shard was opened
     std::uint64_t redeliveries = 0;  // of them, those that had failed before
+
+    /// What is stored of it contradicts itself, in words: it is in quarantine. Nobody consumes it, nothing of it changes, and no entry that it may need is
+    /// freed, until it is repaired or deleted. Its `partitions` are there, and what they say is not to be believed.
+    error inconsistent;
 
     /// Consumers with credit, in the order in which they are served: each gets one run and goes to the back.
     std::deque<consumer*> hungry;

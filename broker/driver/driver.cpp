@@ -16,17 +16,27 @@ namespace {
 /// Of one read that a delivery or a peek needs again.
 constexpr std::uint32_t reread_bytes = 256u << 10;
 
+/// Who asks for something new that stays, or nobody.
+const core::origin* creator(const core::any_input& request) {
+    if (const auto* topic = std::get_if<core::input::create_topic>(&request)) return &topic->from;
+    if (const auto* subscription = std::get_if<core::input::create_subscription>(&request)) return &subscription->from;
+    return nullptr;
+}
+
 }  // namespace
 
 bool actions::empty() const {
     return answers.empty() && peeks.empty() && pushes.empty() && ended.empty() && closes.empty() && commits.empty() && reads.empty() &&
-           scans.empty() && !fatal;
+           scans.empty() && alarms.empty() && !wants_space && !fatal;
 }
 
 driver::driver(core::shard shard, const driver_settings& settings, figures before)
-    : shard_(std::move(shard)), settings_(settings), tail_(settings.tail_cache_bytes), read_(settings.read_cache_bytes), counted_(std::move(before)) {}
+    : shard_(std::move(shard)), settings_(settings), tail_(settings.tail_cache_bytes), read_(settings.read_cache_bytes), counted_(std::move(before)) {
+    actions_.alarms = shard_.quarantined();
+}
 
 actions driver::take_actions() {
+    actions_.wants_space = gate_.wants_look();
     for (const auto& a : actions_.answers)
         if (const auto* refused = std::get_if<error>(&a.what)) ++counted_.refused[refused->code];
     for (const auto& p : actions_.pushes) {
@@ -43,6 +53,7 @@ figures driver::counted() const {
 }
 
 void driver::submit(timestamp now, const core::any_input& request) {
+    if (const auto* from = creator(request); from && !gate_.is_open()) return actions_.answers.push_back({*from, gate_.refusal()});
     if (const auto* lost = std::get_if<core::input::session_lost>(&request)) {
         std::erase_if(waiting_, [&](const auto& w) { return w.first.session == lost->session; });
         std::erase_if(browsing_, [&](const auto& b) { return b.first.session == lost->session; });
@@ -65,6 +76,8 @@ void driver::publish(timestamp now, const publish_request& request) {
 
     auto claim = request.claim;
     claim.checksum = proto::batch_checksum(request.records);
+    // What has been taken before is answered as before, however full the disk is.
+    if (!gate_.admits(request.records.size()) && shard_.is_new(claim, request.partition)) return refuse(gate_.refusal());
     core::effects effects;
     shard_.step(now, core::input::publish{request.from, request.partition, record_ends_, request.demanded, claim}, effects);
     if (effects.taken) append(*effects.taken, request.records, request.count, claim);
@@ -79,6 +92,14 @@ void driver::append(const core::accepted& taken, std::span<const std::byte> reco
                                      static_cast<std::uint64_t>(claim.producer), claim.number, claim.epoch, claim.checksum};
     proto::append_batch_header(header, *bytes);
     bytes->insert(bytes->end(), records.begin(), records.end());
+    open_bytes_ += records.size();
+    gate_.took(records.size());
+}
+
+std::uint64_t driver::unwritten_bytes() const {
+    auto bytes = open_bytes_;
+    for (const auto& group : in_flight_) bytes += group.bytes;
+    return bytes;
 }
 
 void driver::on_committed(timestamp now, core::group_number number, const error& failed) {
@@ -90,10 +111,10 @@ void driver::on_committed(timestamp now, core::group_number number, const error&
     invariant(!in_flight_.empty() && in_flight_.front().number == number, "a group was committed out of order", static_cast<std::uint64_t>(number));
     const auto& done = in_flight_.front();
     counted_.published_messages += done.messages;
-    counted_.published_bytes += done.bytes;
+    counted_.published_bytes += done.record_bytes;
     counted_.commit_microseconds.observe(static_cast<std::uint64_t>((now - done.begun).count()));
     counted_.commit_messages.observe(done.messages);
-    counted_.commit_bytes.observe(done.bytes);
+    counted_.commit_bytes.observe(done.record_bytes);
     in_flight_.pop_front();
     step(now, core::input::committed{number});
 }
@@ -103,17 +124,26 @@ void driver::on_time(timestamp now) {
     step(now, core::input::tick{});
 }
 
+void driver::on_space(timestamp now, const std::optional<storage::disk_space>& disk) {
+    if (disk)
+        gate_.look(*disk, unwritten_bytes());
+    else
+        gate_ = {};
+    if (!gate_.is_open()) return;
+    for (const auto& h : std::exchange(put_off_, {})) hand_over(now, h);
+}
+
 void driver::flush(timestamp now) {
     if (!shard_.has_open_group() || in_flight_.size() >= settings_.groups_in_flight) return;
     auto group = shard_.close_group();
-    group_under_way begun{group.number, now, 0, 0};
+    closed_group begun{group.number, 0, now, 0, 0};
     for (auto& m : group.mutations) {
         if (auto* append = std::get_if<core::append_entry>(&m)) {
             auto filled = open_entries_.extract({append->partition, append->first});
             invariant(!filled.empty(), "a closed entry has no bytes", append->first.value);
             append->bytes = std::move(filled.mapped());
             begun.messages += append->index->count();
-            begun.bytes += append->index->bytes();
+            begun.record_bytes += append->index->bytes();
             tail_.insert(append->partition, {append->index, append->bytes});
         } else if (const auto* freed = std::get_if<core::free_entry>(&m)) {
             // A core that has forgotten the hole would take a cached entry for one that stands, and free it again.
@@ -126,6 +156,7 @@ void driver::flush(timestamp now) {
         }
     }
     open_entries_.clear();  // what is left belongs to topics that were deleted in the same group
+    begun.bytes = std::exchange(open_bytes_, 0);
     in_flight_.push_back(begun);
     actions_.commits.push_back(std::move(group));
 }
@@ -144,6 +175,7 @@ void driver::perform(timestamp now, core::effects& effects) {
             actions_.answers.push_back(std::move(a));
     }
     for (auto& d : effects.delivered) deliver(std::move(d));
+    for (auto& alarm : effects.alarms) actions_.alarms.push_back(std::move(alarm));
     for (auto& e : effects.ended) {
         waiting_.erase({e.session, e.consumer});
         actions_.ended.push_back(std::move(e));
@@ -194,31 +226,34 @@ void driver::on_read(timestamp now, const read_request& request, result<std::vec
     }
     reading_.erase({request.partition, request.from});
     const auto for_core = core_reads_.erase({request.partition, request.from}) > 0;
-    const auto forget_freed = reading_.empty();
-    error failed = found ? error{} : found.failure();
+    if (reading_.empty()) freed_.clear();
+    if (!found) return fail_read(now, request, for_core, found.failure());
+
     core::input::loaded_entries loaded{request.partition, request.from, {}};
     std::vector<cached_entry> read;
-    if (!failed) {
-        for (auto& e : found.value()) {
-            auto entry = index_entry(e.last, std::move(e.bytes));
-            if (!entry) {
-                failed = entry.failure();
-                break;
-            }
+    std::vector<damaged_range> damage;
+    auto at = request.from;
+    for (auto& e : found.value()) {
+        auto entry = e.bytes ? index_entry(e.last, std::move(e.bytes)) : result<cached_entry>(error{errc::corruption, e.damage});
+        const auto runs_on = !damage.empty() && damage.back().last + 1 == at;
+        if (!entry) {
+            if (runs_on)
+                damage.back().last = e.last;
+            else
+                damage.push_back({at, e.last, entry.failure().what});
+        } else {
+            const auto first = entry.value().index->first;  // only now it is known how far the damage goes
+            if (runs_on && first <= damage.back().first)
+                damage.pop_back();
+            else if (runs_on)
+                damage.back().last = std::min(damage.back().last, first - 1);
             loaded.entries.push_back(entry.value().index);
             read.push_back(std::move(entry.value()));
         }
+        at = e.last + 1;
     }
-    if (forget_freed) freed_.clear();
-    if (failed) {
-        for (const auto& [id, waiting] : waiting_)
-            if (waiting.deliveries.front().partition == request.partition) actions_.closes.push_back({id.session, failed});
-        for (const auto& [to, wanted] : browsing_)
-            if (wanted.partition == request.partition) actions_.answers.push_back({to, failed});
-        std::erase_if(browsing_, [&](const auto& b) { return b.second.partition == request.partition; });
-        if (for_core) step(now, core::input::read_failed{request.partition, request.from, failed});
-        return;
-    }
+    const auto nothing_else = for_core && loaded.entries.empty() && !damage.empty();
+    for (const auto& d : damage) take_damage(now, request.partition, d, nothing_else ? std::optional(request.from) : std::nullopt);
     // From the end, so that a small cache gives up what is needed last.
     for (auto entry = read.rbegin(); entry != read.rend(); ++entry) read_.insert(request.partition, std::move(*entry));
     drain_waiting(request, loaded.entries);
@@ -229,21 +264,48 @@ void driver::on_read(timestamp now, const read_request& request, result<std::vec
         if (!is_gone) hand_over(now, h);
     }
     resume_browsing(request, loaded.entries);
-    if (for_core) step(now, loaded);
+    if (for_core && !nothing_else) step(now, loaded);
+}
+
+/// Who waits for these bytes is told; the core asks again.
+void driver::fail_read(timestamp now, const read_request& request, bool for_core, const error& failed) {
+    actions_.alarms.push_back({failed.code, shard_.place_of(request.partition) + " cannot be read from message " + std::to_string(request.from.value) + " on: " + failed.what});
+    for (const auto& [id, waiting] : waiting_)
+        if (waiting.deliveries.front().partition == request.partition) actions_.closes.push_back({id.session, failed});
+    for (const auto& [to, wanted] : browsing_)
+        if (wanted.partition == request.partition) actions_.answers.push_back({to, failed});
+    std::erase_if(browsing_, [&](const auto& b) { return b.second.partition == request.partition; });
+    if (for_core) step(now, core::input::read_failed{request.partition, request.from, failed});
+}
+
+/// Messages that are lost: they are named, the core passes over them, and whoever waited for one of them goes on behind it.
+void driver::take_damage(timestamp now, core::partition_id partition, const damaged_range& d, std::optional<sequence> ended_load) {
+    actions_.alarms.push_back({errc::corruption, shard_.place_of(partition) + ": messages " + std::to_string(d.first.value) + " to " + std::to_string(d.last.value) +
+                                                     " are damaged in the store and lost; subscriptions that had not settled them count them as skipped: " + d.why});
+    std::vector<core::input::undelivered> back;
+    for (auto& [id, waiting] : waiting_)
+        std::erase_if(waiting.deliveries, [&](const core::delivery& w) {
+            if (w.partition != partition || w.last < d.first || d.last < w.first) return false;
+            back.push_back({id.session, id.consumer, {partition.index, w.first, w.last, w.attempt}, w.entry->bytes_between(w.first, w.last)});
+            return true;
+        });
+    std::erase_if(waiting_, [](const auto& w) { return w.second.deliveries.empty(); });
+    std::erase_if(handing_over_, [&](const core::hand_over& h) { return h.source == partition && d.first <= h.at && h.at <= d.last; });  // its row stays
+    for (auto& [to, wanted] : browsing_)
+        if (wanted.partition == partition && d.first <= wanted.at && wanted.at <= d.last) wanted.at = d.last + 1;
+    step(now, core::input::damaged{partition, d.first, d.last, ended_load});
+    for (const auto& b : back) step(now, b);
 }
 
 void driver::on_scanned(timestamp now, const scan_request& request, result<std::vector<core::row>> found) {
-    if (!found) {
-        actions_.fatal = found.failure();
-        return;
-    }
+    const auto fail = [&](const error& why) {
+        if (why.code != errc::corruption) actions_.alarms.push_back(why);  // else the core says what comes of it
+        step(now, core::input::scan_failed{request.subscription, request.partition, request.from, why});
+    };
+    if (!found) return fail(found.failure());
     core::input::loaded_blocks loaded{request.subscription, request.partition, request.from, {}, found.value().size() < request.limit};
-    for (const auto& r : found.value()) {
-        if (auto damaged = core::decode(r, loaded.rows.emplace_back())) {
-            actions_.fatal = damaged;
-            return;
-        }
-    }
+    for (const auto& r : found.value())
+        if (auto damaged = core::decode(r, loaded.rows.emplace_back())) return fail(damaged);
     step(now, loaded);
 }
 
@@ -290,6 +352,7 @@ void driver::drain_waiting(const read_request& done, const std::vector<core::sha
 // ---- the dead ----
 
 void driver::hand_over(timestamp now, const core::hand_over& wanted) {
+    if (!gate_.admits(0)) return put_off_.push_back(wanted);
     if (try_hand_over(now, wanted)) return;
     handing_over_.push_back(wanted);
     request_read(wanted.source, wanted.at, reread_bytes);

@@ -1,12 +1,23 @@
 #include "broker/driver/stored_entry.hpp"
 
+#include <string>
+
 #include "proto/entry.hpp"
+#include "proto/record.hpp"
 
 namespace millrace::driver {
 
 result<cached_entry> index_entry(sequence last, core::entry_bytes bytes) {
     proto::entry_layout layout;
     if (auto damaged = proto::parse_entry(*bytes, last, layout)) return damaged;
+    std::size_t at = 0;
+    for (const auto& b : layout.batches) {
+        at += proto::batch_header_bytes;
+        const auto records = std::span(*bytes).subspan(at, b.records_bytes);
+        if (const auto damaged = proto::verify_checksums(records))
+            return error{errc::corruption, "the batch from sequence " + std::to_string(b.first.value) + ": " + damaged.what};
+        at += b.records_bytes;
+    }
     auto index = std::make_shared<core::entry_index>();
     index->first = layout.first();
     index->batches.reserve(layout.batches.size());

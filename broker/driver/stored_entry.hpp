@@ -16,7 +16,8 @@ struct cached_entry {
     core::entry_bytes bytes;
 };
 
-/// The index of stored bytes whose key says that they end in `last`. Errors: corruption.
+/// The index of stored bytes whose key says that they end in `last`. Errors: corruption, also of a record whose
+/// checksum does not match.
 result<cached_entry> index_entry(sequence last, core::entry_bytes bytes);
 
 /// The records from `first` to `last`, which one batch of the entry holds.

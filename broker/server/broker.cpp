@@ -49,7 +49,7 @@ result<tcp::endpoint> broker::listen(const tcp::endpoint& where) {
     if (ec) return refused();
     const auto bound = acceptor_.local_endpoint(ec);
     if (ec) return refused();
-    arm_deadline();
+    run_driver();  // what it has found in the store is told before anybody comes
     asio::co_spawn(io_, accept_loop(), asio::detached);
     asio::co_spawn(io_, watch_time(), asio::detached);
     return bound;
@@ -60,7 +60,9 @@ asio::awaitable<void> broker::accept_loop() {
         auto [ec, socket] = co_await acceptor_.async_accept(awaiting);
         if (ec == asio::error::operation_aborted) break;
         if (ec) {  // out of descriptors: wait for some to come back
-            spdlog::warn("cannot accept a connection: {}", ec.message());
+            if (refused_accepts_.take(now_()))
+                log_line(spdlog::level::warn, {{"reason", ec.message()}, {"sessions", connections_.size()}},
+                         "cannot accept a connection: " + ec.message() + " (" + std::to_string(connections_.size()) + " are open); it is tried again every 100 ms");
             asio::steady_timer pause(io_, std::chrono::milliseconds{100});
             co_await pause.async_wait(awaiting);
             continue;
@@ -81,6 +83,7 @@ asio::awaitable<void> broker::accept_loop() {
 asio::awaitable<void> broker::serve(std::shared_ptr<connection> c) {
     std::size_t turn = 0;
     bool drained = true;  // the last read took all there was
+    bool told = false;    // that it opened
     c->write();  // a session that was refused at the door has its goodbye to say
     while (c->socket().is_open() && !c->session().closing()) {
         if (drained) {  // no buffer is held meanwhile
@@ -96,6 +99,10 @@ asio::awaitable<void> broker::serve(std::shared_ptr<connection> c) {
         if (ec) break;
         c->session().received(now_(), n);
         take_requests(*c);
+        if (!told && c->session().greeted()) {
+            told = true;
+            tell_opened(*c);
+        }
         turn += n;
         if (turn < turn_bytes) continue;
         turn = 0;
@@ -104,12 +111,56 @@ asio::awaitable<void> broker::serve(std::shared_ptr<connection> c) {
     end_session(c->session().id());
     if (c->session().closing()) {
         ++sessions_closed_[c->session().close_reason().code];
-        spdlog::info("session {} ({}) closed: {}", static_cast<std::uint64_t>(c->session().id()), c->session().client_name(),
-                     to_string(c->session().close_reason()));
+        tell_closed(*c, c->session().close_reason());
         c->write();  // ends the connection when the goodbye is out
     } else {
+        if (told) tell_closed(*c, {});
         c->abort();
     }
+}
+
+namespace {
+
+/// "session 7 (resizer, token web)"
+std::string title_of(const wire_session& s) {
+    const auto token = s.token_name().empty() ? std::string() : ", token " + s.token_name();
+    return "session " + std::to_string(static_cast<std::uint64_t>(s.id())) + " (" + s.client_name() + token + ")";
+}
+
+}  // namespace
+
+void broker::tell_opened(connection& c) {
+    if (!spdlog::should_log(spdlog::level::debug)) return;
+    const auto& s = c.session();
+    boost::system::error_code gone;
+    const auto from = c.socket().remote_endpoint(gone).address().to_string();
+    log_line(spdlog::level::debug, {{"session", static_cast<std::uint64_t>(s.id())}, {"client", s.client_name()}, {"token", s.token_name()}, {"from", from}},
+             title_of(s) + " opened from " + from);
+}
+
+/// Without a reason the client has left by itself.
+void broker::tell_closed(connection& c, const error& why) {
+    const auto& s = c.session();
+    const auto id = static_cast<std::uint64_t>(s.id());
+    if (!why) {
+        if (spdlog::should_log(spdlog::level::debug))
+            log_line(spdlog::level::debug, {{"session", id}, {"client", s.client_name()}, {"token", s.token_name()}}, title_of(s) + " left");
+        return;
+    }
+    if (!closings_.take(now_())) return;
+    log_line(spdlog::level::info,
+             {{"session", id}, {"client", s.client_name()}, {"token", s.token_name()}, {"error", name_of(why.code)}, {"reason", why.what}},
+             title_of(s) + " closed: " + to_string(why));
+}
+
+/// What a flood of clients kept from the log.
+void broker::tell_left_out(timestamp now) {
+    if (const auto n = closings_.left_out(now))
+        log_line(spdlog::level::info, {{"left_out", n}}, std::to_string(n) + " more sessions were closed within " +
+                                                          std::to_string(closings_.period().count()) + " s, which the log leaves out");
+    if (const auto n = refused_accepts_.left_out(now))
+        log_line(spdlog::level::warn, {{"left_out", n}}, std::to_string(n) + " more connections could not be accepted within " +
+                                                          std::to_string(refused_accepts_.period().count()) + " s, which the log leaves out");
 }
 
 void broker::take_requests(connection& c) {
@@ -194,10 +245,12 @@ void broker::perform(driver::actions& a) {
         if (auto* c = find(e.session)) c->session().ended(e);
     for (const auto& s : a.closes)
         if (auto* c = find(s.session)) c->session().close(s.why);
+    for (const auto& alarm : a.alarms) spdlog::error("{}", to_string(alarm));
     if (a.fatal) return fail(a.fatal);
     for (auto& g : a.commits) commit(std::move(g));
     for (const auto& r : a.reads) read(r);
     for (const auto& s : a.scans) scan(s);
+    if (a.wants_space) look_at_space();
 }
 
 void broker::commit(core::group g) {
@@ -230,6 +283,23 @@ bool broker::take_finished() {
         told = true;
     }
     return told;
+}
+
+void broker::look_at_space() {
+    if (!driver_) return;
+    driver_->on_space(now_(), store_.space());
+    const auto& gate = driver_->gate();
+    if (gate.is_open() == publishing_) return;
+    publishing_ = gate.is_open();
+    const auto seen = gate.seen().value_or(storage::disk_space{});
+    log_line(spdlog::level::warn, {{"free_bytes", seen.free}, {"reserve_bytes", seen.reserve}},
+             publishing_ ? "publishing is open again: the disk of the store has " + std::to_string(seen.free >> 20) + " MiB left"
+                         : "publishing is refused: " + gate.refusal().what);
+}
+
+store_space broker::space() const {
+    if (!driver_) return {std::nullopt, false};
+    return {driver_->gate().seen(), driver_->gate().is_open()};
 }
 
 void broker::read(const driver::read_request& r) {
@@ -279,24 +349,29 @@ asio::awaitable<void> broker::watch_time() {
         timer_.expires_after(sweep_interval);
         co_await timer_.async_wait(awaiting);
         const auto now = now_();
+        tell_left_out(now);
         std::vector<std::shared_ptr<connection>> all;
         for (const auto& [id, c] : connections_) all.push_back(c);
         for (const auto& c : all) {
             c->note_time(now);
             if (c->stuck(now - write_timeout)) {
-                spdlog::info("session {} dropped: {}", static_cast<std::uint64_t>(c->session().id()), name_of(errc::slow_reader));
+                tell_closed(*c, {errc::slow_reader, "it has taken nothing of what waits for it for " + std::to_string(write_timeout.count()) + " s"});
                 c->abort();
                 continue;
             }
             c->session().check_time(now);
             if (c->session().closing()) dismiss(*c, c->session().close_reason());
         }
+        look_at_space();
+        run_driver();
+        schedule_flush();
     }
 }
 
 error broker::not_ready() const {
     if (fatal_) return fatal_;
     if (draining_) return {errc::shutting_down, "the broker is stopping"};
+    if (driver_ && !driver_->gate().is_open()) return driver_->gate().refusal();
     return unavailable_;
 }
 
@@ -321,6 +396,8 @@ void broker::review_access() {
 void broker::drain() {
     if (draining_) return;
     draining_ = true;
+    log_line(spdlog::level::info, {{"sessions", connections_.size()}},
+             "stopping: what was taken is made durable and answered, then " + std::to_string(connections_.size()) + " sessions are told");
     timer_.cancel();
     deadline_timer_.cancel();
     reopen_timer_.cancel();
@@ -349,6 +426,8 @@ asio::awaitable<void> broker::finish_drain() {
     const auto remaining = std::exchange(connections_, {});
     for (const auto& [id, c] : remaining)
         while (c->socket().is_open() && now_() < give_up) co_await wait();
+    tell_left_out(timestamp::max());
+    log_line(spdlog::level::info, {}, driver_ && !driver_->idle() ? "stopped, with unanswered requests: their clients send them again" : "stopped");
     io_.stop();
 }
 

@@ -21,6 +21,7 @@
 
 #include "broker/driver/driver.hpp"
 #include "broker/driver/open_shard.hpp"
+#include "broker/log.hpp"
 #include "broker/server/connection.hpp"
 #include "broker/storage/store.hpp"
 
@@ -35,6 +36,12 @@ struct broker_settings {
     std::size_t sessions_max = 10'000;
     std::chrono::milliseconds drain_timeout{5'000};
     std::chrono::milliseconds reopen_pause{1'000};  // between attempts to open the shard again
+};
+
+/// What the store's disk had at the last look, and whether publishing is open. Without `disk` there is none that could be full.
+struct store_space {
+    std::optional<storage::disk_space> disk;
+    bool publishing = true;
 };
 
 class broker {
@@ -59,7 +66,7 @@ public:
 
     // ---- for those who look on, on the loop's thread ----
 
-    /// No error: publishing is possible. Else why it is not: it drains, or the store is being opened again.
+    /// No error: publishing is possible. Else why it is not: it drains, the store is being opened again, or its disk is full.
     error not_ready() const;
     durability level() const { return settings_.session.level; }
     core::fencing_epoch epoch() const { return epoch_; }
@@ -74,6 +81,9 @@ public:
     std::vector<const connection*> connections_after(std::uint64_t id, std::size_t limit) const;
     /// Sessions that the broker ended, by the reason it gave.
     const std::map<errc, std::uint64_t>& sessions_closed() const { return sessions_closed_; }
+
+    /// Costs nothing. While the shard is being opened again nothing is known, and publishing is not open.
+    store_space space() const;
 
 private:
     boost::asio::awaitable<void> accept_loop();
@@ -90,9 +100,13 @@ private:
     void read(const driver::read_request& r);
     void scan(const driver::scan_request& r);
     bool take_finished();
+    void look_at_space();
     connection* find(core::session_id id);
     void end_session(core::session_id id);
     void end_former(const connection& heir, const former_session& former);
+    void tell_opened(connection& c);
+    void tell_closed(connection& c, const error& why);
+    void tell_left_out(timestamp now);
 
     // broker_reload.cpp
     void start_driver(driver::opened_shard opened);
@@ -137,8 +151,11 @@ private:
     };
     std::mutex finished_mutex_;
     std::vector<finished_commit> finished_;
+    log_limit closings_;        // lines about what any client may provoke
+    log_limit refused_accepts_;
     bool running_ = false;
     bool draining_ = false;
+    bool publishing_ = true;  // as last logged
     error fatal_;
 };
 

@@ -25,6 +25,7 @@ void broker::start_driver(driver::opened_shard opened) {
     ++generation_;
     epoch_ = settings_.session.epoch = opened.epoch;
     driver_.emplace(std::move(opened.shard), settings_.driver, counted_);
+    look_at_space();
     unavailable_ = {};
 }
 
@@ -67,7 +68,7 @@ void broker::opened_again(result<driver::opened_shard> opened) {
     if (opened) {
         start_driver(std::move(opened.value()));
         spdlog::warn("the store is open again, under epoch {}", static_cast<std::uint64_t>(epoch_));
-        return arm_deadline();
+        return run_driver();
     }
     const auto& refused = opened.failure();
     if (!may_pass(refused)) return end(refused);

@@ -67,6 +67,7 @@ public:
     wire_session(core::session_id id, const session_settings& settings, timestamp now);
 
     core::session_id id() const { return id_; }
+    bool greeted() const { return greeted_; }
     const std::string& client_name() const { return client_name_; }
     const std::string& token_name() const { return who_.name; }  // "" without an access list
 

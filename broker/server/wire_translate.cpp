@@ -131,8 +131,10 @@ public:
         const auto dead_letter = fb_.CreateString(s.settings.dead_letter);
         const auto settings = wire::CreateSubscriptionSettings(fb_, millis(s.settings.visibility_timeout), s.settings.max_deliveries,
                                                                millis(s.settings.backoff_min), millis(s.settings.backoff_max), dead_letter);
-        write(wire::CreateSubscriptionInfo(fb_, topic, name, static_cast<std::uint32_t>(s.id), micros(s.created_at), settings, s.consumers,
-                                           fb_.CreateVector(partitions)));
+        const auto list = fb_.CreateVector(partitions);
+        const auto inconsistent = s.inconsistent.empty() ? flatbuffers::Offset<flatbuffers::String>() : fb_.CreateString(s.inconsistent);
+        write(wire::CreateSubscriptionInfo(fb_, topic, name, static_cast<std::uint32_t>(s.id), micros(s.created_at), settings, s.consumers, list,
+                                           inconsistent));
     }
     void operator()(const answers::browse&) {}  // the driver answers it
 

@@ -4,6 +4,7 @@
 #include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "broker/storage/rocksdb_directory.hpp"
@@ -14,10 +15,17 @@ namespace millrace::storage {
 namespace {
 
 constexpr std::size_t batch_overhead = 64;         // of a key and its lengths in a batch, rounded up
+constexpr std::uint64_t probes_max = 1u << 20;   // of sequences for the end of a damaged entry
+constexpr std::uint64_t damaged_max = 4096;      // of sequences that answer with damage, in one read
 constexpr std::size_t kept_batch_bytes = 2u << 20;  // a write of waiting groups fits; one huge group has a batch of its own
 
 rocksdb::Slice slice_of(const std::vector<std::byte>& bytes) {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+core::entry_bytes copy_of(const rocksdb::Slice& value) {
+    const auto* begin = reinterpret_cast<const std::byte*>(value.data());
+    return std::make_shared<const std::vector<std::byte>>(begin, begin + value.size());
 }
 
 /// Puts mutations into a batch; the handles say where.
@@ -66,6 +74,23 @@ std::string words_of(const bad_spot& spot) {
            (spot.bytes == 0 ? " (groups are missing in front of it)" : "");
 }
 
+/// Whether a store of ours is there; nothing is made and nothing is changed.
+error check_presence(rocksdb::FileSystem& files, rocksdb::Env* env, const std::string& directory) {
+    const error absent{errc::storage_failure, "there is no Millrace store in " + directory + "; name the directory that millraced --store rocksdb:DIR was given"};
+    if (!files.FileExists(directory + "/CURRENT", {}, nullptr).ok()) {
+        return absent;
+    }
+    rocksdb::DBOptions options;
+    options.env = env;
+    std::vector<std::string> families;
+    const auto status = rocksdb::DB::ListColumnFamilies(options, directory, &families);
+    if (!status.ok()) {
+        return error_of(status, "the store " + directory + " does not open");
+    }
+    const auto has = [&](const char* name) { return std::find(families.begin(), families.end(), name) != families.end(); };
+    return has("rows") && has("entries") ? error{} : absent;
+}
+
 /// Looks at the logs that RocksDB would replay: damage is refused, or with options.salvage told and left out; a torn tail is cut.
 error check_logs(rocksdb::FileSystem& files, const rocksdb_options& options) {
     const auto directory = options.directory.string();
@@ -101,13 +126,18 @@ error error_of(const rocksdb::Status& status, const std::string& doing) {
     return {code, doing + ": " + status.ToString()};
 }
 
-result<std::unique_ptr<rocksdb_database>> rocksdb_database::open(const rocksdb_options& options) {
+result<std::unique_ptr<rocksdb_database>> rocksdb_database::open(const rocksdb_options& options, rocksdb_disk& disk) {
     std::unique_ptr<rocksdb_database> opened(new rocksdb_database);
-    const auto files = options.file_system ? options.file_system : rocksdb::FileSystem::Default();
+    const auto files = files_of(options);
     if (options.file_system) {
         opened->env_ = rocksdb::NewCompositeEnv(options.file_system);
     }
     bool direct_io = false;
+    if (options.examine) {
+        if (error refused = check_presence(*files, opened->env_ ? opened->env_.get() : rocksdb::Env::Default(), options.directory.string())) {
+            return refused;
+        }
+    }
     if (error refused = prepare_directory(*files, options.directory.string(), direct_io)) {
         return refused;
     }
@@ -123,7 +153,11 @@ result<std::unique_ptr<rocksdb_database>> rocksdb_database::open(const rocksdb_o
     if (error refused = opened->check_format()) {
         return refused;
     }
-    opened->reclaim_ = std::make_unique<rocksdb_reclaim>(*opened->database_, opened->entries_, [database = opened.get()] { database->leave_mark(); });
+    if (options.examine) {
+        return opened;
+    }
+    opened->reclaim_ = std::make_unique<rocksdb_reclaim>(*opened->database_, rocksdb_reclaim::families{opened->own_, opened->rows_, opened->entries_}, disk,
+                                                         [database = opened.get()] { database->leave_mark(); });
     return opened;
 }
 
@@ -141,11 +175,14 @@ rocksdb_database::~rocksdb_database() {
 
 error rocksdb_database::open_families(const rocksdb_options& options, bool direct_io) {
     const auto cache = rocksdb::NewLRUCache(options.block_cache_bytes);
-    const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
+    std::vector<rocksdb::ColumnFamilyDescriptor> families = {
         {rocksdb::kDefaultColumnFamilyName, tuned_default(options)},
         {"rows", tuned_rows(options, cache)},
         {"entries", tuned_entries(options, cache)},
     };
+    for (auto& family : families) {
+        family.options.disable_auto_compactions = options.examine;
+    }
     std::vector<rocksdb::ColumnFamilyHandle*> handles;
     rocksdb::DB* database = nullptr;
     auto* env = env_ ? env_.get() : rocksdb::Env::Default();
@@ -200,7 +237,7 @@ error rocksdb_database::write(std::span<const pending_commit> groups) {
         return error_of(status, "writing the log failed");
     }
     for (const auto& commit : groups) {
-        if (!commit.verdict) {
+        if (!commit.verdict && reclaim_) {
             reclaim_->note(commit.group);
         }
     }
@@ -300,17 +337,65 @@ result<std::vector<stored_entry>> rocksdb_database::read(core::partition_id part
         if (!parse_entry_key(at->key().ToStringView(), entry.last)) {
             return error{errc::corruption, "an entry's key has " + std::to_string(at->key().size()) + " bytes"};
         }
-        const auto* begin = reinterpret_cast<const std::byte*>(at->value().data());
-        entry.bytes = std::make_shared<const std::vector<std::byte>>(begin, begin + at->value().size());
+        entry.bytes = copy_of(at->value());
         found.push_back(std::move(entry));
         if (bytes >= max_bytes) {
             break;  // the next one would be read from disk only to be left
         }
     }
-    if (!at->status().ok()) {
-        return error_of(at->status(), "entries cannot be read");
+    if (at->status().ok() || !found.empty()) {
+        return found;  // what is bad behind these is met again by the read that begins there
+    }
+    if (at->status().IsCorruption()) {
+        return read_damaged(partition, from, at->status().ToString());
+    }
+    return error_of(at->status(), "entries cannot be read");
+}
+
+// An iterator stops at what it cannot read and does not say how far that goes. Every sequence is asked for as a key of its own: most are none, which costs
+// an index block; the first that is damaged is the entry's last, and with a damaged block of references so is every one that it covers, perhaps to the end of
+// the partition and beyond: then the caller comes again, as far as there are messages.
+result<std::vector<stored_entry>> rocksdb_database::read_damaged(core::partition_id partition, sequence from, const std::string& why) {
+    std::vector<stored_entry> found;
+    std::uint64_t damaged = 0;
+    for (auto at = from; at - from < probes_max && damaged < damaged_max; at = at + 1) {
+        rocksdb::PinnableSlice value;
+        const auto status = database_->Get({}, entries_, entry_key(partition, at), &value);
+        if (status.IsNotFound()) {
+            continue;
+        }
+        if (status.ok()) {  // can be read alone, though the iterator could not come here
+            found.push_back({at, copy_of(value), {}});
+            return found;
+        }
+        if (!status.IsCorruption()) {
+            return error_of(status, "entries cannot be read");
+        }
+        ++damaged;
+        found.assign(1, {at, nullptr, status.ToString()});
+        if (read_next(partition, at + 1, found)) {
+            return found;
+        }
+    }
+    if (found.empty()) {
+        return error{errc::corruption, "entries cannot be read, nor where they end: " + why};
     }
     return found;
+}
+
+// Appends the entry that comes next, if there is one. False when that cannot be said.
+bool rocksdb_database::read_next(core::partition_id partition, sequence from, std::vector<stored_entry>& found) {
+    const auto end = entry_keys_end(partition);
+    const rocksdb::Slice bound(end);
+    rocksdb::ReadOptions options;
+    options.iterate_upper_bound = &bound;
+    const std::unique_ptr<rocksdb::Iterator> at(database_->NewIterator(options, entries_));
+    at->Seek(entry_key(partition, from));
+    sequence last;
+    if (at->Valid() && parse_entry_key(at->key().ToStringView(), last)) {
+        found.push_back({last, copy_of(at->value()), {}});
+    }
+    return at->status().ok();
 }
 
 result<std::vector<core::row>> rocksdb_database::scan(const core::row_range& range, std::size_t limit) {

@@ -12,6 +12,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "broker/core/identity.hpp"
@@ -23,7 +25,16 @@ namespace millrace::storage {
 
 struct stored_entry {
     sequence last;
-    core::entry_bytes bytes;
+    core::entry_bytes bytes{};
+    std::string damage{};  // set: there are no bytes, for they cannot be read, and this is why; nothing up to `last` can be, unless a later entry holds it
+};
+
+/// The disk under a store, in bytes.
+struct disk_space {
+    std::uint64_t free = 0;     // what may still be written, but for what the engine keeps for its own emergencies
+    std::uint64_t reserve = 0;  // of it, what the engine needs to settle and to give back what it holds: below, nothing new is to be brought
+
+    bool operator==(const disk_space&) const = default;
 };
 
 class store {
@@ -49,7 +60,8 @@ public:
     virtual void commit(core::shard_id shard, core::fencing_epoch epoch, std::vector<core::mutation> group, commit_done done) = 0;
 
     /// Entries of `partition` in order, beginning with the first whose last sequence is at or after `from`: at least one if there is one, then as long
-    /// as the sum stays within `max_bytes`. Sees every committed group. Errors: corruption, storage_failure.
+    /// as the sum stays within `max_bytes`. Sees every committed group. A damaged entry does not hide those behind it: it is named, without its bytes.
+    /// Errors: storage_failure, which may pass; corruption, when not even that can be said.
     virtual result<std::vector<stored_entry>> read(core::partition_id partition, sequence from, std::size_t max_bytes) = 0;
 
     /// Rows of `range` in key order, at most `limit`.
@@ -58,6 +70,10 @@ public:
     /// A consistent copy of everything committed, in a new directory `dir`, which can be opened as a store. Engines without
     /// files refuse with invalid_argument.
     virtual error checkpoint(const std::filesystem::path& dir) = 0;
+
+    /// What the disk says now, at the price of a system call. What was committed and what is committed later take about as much again before they are
+    /// where they stay: the reserve covers that. nullopt: nothing that could be full, or it does not say.
+    virtual std::optional<disk_space> space() = 0;
 };
 
 }  // namespace millrace::storage

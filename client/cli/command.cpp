@@ -9,10 +9,14 @@
 
 namespace millrace::cli {
 
-std::string describe(const boost::system::error_code& failed, const std::string& refusal) {
+failure failure_of(const error& refused) {
+    return {refused.what.empty() ? error_category().message(static_cast<int>(refused.code)) : refused.what, name_of(refused.code)};
+}
+
+failure failure_of(const boost::system::error_code& failed, const std::string& refusal) {
     const std::error_code code = failed;
-    if (code.category() == error_category()) return to_string(error{static_cast<errc>(code.value()), refusal});
-    return failed.message() + (refusal.empty() ? "" : ": " + refusal);
+    if (code.category() == error_category()) return failure_of(error{static_cast<errc>(code.value()), refusal});
+    return {failed.message() + (refusal.empty() ? "" : ": " + refusal)};
 }
 
 void write_out(std::string_view text) {

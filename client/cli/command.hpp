@@ -17,15 +17,17 @@ namespace millrace::cli {
 
 namespace asio = boost::asio;
 
-/// Ends the program with 1 and one line on stderr.
+/// Ends the program with 1 and one line on stderr: "no_such_topic: there is no topic 'photos'", or an object with --json.
 struct failure {
-    std::string line;
+    std::string what;
+    std::string code{};  // an errc's name; "" for what the system or this program refused
 };
 
 inline constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 
-/// "no_such_topic: there is no topic 'photos'", or the system's words for codes that are not ours.
-std::string describe(const boost::system::error_code& failed, const std::string& refusal);
+/// With the system's words for codes that are not ours.
+failure failure_of(const boost::system::error_code& failed, const std::string& refusal);
+failure failure_of(const error& refused);
 
 template <class T>
 const std::string& refusal_of(const T& result) { return result.refusal; }
@@ -35,7 +37,7 @@ inline const std::string& refusal_of(const client::consumer& result) { return re
 template <class T>
 T checked(std::tuple<boost::system::error_code, T> outcome) {
     auto& [failed, result] = outcome;
-    if (failed) throw failure{describe(failed, refusal_of(result))};
+    if (failed) throw failure_of(failed, refusal_of(result));
     return std::move(result);
 }
 
@@ -49,7 +51,9 @@ struct command {
     std::function<asio::awaitable<void>(session&)> run;
     std::function<void()> alone;  // instead: without a broker
     bool comes_back = false;  // goes on when the connection is lost and back; else it fails and says so at once
-    std::string server;       // to ask instead of --server
+    std::string server;       // to ask instead of --server, and so on
+    std::string token;
+    std::string token_file;
     std::chrono::milliseconds patience{5'000};  // with connecting
 
     command() = default;
@@ -67,6 +71,7 @@ void add_subscription_commands(CLI::App& app, command& chosen);
 void add_publish_command(CLI::App& app, command& chosen);
 void add_consume_command(CLI::App& app, command& chosen);
 void add_peek_command(CLI::App& app, command& chosen);
+void add_check_command(CLI::App& app, command& chosen, const bool& json);
 void add_completion_commands(CLI::App& app, command& chosen);
 
 /// Options whose value is a duration or a size; a value that is neither is a usage error.

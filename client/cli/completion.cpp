@@ -66,6 +66,8 @@ struct expected {
     std::string topic;      // with subscriptions
     std::string start;      // of the word to be completed
     std::string server;     // given among the words
+    std::string token;
+    std::string token_file;
 };
 
 bool is_hidden(const CLI::App& app) { return app.get_group().empty(); }
@@ -135,6 +137,8 @@ expected expect(const CLI::App& root, std::vector<std::string> words) {
     std::vector<std::string> positionals;
     const auto note_value = [&](const CLI::Option& option, const std::string& value) {
         if (option.check_lname("server")) out.server = value;
+        if (option.check_lname("token")) out.token = value;
+        if (option.check_lname("token-file")) out.token_file = value;
     };
     for (const auto& word : words) {
         if (open) {
@@ -193,6 +197,8 @@ void complete(const CLI::App& root, const std::vector<std::string>& words, comma
     if (by_topic || what.what == expected::kind::topics) {
         chosen = [what, by_topic](session& s) { return by_topic ? print_subscriptions(s, what) : print_topics(s, what); };
         chosen.server = what.server;
+        chosen.token = what.token;
+        chosen.token_file = what.token_file;
         chosen.patience = patience;
         return;
     }

@@ -9,6 +9,7 @@
 #include "client/cli/child_process.hpp"
 #include "client/cli/command.hpp"
 #include "client/cli/json.hpp"
+#include "client/cli/progress_line.hpp"
 #include "millrace/worker.hpp"
 
 namespace millrace::cli {
@@ -69,16 +70,19 @@ void print(const session& s, const consume_command& o, client::consumer& consume
 }
 
 asio::awaitable<void> consume_all(session& s, consume_command o, client::consumer& consumer, stopping& stop) {
+    progress_line progress("consumed", o.max);
+    if (prints_to_terminal()) progress.hide();
     std::uint64_t shown = 0;
     while (!stop.stopped() && (!o.max || shown < *o.max)) {
         auto [failed, batch] = co_await consumer.async_receive(as_result);
         if (failed && stop.stopped()) co_return;
-        if (failed) throw failure{describe(failed, batch.refusal)};
+        if (failed) throw failure_of(failed, batch.refusal);
         stop.restart();
         const auto& all = batch.deliveries;
         const auto count = o.max ? std::min<std::uint64_t>(all.size(), *o.max - shown) : all.size();
         print(s, o, consumer, all.data(), all.data() + count);
         shown += count;
+        progress.show(shown);
     }
 }
 
@@ -96,7 +100,7 @@ asio::awaitable<void> run(session& s, consume_command o) {
     const auto settled = checked(co_await consumer.async_settle(as_result));
     std::uint64_t lost = 0;
     for (const auto& range : settled.lost) lost += range.last - range.first + 1;
-    if (lost > 0) throw failure{to_string(error{errc::lease_lost, std::to_string(lost) + " messages were given to somebody else before their ack came; they are processed twice"})};
+    if (lost > 0) throw failure_of(error{errc::lease_lost, std::to_string(lost) + " messages were given to somebody else before their ack came; they are processed twice"});
 }
 
 /// One message at a time: --max counts those that were given to the command.
@@ -130,7 +134,7 @@ asio::awaitable<void> run_for_each(session& s, consume_command o) {
     idle.cancel();
     co_await asio::post(executor, asio::use_awaitable);
     if (report.lost > 0)
-        throw failure{to_string(error{errc::lease_lost, std::to_string(report.lost) + " messages were given to somebody else before their outcome came"})};
+        throw failure_of(error{errc::lease_lost, std::to_string(report.lost) + " messages were given to somebody else before their outcome came"});
 }
 
 }  // namespace

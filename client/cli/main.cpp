@@ -1,14 +1,16 @@
 // The command line: reads flags and environment, opens one connection, runs one command.
-// Exit codes: 0 done, 1 refused or failed with one line on stderr, 2 usage.
+// Exit codes: 0 done, 1 refused or failed with one line on stderr (an object with --json), 2 usage.
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <optional>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 
 #include "client/cli/command.hpp"
+#include "client/cli/json.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -24,7 +26,7 @@ void add_general_options(CLI::App& app, general_options& o) {
     app.add_option("--server", o.server, "HOST:PORT of the broker")->envname("MILLRACE_SERVER")->capture_default_str();
     app.add_option("--token", o.token, "who you are to a broker that asks; others see it in the list of processes")->envname("MILLRACE_TOKEN");
     app.add_option("--token-file", o.token_file, "a file with the token, which is read instead")->type_name("FILE");
-    app.add_flag("--json", o.json, "one JSON object per line");
+    app.add_flag("--json", o.json, "one JSON object per line; a refusal is one on stderr: {\"error\":…,\"message\":…}");
 }
 
 asio::awaitable<void> connect_and_run(session& s, const command& chosen) {
@@ -47,17 +49,19 @@ void watch_signals(asio::signal_set& signals, session& s) {
     });
 }
 
-int complain(const std::string& line) {
-    std::fprintf(stderr, "millrace: %s\n", line.c_str());
+int complain(const general_options& o, const failure& f) {
+    const auto line = o.json ? json_object().add("error", f.code.empty() ? "failed" : f.code.c_str()).add("message", f.what).text()
+                             : "millrace: " + (f.code.empty() ? "" : f.code + ": ") + f.what;
+    std::fprintf(stderr, "%s\n", line.c_str());
     return 1;
 }
 
-int run_alone(const command& chosen) {
+int run_alone(const general_options& o, const command& chosen) {
     try {
         chosen.alone();
         return 0;
     } catch (const failure& f) {
-        return complain(f.line);
+        return complain(o, f);
     }
 }
 
@@ -66,8 +70,9 @@ int run(const general_options& o, const command& chosen) {
     client::connection_settings settings;
     settings.server = chosen.server.empty() ? o.server : chosen.server;
     settings.connect_timeout = chosen.patience;
-    settings.token = o.token;
-    settings.token_file = o.token_file;
+    const bool has_token = !chosen.token.empty() || !chosen.token_file.empty();
+    settings.token = has_token ? chosen.token : o.token;
+    settings.token_file = has_token ? chosen.token_file : o.token_file;
     settings.name = "millrace";
     settings.reconnect.enabled = chosen.comes_back;
     client::connection broker(context.get_executor(), settings);
@@ -75,19 +80,19 @@ int run(const general_options& o, const command& chosen) {
     std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is a failed write, after which nothing is acked
     asio::signal_set signals(context, SIGINT, SIGTERM);
     watch_signals(signals, s);
-    std::string failed;
+    std::optional<failure> failed;
     asio::co_spawn(context, connect_and_run(s, chosen), [&](std::exception_ptr thrown) {
         try {
             if (thrown) std::rethrow_exception(thrown);
         } catch (const failure& f) {
-            failed = f.line;
+            failed = f;
         } catch (const std::exception& e) {
-            failed = e.what();
+            failed = failure{e.what()};
         }
         context.stop();
     });
     context.run();
-    return failed.empty() ? 0 : complain(failed);
+    return failed ? complain(o, *failed) : 0;
 }
 
 }  // namespace
@@ -96,6 +101,7 @@ int run(const general_options& o, const command& chosen) {
 int main(int argc, char** argv) {
     using namespace millrace::cli;
     CLI::App app("Millrace, a durable message queue: the command line");
+    app.set_version_flag("--version", "millrace " MILLRACE_VERSION);
     app.require_subcommand(1);
     app.fallthrough();
     general_options options;
@@ -106,11 +112,12 @@ int main(int argc, char** argv) {
     add_publish_command(app, chosen);
     add_consume_command(app, chosen);
     add_peek_command(app, chosen);
+    add_check_command(app, chosen, options.json);
     add_completion_commands(app, chosen);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
         return app.exit(e) == 0 ? 0 : 2;
     }
-    return chosen.alone ? run_alone(chosen) : run(options, chosen);
+    return chosen.alone ? run_alone(options, chosen) : run(options, chosen);
 }

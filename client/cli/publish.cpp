@@ -3,11 +3,14 @@
 #include <memory>
 #include <optional>
 
+#include <unistd.h>
+
 #include <boost/asio/steady_timer.hpp>
 
 #include "client/cli/command.hpp"
 #include "client/cli/input.hpp"
 #include "client/cli/json.hpp"
+#include "client/cli/progress_line.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -23,10 +26,17 @@ struct publish_command {
     std::vector<std::string> files;
 };
 
+/// Somebody types the messages: they stand on the terminal already.
+bool is_typed(const publish_command& o) {
+    return ::isatty(STDIN_FILENO) == 1 && std::find(o.files.begin(), o.files.end(), "-") != o.files.end();
+}
+
 /// Messages sent and not answered.
 class window {
 public:
-    window(session& s, publish_command o) : session_(s), options_(std::move(o)), freed_(s.broker.get_executor(), asio::steady_timer::time_point::max()) {}
+    window(session& s, publish_command o) : session_(s), options_(std::move(o)), freed_(s.broker.get_executor(), asio::steady_timer::time_point::max()) {
+        if ((s.json && prints_to_terminal()) || is_typed(options_)) progress_.hide();
+    }
 
     void send(std::string payload) {
         const auto size = payload.size();
@@ -46,14 +56,15 @@ public:
             if (refused_) messages = bytes = 0;
         }
         flush_receipts();
-        if (refused_) throw failure{*refused_};
+        if (refused_) throw *refused_;
     }
 
 private:
     void on_answer(std::size_t size, const boost::system::error_code& failed, const client::receipt& r) {
         --messages_;
         bytes_ -= size;
-        if (failed && !refused_) refused_ = describe(failed, r.refusal);
+        if (failed && !refused_) refused_ = failure_of(failed, r.refusal);
+        if (!failed) progress_.show(++answered_);
         if (!failed && session_.json)
             receipts_ += json_object().add("partition", r.partition).add("sequence", r.sequence.value).add("durability", name_of(r.level)).text() + "\n";
         freed_.cancel();
@@ -66,15 +77,17 @@ private:
     session& session_;
     publish_command options_;
     asio::steady_timer freed_;  // cancelled with each answer
+    progress_line progress_{"published"};
+    std::uint64_t answered_ = 0;
     std::size_t messages_ = 0;
     std::size_t bytes_ = 0;
     std::string receipts_;
-    std::optional<std::string> refused_;
+    std::optional<failure> refused_;
 };
 
 [[noreturn]] void too_large(const std::string& file) {
-    throw failure{to_string(error{errc::message_too_large, "a message of " + file + " is over " + std::to_string(limits::message_bytes) +
-                                                               " bytes: send a reference to its content instead"})};
+    throw failure_of(error{errc::message_too_large, "a message of " + file + " is over " + std::to_string(limits::message_bytes) +
+                                                        " bytes: send a reference to its content instead"});
 }
 
 asio::awaitable<void> send_lines(input& in, const std::string& file, window& sent) {

@@ -39,7 +39,9 @@ std::string json_of(const subscription_description& d) {
     o.add("consumers", d.consumers);
     std::string partitions = "[";
     for (const auto& p : d.partitions) partitions += (partitions.size() > 1 ? "," : "") + json_of(p);
-    return o.add_raw("partitions", partitions + "]").text();
+    o.add_raw("partitions", partitions + "]");
+    if (!d.inconsistent.empty()) o.add("inconsistent", d.inconsistent);
+    return o.text();
 }
 
 std::string text_of(const subscription_description& d) {
@@ -50,6 +52,7 @@ std::string text_of(const subscription_description& d) {
         out += "backoff             " + format_duration(*d.settings.backoff_min) + ".." + format_duration(*d.settings.backoff_max) + "\n";
     if (d.settings.dead_letter && !d.settings.dead_letter->empty()) out += "dead-letter         " + *d.settings.dead_letter + "\n";
     out += "consumers           " + std::to_string(d.consumers) + "\n";
+    if (!d.inconsistent.empty()) out += "inconsistent        " + d.inconsistent + "\n";
     for (std::size_t i = 0; i < d.partitions.size(); ++i) {
         const auto& p = d.partitions[i];
         out += "partition " + std::to_string(i) + "         cursor " + std::to_string(p.cursor.value) + " high " + std::to_string(p.high.value);

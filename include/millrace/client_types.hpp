@@ -85,6 +85,7 @@ struct subscription_description {
     subscription_settings settings;
     std::uint32_t consumers = 0;
     std::vector<subscription_progress> partitions;
+    std::string inconsistent{};  // why it is in quarantine, and what to do; empty: it is not
     std::string refusal{};
 };
 

@@ -60,6 +60,7 @@ constexpr sentence sentences[] = {
     {errc::outcome_unknown, "outcome_unknown", "it may or may not have happened; send it again"},
     {errc::store_in_use, "store_in_use", "another broker has the store open"},
     {errc::sync_failed, "sync_failed", "the disk did not confirm what was written"},
+    {errc::inconsistent, "inconsistent", "what is stored of a subscription contradicts itself"},
 };
 
 const sentence* find(errc code) noexcept {

@@ -71,6 +71,7 @@ enum class errc : std::uint16_t {
     outcome_unknown = 113,    // the commit failed half way: it may or may not have happened; send again
     store_in_use = 114,       // another broker has this directory open
     sync_failed = 115,        // the disk did not confirm what was written; the broker ends, for nothing after that can be promised
+    inconsistent = 116,       // what is stored of a subscription contradicts itself: it is set aside until `millrace check DIR --repair`
 };
 
 /// The category of every errc; its message() is one sentence per code.

@@ -78,6 +78,7 @@ public:
         return engine_->read(partition, from, max_bytes);
     }
     result<std::vector<core::row>> scan(const core::row_range& range, std::size_t limit) override { return engine_->scan(range, limit); }
+    std::optional<storage::disk_space> space() override { return engine_->space(); }
     error checkpoint(const std::filesystem::path& dir) override { return engine_->checkpoint(dir); }
 
 private:

@@ -99,6 +99,7 @@ struct answer_printer {
             out += "\n    " + text(i) + ": start=" + text(p.start) + " cursor=" + text(p.cursor) + " high=" + text(p.high) + text(p.settled) +
                    (p.delayed ? " delayed=" + text(p.delayed) : "") + " ready=" + text(p.ready) + " leased=" + text(p.leased);
         }
+        if (!s.inconsistent.empty()) out += "\n    inconsistent: " + s.inconsistent;
         return out;
     }
     std::string operator()(const answers::browse& b) const {
@@ -173,6 +174,7 @@ std::string print(const effects& effects, const known_names& names) {
         else if (const auto* blocks = std::get_if<load_blocks>(&l))
             out += "load blocks " + names.of(blocks->subscription) + "/" + text(blocks->partition) + " from " + text(blocks->from) + "\n";
     }
+    for (const auto& a : effects.alarms) out += "alarm " + to_string(a) + "\n";
     return out;
 }
 

@@ -152,6 +152,19 @@ std::string stage::command(words& w) {
     if (w.has("hand-over")) return hand_over(static_cast<std::uint32_t>(w.number("bytes").value_or(100)));
     if (w.has("drop-hand-overs")) return hand_overs_.clear(), "";
     if (w.has("restart")) return recover();
+    if (w.has("tamper")) return tamper(w);
+    if (w.has("damaged")) {
+        const auto where = partition(w.next());
+        const auto range = range_of(w.next(), where.index);
+        const auto load = w.number("load");
+        return step(input::damaged{where, range.first, range.last, load ? std::optional(sequence{*load}) : std::nullopt});
+    }
+    if (w.has("undelivered")) {
+        const auto session = w.session();
+        const auto consumer = w.consumer();
+        const auto where = partition(w.next());
+        return step(input::undelivered{session, consumer, range_of(w.next(), where.index), w.number("bytes").value_or(0)});
+    }
     if (w.has("rows")) return dump_rows();
     if (w.has("entries")) return dump_entries();
     if (w.has("sleep")) return now_ += words::duration_of(w.next()), "";
@@ -321,6 +334,45 @@ std::string stage::step(const any_input& in) {
     return print(out, names_);
 }
 
+/// Changes a stored row of TOPIC/SUBSCRIPTION/PARTITION behind the shard's back.
+std::string stage::tamper(words& w) {
+    const auto what = w.next();
+    const auto place = w.next();
+    const auto slash = place.rfind('/');
+    const auto owner = std::find_if(names_.subscriptions.rbegin(), names_.subscriptions.rend(), [&](const auto& s) { return s.second == place.substr(0, slash); });
+    const auto partition = static_cast<std::uint32_t>(std::stoul(place.substr(slash + 1)));
+    auto edit = [&](const std::string& key, auto change) {
+        const auto found = store_.scan({key, key + '\0'}, 1);
+        if (found.empty()) throw std::runtime_error("there is no such row");
+        store_.apply(std::vector<mutation>{change(found.front())});
+    };
+    if (what == "progress")
+        edit(encode(progress_row{owner->first, partition, {}, {}, {}}).key, [&](const row& r) -> mutation {
+            if (w.has("erased")) return erase_row{r.key};
+            if (w.has("cut")) return put_row{r.key, r.value.substr(1)};
+            progress_row p;
+            if (auto bad = decode(r, p)) throw std::runtime_error(to_string(bad));
+            p.cursor = {w.number("cursor").value_or(p.cursor.value)};
+            p.counts.acked = w.number("acked").value_or(p.counts.acked);
+            p.counts.parked = w.number("parked").value_or(p.counts.parked);
+            auto changed = encode(p);
+            return put_row{changed.key, changed.value};
+        });
+    else if (what == "block")
+        edit(block_key(owner->first, partition, std::stoull(w.next())), [&](const row& r) -> mutation {
+            if (w.has("erased")) return erase_row{r.key};
+            if (!w.has("cut")) throw std::runtime_error("a block is erased or cut");
+            return put_row{r.key, r.value.substr(1)};
+        });
+    else if (what == "failure") {
+        const auto r = encode(failure_row{owner->first, partition, {std::stoull(w.next())}, 1, {}, w.has("parked"), {}});
+        store_.apply(std::vector<mutation>{put_row{r.key, r.value}});
+    } else {
+        throw std::runtime_error("nothing to tamper with: " + what);
+    }
+    return {};
+}
+
 std::string stage::close() {
     if (!shard_->has_open_group()) return "nothing to commit\n";
     closed_.push_back(shard_->close_group());
@@ -361,16 +413,18 @@ std::string stage::answer_loads(bool fail) {
     std::string out;
     for (auto asked = std::exchange(loads_, {}); !asked.empty(); asked.pop_front()) {
         if (const auto* e = std::get_if<load_entries>(&asked.front())) {
-            out += fail ? step(input::read_failed{e->partition, e->from, {errc::corruption, "a damaged entry"}})
+            out += fail ? step(input::read_failed{e->partition, e->from, {errc::storage_failure, "a disk that does not answer"}})
                         : step(input::loaded_entries{e->partition, e->from, store_.read(e->partition, e->from, e->bytes)});
             continue;
         }
         const auto& b = std::get<load_blocks>(asked.front());
         input::loaded_blocks found{b.subscription, b.partition, b.from, {}, false};
+        error bad;
         for (const auto& r : store_.scan(block_rows(b.subscription, b.partition, b.from), b.limit))
-            if (auto bad = decode(r, found.rows.emplace_back())) throw std::runtime_error(to_string(bad));
+            if (auto e = decode(r, found.rows.emplace_back())) bad = e;
+        if (fail) bad = {errc::storage_failure, "a disk that does not answer"};
         found.complete = found.rows.size() < b.limit;
-        out += step(found);
+        out += bad ? step(input::scan_failed{b.subscription, b.partition, b.from, bad}) : step(found);
     }
     return out;
 }
@@ -385,7 +439,9 @@ std::string stage::recover() {
     if (!recovered) return "refused " + to_string(recovered.failure()) + "\n";
     shard_.emplace(std::move(recovered.value()));
     shard_->check();
-    return {};
+    std::string out;
+    for (const auto& why : shard_->quarantined()) out += "quarantined " + to_string(why) + "\n";
+    return out;
 }
 
 std::string stage::dump_rows() const {

@@ -16,6 +16,9 @@
 //   close           the open group goes to the store          stored        what was closed is in the store, the core is not told
 //   committed [N]   the core is told, by default of all       commit        close, and committed when there was something
 //   load            answers all loads that were asked for     fail-loads    fails them
+//   damaged TOPIC/P A-B [load=N]                   undelivered S C TOPIC/P A-B[@ATTEMPT] [bytes=N]
+//   tamper progress TOPIC/NAME/P erased|cut|[cursor=N acked=N parked=N]    tamper block TOPIC/NAME/P BLOCK erased|cut
+//   tamper failure TOPIC/NAME/P SEQUENCE [parked]  changes a stored row behind the shard's back
 //   restart         recovers a new shard from the store       rows, entries what is in the store
 //
 // S and C are s1 and c1; D is 5s or 250ms. A topic may be named by its id: #1. Requests are numbered for each session: "s1.3" is the answer to
@@ -50,6 +53,7 @@ private:
     std::optional<any_input> lease_input(words& w);
     std::string publish(words& w);
     std::string hand_over(std::uint32_t bytes);
+    std::string tamper(words& w);
     std::string step(const any_input& in);
     std::string close();
     void store_closed();

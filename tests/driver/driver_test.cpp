@@ -75,7 +75,10 @@ public:
     actions read_one() {
         const auto request = reads_.front();
         reads_.pop_front();
-        driver_->on_read(now_, request, store_->read(request.partition, request.from, request.bytes));
+        auto found = store_->read(request.partition, request.from, request.bytes);
+        for (auto& e : found.value())
+            if (damaged_ == e.last) e = {e.last, nullptr, "block checksum mismatch in 12.blob"};
+        driver_->on_read(now_, request, std::move(found));
         return take();
     }
 
@@ -94,6 +97,7 @@ public:
             std::move(more.pushes.begin(), more.pushes.end(), std::back_inserter(all.pushes));
             std::move(more.peeks.begin(), more.peeks.end(), std::back_inserter(all.peeks));
             std::move(more.closes.begin(), more.closes.end(), std::back_inserter(all.closes));
+            std::move(more.alarms.begin(), more.alarms.end(), std::back_inserter(all.alarms));
             if (more.fatal) all.fatal = more.fatal;
         };
         add(take());
@@ -148,13 +152,14 @@ public:
     std::deque<group> pending_;
     std::deque<read_request> reads_;
     std::deque<scan_request> scans_;
+    std::optional<sequence> damaged_;  // the entry that ends there cannot be read
+    fencing_epoch epoch_{};
     std::unique_ptr<storage::store> store_ = storage::make_memory_store();
     timestamp now_{std::chrono::seconds{1}};
 
 private:
     driver_settings settings_;
     shard_settings core_;
-    fencing_epoch epoch_{};
     std::optional<driver> driver_;
     std::uint64_t published_ = 0;
 };
@@ -389,22 +394,115 @@ TEST_CASE("a stored entry whose bytes do not parse is a failed read") {
     }
     b.subscribe(2, "t", 100);
     REQUIRE_FALSE(b.reads_.empty());
-    std::vector<storage::stored_entry> damaged{{sequence{0}, std::make_shared<std::vector<std::byte>>(100)}};
+    std::vector<storage::stored_entry> damaged{{sequence{0}, std::make_shared<std::vector<std::byte>>(100), {}}};
     b->on_read(b.now_, b.reads_.front(), std::move(damaged));
-    CHECK(b.take().closes.size() == 1);
+    const auto what = b.take();
+    CHECK(what.closes.empty());
+    REQUIRE(what.alarms.size() == 1);
+    CHECK(what.alarms[0].code == errc::corruption);
+    CHECK_THAT(what.alarms[0].what, Catch::StartsWith("partition 0 of topic 't': messages 0 to 0 are damaged in the store and lost"));
 }
 
-TEST_CASE("a failed or damaged scan is fatal") {
+std::vector<std::uint64_t> firsts_of(const actions& what) {
+    std::vector<std::uint64_t> all;
+    for (const auto& p : what.pushes) all.push_back(p.run.first.value);
+    return all;
+}
+
+answers::progress_info progress_of(bench& b) {
+    b.settle();
+    const auto done = b.submit(input::describe_subscription{{session_id{0}, request_id{9}}, "t", "s"});
+    return std::get<answers::subscription_info>(done.answers.at(0).what).partitions.at(0);
+}
+
+TEST_CASE("a damaged entry is named and passed over; nothing else is lost") {
+    bench b(tiny);
+    const auto where = b.topic("t");
+    for (int i = 0; i < 4; ++i) {
+        b.publish(where, 2);
+        b.settle();
+    }
+    b.damaged_ = sequence{GENERATE(1u, 3u)};
+    const auto lost = b.damaged_->value - 1;
+    if (GENERATE(false, true)) b.start_and_wait();  // the core must load what else it has in its window
+    b.subscribe(2, "t", 100);
+    const auto all = b.settle();
+    CHECK(all.closes.empty());
+    CHECK_FALSE(all.fatal);
+    auto expected = std::vector<std::uint64_t>{0, 2, 4, 6};
+    std::erase(expected, lost);
+    CHECK(firsts_of(all) == expected);
+    REQUIRE_FALSE(all.alarms.empty());
+    CHECK_THAT(all.alarms[0].what, Catch::Contains("messages " + std::to_string(lost) + " to " + std::to_string(lost + 1) + " are damaged") && Catch::Contains("12.blob"));
+    const auto p = progress_of(b);
+    CHECK(p.settled.skipped == 2);
+    CHECK(p.leased == 6);
+    CHECK(p.ready == 0);
+    b.ack(2, 4, 7);
+    b.settle();
+    CHECK(progress_of(b).settled.acked == 4);
+}
+
+TEST_CASE("a peek goes on behind a damaged entry") {
+    bench b(tiny);
+    const auto where = b.topic("t");
+    for (int i = 0; i < 3; ++i) {
+        b.publish(where, 1);
+        b.settle();
+    }
+    b.damaged_ = sequence{0};
+    b.peek("t", 0);
+    const auto seen = b.settle();
+    REQUIRE(seen.peeks.size() == 1);
+    REQUIRE_FALSE(seen.peeks[0].runs.empty());
+    CHECK(seen.peeks[0].runs.front().first == sequence{1});
+}
+
+TEST_CASE("a scan that fails is asked for again; one that brings damage sets its subscription aside, and no other") {
     bench b;
     const auto where = b.topic("t");
+    b.submit(input::create_subscription{{session_id{0}, request_id{2}}, "t", "other", {}, {}});
     b.publish(where, 5);
     b.settle();
     b.start_and_wait();
     b.subscribe(2, "t", 100);
     REQUIRE(b.scans_.size() == 1);
-    SECTION("failed") { b->on_scanned(b.now_, b.scans_.front(), error{errc::storage_failure, "no disk"}); }
-    SECTION("damaged") { b->on_scanned(b.now_, b.scans_.front(), std::vector<row>{{block_key(subscription_id{1}, 0, 0), "?"}}); }
-    CHECK(b.take().fatal);
+    const auto request = b.scans_.front();
+    b.scans_.clear();
+    SECTION("failed") {
+        b->on_scanned(b.now_, request, error{errc::storage_failure, "no disk"});
+        const auto what = b.take();
+        CHECK(what.alarms.size() == 1);
+        CHECK(b.scans_.empty());
+        CHECK(b.pass(duration{1'000}).scans.size() == 1);
+        CHECK(b.settle().pushes.size() == 1);
+    }
+    SECTION("damaged") {
+        if (GENERATE(false, true))
+            b->on_scanned(b.now_, request, std::vector<row>{{block_key(subscription_id{1}, 0, 0), "?"}});
+        else
+            b->on_scanned(b.now_, request, error{errc::corruption, "block checksum mismatch in 12.sst"});
+        const auto what = b.take();
+        CHECK_FALSE(what.fatal);
+        REQUIRE(what.ended.size() == 1);
+        CHECK(what.ended[0].why.code == errc::inconsistent);
+        CHECK(refusal(b.subscribe(3, "t", 100)) == errc::inconsistent);
+        b.submit(input::subscribe{{session_id{4}, request_id{1}}, consumer_id{1}, "t", "other", "", 100, 1'000, {}});
+        CHECK(b.settle().pushes.size() == 1);
+    }
+}
+
+TEST_CASE("a subscription that is recovered in quarantine is named when the driver starts") {
+    bench b;
+    b.publish(b.topic("t"), 5);
+    b.settle();
+    auto stored = encode(progress_row{subscription_id{1}, 0, {0}, {3}, {}});
+    b.store_->commit(shard_id{0}, b.epoch_, {put_row{stored.key, stored.value}}, [](error failed) { REQUIRE_FALSE(failed); });
+    b.start();
+    const auto what = b.take();
+    REQUIRE(what.alarms.size() == 1);
+    CHECK(what.alarms[0].code == errc::inconsistent);
+    CHECK_THAT(what.alarms[0].what, Catch::Contains("it counts 0 settled messages, and its cursor has passed 3"));
 }
 
 TEST_CASE("a topic deleted in the group that published to it leaves nothing") {
@@ -535,6 +633,116 @@ TEST_CASE("a hand-over whose read fails is read for again; one whose target is m
         b.pass(duration{1'000});
         CHECK(b.settle().pushes.size() == 1);
     }
+}
+
+// ---- a disk that fills ----
+
+constexpr storage::disk_space full{63u << 20, 64u << 20};
+constexpr storage::disk_space roomy{512u << 20, 64u << 20};
+
+TEST_CASE("below the reserve what is new is refused before the core hears of it, and what is there can be settled") {
+    bench b;
+    const auto where = b.topic("t");
+    b.publish(where, 3);
+    b.settle();
+    b->on_space(b.now_, full);
+    CHECK(refusal(b.publish(where, 1)) == errc::disk_full);
+    CHECK(refusal(b.submit(input::create_topic{{session_id{0}, request_id{1}}, "u", {}})) == errc::disk_full);
+    CHECK(refusal(b.submit(input::create_subscription{{session_id{0}, request_id{1}}, "t", "u", {}, {}})) == errc::disk_full);
+    auto malformed = b.records(1, "x");
+    malformed.back() ^= std::byte{1};
+    CHECK(refusal(b.publish_bytes(where, 1, malformed)) == errc::checksum_mismatch);
+    CHECK(b->idle());
+
+    CHECK(b.subscribe(2, "t", 2).pushes.size() == 1);
+    b.settle();
+    b.ack(2, 0, 0);
+    CHECK(b.settle().answers.size() == 1);
+    b.submit(input::purge_topic{{session_id{0}, request_id{1}}, "t"});
+    CHECK(b.settle().answers.size() == 1);
+    b->on_space(b.now_, roomy);
+    b.publish(where, 1);
+    CHECK(std::get<answers::published>(b.settle().answers.at(0).what).first == sequence{3});
+}
+
+TEST_CASE("what is under way when it is looked counts, and a look is asked for when much has been taken") {
+    bench b;
+    const auto where = b.topic("t");
+    b->on_space(b.now_, roomy);
+    b->on_space(b.now_, storage::disk_space{66u << 20, 64u << 20});
+    CHECK_FALSE(b.publish(where, 1, std::string(1u << 20, 'x')).wants_space);
+    CHECK(b.publish(where, 1, std::string(1u << 20, 'x')).wants_space);
+    b.flush();
+    b->on_space(b.now_, storage::disk_space{66u << 20, 64u << 20});  // nothing is written yet
+    CHECK(refusal(b.publish(where, 1)) == errc::disk_full);
+    b.commit_one();
+    b->on_space(b.now_, storage::disk_space{80u << 20, 64u << 20});
+    CHECK(b.publish(where, 1).empty());
+}
+
+TEST_CASE("a named batch that was taken is answered as before on a full disk; a new one is refused, and the gap refuses what follows") {
+    bench b;
+    const auto where = b.topic("t");
+    b.submit(input::open_producer{{session_id{1}, request_id{1}}, "web", 1, false});
+    const auto opened = std::get<answers::producer_opened>(b.settle().answers.at(0).what);
+    const auto batch = [&](std::uint64_t number) {
+        const auto bytes = b.records(1, "batch " + std::to_string(number));
+        b->publish(b.now_, {{session_id{1}, request_id{10 + number}}, where, 1, durability::memory, bytes, {opened.id, opened.epoch, number, 0}});
+        return b.settle();
+    };
+    batch(1);
+    b->on_space(b.now_, full);
+    CHECK(refusal(batch(2)) == errc::disk_full);
+    CHECK(refusal(batch(3)) == errc::batch_gap);
+    CHECK(std::get<answers::published>(batch(1).answers.at(0).what).first == sequence{0});
+    b->on_space(b.now_, roomy);
+    CHECK(refusal(batch(3)) == errc::batch_gap);
+    CHECK(std::get<answers::published>(batch(2).answers.at(0).what).first == sequence{1});
+}
+
+TEST_CASE("the dead stay where they are while the disk is full, over a restart too, and move once when there is room") {
+    bench b(GENERATE(false, true) ? tiny : driver_settings{});
+    with_dead_letters(b);
+    b->on_space(b.now_, full);
+    reject(b, 1);
+    reject(b, 2);
+    b.settle();
+    CHECK(b->idle());
+    b.pass(std::chrono::minutes{1});
+    b.settle();
+    const auto restarted = GENERATE(false, true);
+    if (restarted) {
+        b.start();
+        b->on_space(b.now_, full);
+        b.pass(std::chrono::seconds{0});
+        b.pass(shard_settings{}.adoption_wait);
+        b.settle();
+    }
+    const auto described = b.submit(input::describe_topic{{session_id{0}, request_id{1}}, "dead"});
+    CHECK(std::get<answers::topic_info>(described.answers.at(0).what).partitions.at(0).high == sequence{0});
+    b->on_space(b.now_, roomy);
+    b.settle();
+    CHECK(dead_letters(b).size() == 2);
+    b->on_space(b.now_, roomy);
+    b.settle();
+    CHECK(b->idle());
+}
+
+TEST_CASE("a damaged message that is dead stays dead, under its row") {
+    bench b(tiny);
+    const auto where = with_dead_letters(b);
+    b.publish(where, 1);  // pushes the dead one's entry out of the tail
+    b.settle();
+    b.submit(input::peek{{session_id{7}, request_id{1}}, "t", 0, {3}, 1, 1});  // and out of the read cache
+    b.settle();
+    b.damaged_ = sequence{2};
+    reject(b, 1);
+    b.settle();
+    b.pass(duration{5'000});
+    b.settle();
+    CHECK(b.reads_.empty());
+    CHECK(dead_letters(b).empty());
+    CHECK(b.store_->scan({"H", "I"}, 10).value().size() == 1);
 }
 
 TEST_CASE("only a broker wraps a message: a forged envelope is refused") {

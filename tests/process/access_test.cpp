@@ -192,6 +192,14 @@ TEST_CASE_METHOD(guarded_broker, "a token may stand in a file") {
     CHECK_THAT(missing.err, Contains("/no/such/file cannot be read: No such file"));
 }
 
+TEST_CASE_METHOD(guarded_broker, "names are completed for who has a token among the words") {
+    const auto token_file = (scratch.path() / "mine").string();
+    std::ofstream(token_file) << watcher;
+    CHECK(millrace(broker, {"complete", "--", "--token", watcher, "publish", "ph"}).out == "photos\n");
+    CHECK(millrace(broker, {"complete", "--", "--token-file=" + token_file, "consume", "photos", ""}).out == "thumbs\n");
+    CHECK(millrace(broker, {"complete", "--", "publish", "ph"}).out == "");
+}
+
 TEST_CASE_METHOD(guarded_broker, "SIGHUP reads the tokens again") {
     blocking_client stays(settings_for(broker.address(), publisher));
     REQUIRE(!stays.publish("photos", "before").code);

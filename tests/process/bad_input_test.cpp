@@ -1,5 +1,7 @@
 // Clients that break the rules, each against a real broker: they get a named error or a closed connection, and nobody else notices anything.
 #include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
 #include <random>
 
 #include "tests/process/blocking_client.hpp"
@@ -264,6 +266,41 @@ TEST_CASE_METHOD(busy_broker, "a consumer that gives credit without end and read
     CHECK(bystander.describe("photos", "greedy").partitions.at(0).leased < 64);
     dropped_as_slow_reader(c, frame(c, 0, wire::CreateCredit(c.builder, 1, ~0u, ~std::uint64_t{0})), 10'000);
     CHECK(broker.resident_bytes() < before + (300u << 20));
+}
+
+TEST_CASE("tokens that are nobody's, and one that may do nothing, beside somebody who works") {
+    scratch_directory scratch;
+    const auto file = (scratch.path() / "tokens").string();
+    const std::string mine = "mine-mine-mine-mine-mine", powerless = "powerless-powerless-powerless";
+    std::ofstream(file) << "me publish,consume,admin " << mine << "\nnobody none " << powerless << "\n";
+    std::filesystem::permissions(file, std::filesystem::perms::owner_read);
+    broker_process broker({"--store", "memory:", "--auth-file", file});
+    client::connection_settings settings;
+    settings.server = broker.address();
+    settings.token = mine;
+    settings.reconnect.enabled = false;
+    blocking_client bystander(settings);
+    bystander.create_topic("photos");
+    bystander.create_subscription("photos", "thumbs");
+
+    std::minstd_rand random(11);
+    for (int i = 0; i < 200; ++i) {
+        raw_client c(broker);
+        std::string token(random() % 400, '\0');
+        for (auto& byte : token) byte = static_cast<char>(random());
+        if (i % 2 == 0) token = mine.substr(0, static_cast<std::size_t>(i) % mine.size());
+        const auto bytes = c.builder.CreateString(token);
+        c.send(0, wire::CreateHello(c.builder, 1, 1, 0, bytes));
+        CHECK(c.read_goodbye() == errc::unauthorized);
+        REQUIRE(!bystander.publish("photos", "work").code);
+    }
+    raw_client c(broker);
+    c.send(0, wire::CreateHelloDirect(c.builder, 1, 1, 0, powerless.c_str()));
+    REQUIRE(c.read()->kind == kind::Welcome);
+    for (std::uint64_t id = 1; id <= 10'000; ++id)
+        if (!c.send(id, wire::CreatePublish(c.builder, 1, 0, 1), records_of("x"))) break;
+    for (std::uint64_t id = 1; id <= 10'000; ++id) REQUIRE(c.read()->code == errc::forbidden);
+    CHECK(bystander.describe("photos", "thumbs").partitions.at(0).published == 200);
 }
 
 TEST_CASE_METHOD(busy_broker, "frames with bits turned over") {

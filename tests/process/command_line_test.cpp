@@ -228,6 +228,64 @@ TEST_CASE_METHOD(broker_with_photos, "usage errors end with 2") {
     CHECK(done({"publish", "--help"}) != "");
 }
 
+TEST_CASE_METHOD(broker_with_photos, "with --json a refusal is an object on stderr too") {
+    const auto refusal_of = [&](std::vector<std::string> arguments, const std::string& input = {}) {
+        arguments.insert(arguments.begin(), "--json");
+        const auto ended = millrace(broker, arguments, input);
+        CHECK(ended.code == 1);
+        CHECK(std::count(ended.err.begin(), ended.err.end(), '\n') == 1);
+        return json::parse(ended.err).as_object();
+    };
+    const auto refused = refusal_of({"topic", "describe", "no\"where"});
+    CHECK(refused.at("error") == "no_such_topic");
+    CHECK_THAT(std::string(refused.at("message").as_string()), Contains("no\"where") && !Contains("no_such_topic"));
+    CHECK(refusal_of({"publish", "nowhere"}, "x").at("error") == "no_such_topic");
+    CHECK(refusal_of({"publish", "photos", "/no/such/file"}).at("error") == "failed");
+    CHECK(json::parse(run_command(MILLRACE_PATH, {"--json", "--server", "nonsense", "topic", "list"}).err).as_object().contains("message"));
+}
+
+TEST_CASE_METHOD(broker_with_photos, "every command prints objects with --json, and nothing else") {
+    CHECK(objects({"topic", "create", "films"}).size() == 1);
+    CHECK(objects({"topic", "update", "films", "--max-age", "1h"}).size() == 1);
+    CHECK(objects({"topic", "describe", "films"}).size() == 1);
+    CHECK(objects({"topic", "list"}).size() == 2);
+    CHECK(objects({"subscription", "create", "films", "s"}).size() == 1);
+    CHECK(objects({"subscription", "update", "films", "s", "--max-deliveries", "3"}).size() == 1);
+    CHECK(objects({"subscription", "describe", "films", "s"}).size() == 1);
+    CHECK(objects({"subscription", "list", "films"}).size() == 1);
+    CHECK(objects({"publish", "films", "--lines"}, "a\nb\n").size() == 2);
+    CHECK(objects({"peek", "films"}).size() == 2);
+    CHECK(objects({"consume", "films", "s", "--max", "1"}).size() == 1);
+    CHECK(objects({"topic", "purge", "films"}).size() == 1);
+    CHECK(objects({"subscription", "delete", "films", "s"}).size() == 1);
+    CHECK(objects({"topic", "delete", "films"}).size() == 1);
+}
+
+TEST_CASE_METHOD(broker_with_photos, "long work tells a terminal how far it is, and nobody else") {
+    const auto on_terminal = [&](const std::string& arguments) {  // stdout to a file, stderr and nothing else on the terminal
+        return run_command("/usr/bin/script", {"-qec", std::string(MILLRACE_PATH) + " --server " + broker.address() + " " + arguments + " >/dev/null </dev/null", "/dev/null"}).out;
+    };
+    scratch_directory scratch;
+    const auto file = (scratch.path() / "lines").string();
+    std::ofstream(file) << "a\nb\nc\n";
+    CHECK_THAT(on_terminal("publish photos --lines " + file), Contains("\rpublished 3\r\n"));
+    CHECK_THAT(on_terminal("consume photos thumbs --max 2"), Contains("\rconsumed 2 of 2\r\n"));
+    CHECK_THAT(on_terminal("topic list"), !Contains("\r"));
+    done({"publish", "photos", "--lines", file});  // checks that stderr is empty
+}
+
+TEST_CASE("a program says its version and what completes it, without a broker") {
+    const auto printed = [](const std::vector<std::string>& arguments) {
+        const auto ended = run_command(MILLRACE_PATH, arguments);
+        CHECK(ended.code == 0);
+        return ended.out;
+    };
+    CHECK_THAT(printed({"--version"}), StartsWith("millrace ") && Contains("."));
+    CHECK(printed({"complete", "--", "--tok"}) == "--token\n--token-file\n");
+    CHECK(printed({"complete", "--", "--ver"}) == "--version\n");
+    CHECK(printed({"complete", "--", "--token-file", ""}) == ":files\n");
+}
+
 TEST_CASE("no broker, no command: one line says so") {
     std::string gone;
     {

@@ -36,6 +36,7 @@ struct options {
     std::uint32_t producers = 4;
     std::uint32_t consumers = 4;
     std::uint32_t workers = 3;
+    std::uint64_t backlog = 100'000;
     std::string store;
     std::string broker = MILLRACED_PATH;
     bool forget_unsynced = false;
@@ -50,6 +51,7 @@ struct cycle {
     asio::io_context io{1};
     std::string server;
     crash_ledger& ledger;
+    std::uint64_t backlog = 0;
     bool over = false;      // the broker is gone, or everybody shall stop
     bool draining = false;  // consumers ack everything and stay
     int running = 0;
@@ -58,6 +60,12 @@ struct cycle {
     bool ended(const boost::system::error_code& failed, const char* doing) {
         if (failed && !over) ledger.violate(std::string(doing) + " failed while the broker ran: " + failed.message());
         return over || failed;
+    }
+
+    /// The consumers are so far behind that producers rest: else most of the time would go into the last drain.
+    bool is_far_ahead() const {
+        const auto& s = ledger.sums();
+        return s.answered * subscriptions > s.acked + backlog * subscriptions;
     }
 
     client::connection_settings settings(const char* name) const {
@@ -96,9 +104,9 @@ asio::awaitable<void> produce(cycle& c, random_source random) {
     under_way sent{asio::steady_timer(c.io, asio::steady_timer::time_point::max())};
     const auto window = between(random, 1, 64);
     while (!c.over && !sent.failed) {
-        while (sent.count < window) publish_one(c, broker, sent);
-        co_await sent.changed.async_wait(as_result);
-        if (between(random, 0, 9) > 0) continue;
+        while (sent.count < window && !c.is_far_ahead()) publish_one(c, broker, sent);
+        if (sent.count > 0) co_await sent.changed.async_wait(as_result);
+        if (sent.count > 0 && between(random, 0, 9) > 0) continue;
         asio::steady_timer pause(c.io, milliseconds(between(random, 0, 5)));  // so that groups are of all sizes
         co_await pause.async_wait(as_result);
     }
@@ -240,7 +248,7 @@ private:
         if (between(random_, 0, 4) == 0) kill_while_it_starts();
         auto broker = open();
         compare(broker);
-        cycle c{.server = broker.address(), .ledger = ledger_};
+        cycle c{.server = broker.address(), .ledger = ledger_, .backlog = options_.backlog};
         for (std::uint32_t i = 0; i < options_.producers; ++i) start(c, produce(c, random_source(random_())));
         start_consumers(c, options_, random_);
         // Old messages are held back for two seconds, for those who may come back for them: half of the cycles see them given and acked.
@@ -347,6 +355,7 @@ int main(int argc, char** argv) {
     app.add_option("--producers", o.producers, "producers")->capture_default_str();
     app.add_option("--consumers", o.consumers, "consumers, of two subscriptions in turn; at least 2")->capture_default_str()->check(CLI::Range(2, 1000));
     app.add_option("--workers", o.workers, "workers that live through every kill, with two threads each")->capture_default_str();
+    app.add_option("--backlog", o.backlog, "producers rest while a subscription has so many messages unacked")->capture_default_str();
     app.add_option("--store", o.store, "folder of the store, without a topic 'crash'; default: one that is made and removed");
     app.add_flag("--forget-unsynced", o.forget_unsynced, "a killed broker loses what no sync has covered, as in a power cut");
     app.add_option("--broker", o.broker, "the millraced to run");

@@ -100,7 +100,7 @@ void add_subscriptions(frame_collector& to) {
     to.add(15, [](B b) { return CreateDeleteSubscriptionDirect(b, "photos", "resize", true); });
     to.add(12, [](B b) {
         const std::vector partitions{CreateProgressInfo(b, 10, 20, 60, 50, 9, 1, 2, 3, 4, 5, 6, 20)};
-        return CreateSubscriptionInfoDirect(b, "photos", "resize", 9, noon, subscription_settings(b), 2, &partitions);
+        return CreateSubscriptionInfoDirect(b, "photos", "resize", 9, noon, subscription_settings(b), 2, &partitions, "it counts 9 settled messages, and 10 are");
     });
     to.add(24, [](B b) { return CreateUpdateSubscriptionDirect(b, "photos", "resize", subscription_settings(b)); });
 }
