@@ -15,7 +15,7 @@ trap '[ -z "$broker" ] || kill "$broker" 2>/dev/null; wait; rm -rf "$directory/s
 start_broker() {
   local began; began=$(date +%s%N)
   : >"$directory/ready"
-  "$bin/broker/millraced" --store "rocksdb:$directory/store" --listen 127.0.0.1:0 --log-level warn >"$directory/ready" &
+  "$bin/broker/millraced" --store "rocksdb:$directory/store" --listen 127.0.0.1:0 --admin none --log-level warn >"$directory/ready" &
   broker=$!
   until grep -q '^ready' "$directory/ready"; do
     kill -0 "$broker" || { echo "backlog.sh: the broker did not start" >&2; exit 1; }

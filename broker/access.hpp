@@ -3,7 +3,7 @@
 //   # NAME   RIGHTS           TOKEN
 //   web      publish          sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 //   workers  publish,consume  VrT9yq0Zc5Xn7wK2hJ4mPa
-//   graphs   none             sha256:…              looks at topics, subscriptions and metrics, and changes nothing
+//   graphs   none             sha256:…              looks at topics and subscriptions, and changes nothing
 //
 // A name may stand on several lines, each with a token of its own, so that a token is replaced without a moment in which neither works. In memory
 // there are hashes only. The class has no state but the list: main reads it, and reads it again on SIGHUP. Thread-safe as long as it is not assigned to.

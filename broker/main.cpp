@@ -13,6 +13,8 @@
 #include <string>
 
 #include "broker/access.hpp"
+#include "broker/admin/http_server.hpp"
+#include "broker/broker_view.hpp"
 #include "broker/explain_memory.hpp"
 #include "broker/local_file_system.hpp"
 #include "broker/log.hpp"
@@ -63,6 +65,13 @@ server::broker::clock broker_clock() {
     return [wall, steady] {
         return wall + std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - steady);
     };
+}
+
+/// As one types it; "none" for nowhere.
+std::string text_of(const std::optional<asio::ip::tcp::endpoint>& where) {
+    if (!where) return "none";
+    const auto host = where->address().to_string();
+    return (where->address().is_v6() ? "[" + host + "]" : host) + ":" + std::to_string(where->port());
 }
 
 result<std::optional<access_list>> read_access(const options& o) {
@@ -118,10 +127,20 @@ int run(const options& o) {
 
     const auto epoch = opened.value().epoch;
     asio::io_context io(1);
-    server::broker broker(io, std::move(opened.value()), *store.value(), settings, broker_clock());
+    const auto clock = broker_clock();
+    server::broker broker(io, std::move(opened.value()), *store.value(), settings, clock);
+    const broker_view view(broker, {MILLRACE_VERSION, o.store}, clock);
+    admin::pages pages(view, settings.session.access);
+    admin::http_server http(io, pages);
 
     const auto bound = broker.listen(o.listen);
     if (!bound) return complain(exit_failed, bound.failure());
+    std::optional<asio::ip::tcp::endpoint> admin;
+    if (o.admin) {
+        const auto admin_bound = http.listen(*o.admin);
+        if (!admin_bound) return complain(exit_failed, admin_bound.failure());
+        admin = admin_bound.value();
+    }
     asio::signal_set signals(io, SIGINT, SIGTERM);
     signals.async_wait([&](const boost::system::error_code& ec, int) {
         if (!ec) broker.drain();
@@ -129,8 +148,7 @@ int run(const options& o) {
     asio::signal_set hangup(io, SIGHUP);
     watch_hangup(hangup, o, access.value(), broker);
     tell_serving(o, bound.value(), access.value(), store.value()->level(), epoch);
-    const auto& address = bound.value().address();
-    std::printf(address.is_v6() ? "ready listen=[%s]:%u\n" : "ready listen=%s:%u\n", address.to_string().c_str(), bound.value().port());
+    std::printf("ready listen=%s admin=%s\n", text_of(bound.value()).c_str(), text_of(admin).c_str());
     std::fflush(stdout);
     io.run();
     if (!broker.fatal()) return 0;

@@ -23,6 +23,7 @@ struct option_texts {
     std::string config;
     std::string store = "rocksdb:millrace-data";
     std::string listen = "127.0.0.1:7070";
+    std::string admin = "127.0.0.1:7080";
     std::string durability = "disk";
     std::string log_level = "info";
     std::string log_format = "text";
@@ -57,6 +58,7 @@ void add_options(CLI::App& app, options& o, option_texts& texts) {
     app.add_option("--config", texts.config, "a file with these options, as max-connections = 10000; flags and environment come before it");
     app.add_option("--store", texts.store, "rocksdb:DIR, or memory: (lost when the broker ends)");
     app.add_option("--listen", texts.listen, "HOST:PORT for clients; port 0 takes a free one");
+    app.add_option("--admin", texts.admin, "HOST:PORT for metrics, health and JSON over HTTP; none switches it off");
     app.add_option("--durability", texts.durability, "what an answer promises: disk, buffered, memory");
     app.add_option("--auth-file", o.auth_file, "lines of NAME RIGHTS TOKEN: clients need a token, and its rights; read again on SIGHUP");
     app.add_option("--log-level", texts.log_level, "trace, debug, info, warn, error, off");
@@ -216,6 +218,8 @@ error understand(const option_texts& texts, const option_places& places, options
     if (auto why = take(parse_store(places.of("store"), texts.store), o.store)) return why;
     const bool others_may_come = texts.insecure || !o.auth_file.empty();
     if (auto why = take(parse_endpoint(places.of("listen"), texts.listen, others_may_come), o.listen)) return why;
+    if (texts.admin != "none" && !texts.admin.empty())
+        if (auto why = take(parse_endpoint(places.of("admin"), texts.admin, others_may_come), o.admin.emplace())) return why;
     if (auto why = take(parse_durability(places.of("durability"), texts.durability), o.durability)) return why;
     if (auto why = take(parse_log_level(places.of("log-level"), texts.log_level), o.log_level)) return why;
     if (auto why = take(parse_log_format(places.of("log-format"), texts.log_format), o.log_as)) return why;

@@ -18,6 +18,7 @@ namespace millrace {
 struct options {
     std::string store;  // rocksdb:DIR or memory:
     boost::asio::ip::tcp::endpoint listen;
+    std::optional<boost::asio::ip::tcp::endpoint> admin;  // none: no admin HTTP
     millrace::durability durability = millrace::durability::disk;
     spdlog::level::level_enum log_level = spdlog::level::info;
     log_format log_as = log_format::text;

@@ -38,7 +38,7 @@ trap stop_all EXIT
 
 start_broker() {  # [ADDRESS]: the one it had before, after a crash
   : >"$work/broker.out"
-  "$bin/broker/millraced" --store "rocksdb:$work/store" --listen "${1:-127.0.0.1:0}" --log-level warn >"$work/broker.out" &
+  "$bin/broker/millraced" --store "rocksdb:$work/store" --listen "${1:-127.0.0.1:0}" --admin none --log-level warn >"$work/broker.out" &
   broker_pid=$!
   until grep -q '^ready' "$work/broker.out"; do
     kill -0 "$broker_pid" || { echo "quickstart.sh: the broker did not start" >&2; exit 1; }

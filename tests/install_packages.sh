@@ -7,7 +7,7 @@ extra=("$@")  # more packages than the build and the tests need
 
 packages=(g++ cmake ninja-build ccache pkg-config
   libboost1.81-dev librocksdb-dev libflatbuffers-dev flatbuffers-compiler libspdlog-dev libcli11-dev catch2
-  libssl-dev libzstd-dev liblz4-dev libxxhash-dev ${extra[@]+"${extra[@]}"})
+  libssl-dev libzstd-dev liblz4-dev libxxhash-dev prometheus-cpp-dev ${extra[@]+"${extra[@]}"})
 
 missing=()
 for package in "${packages[@]}"; do

@@ -75,6 +75,14 @@ struct settled_counts {
     std::uint64_t skipped = 0;
 
     std::uint64_t total() const { return acked + dead + parked + expired + skipped; }
+    settled_counts& operator+=(const settled_counts& more) {
+        acked += more.acked;
+        dead += more.dead;
+        parked += more.parked;
+        expired += more.expired;
+        skipped += more.skipped;
+        return *this;
+    }
     bool operator==(const settled_counts&) const = default;
 };
 

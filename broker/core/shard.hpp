@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "broker/core/effect.hpp"
+#include "broker/core/figures.hpp"
 #include "broker/core/input.hpp"
 #include "broker/core/partition_log.hpp"
 #include "broker/core/producers.hpp"
@@ -68,6 +69,27 @@ public:
 
     /// "partition 3 of topic 'photos'"
     std::string place_of(partition_id id) const;
+
+    // ---- for those who look on, between steps (shard_look.cpp); what they see may not be durable yet ----
+
+    /// Errors: no_such_topic, no_such_subscription.
+    result<answers::topic_info> look_at_topic(const std::string& name) const;
+    result<answers::subscription_info> look_at_subscription(const std::string& topic, const std::string& name) const;
+
+    /// At most `limit` names, in order, after `after`.
+    answers::name_page topic_names(const std::string& after, std::size_t limit) const;
+    result<answers::name_page> subscription_names(const std::string& topic, const std::string& after, std::size_t limit) const;
+
+    std::vector<consumer_figures> consumers_of(session_id session) const;
+
+    /// The topics that follow the id `after`, oldest first; no more once so many partitions, and subscriptions in them, have been looked at. Empty: there
+    /// are none.
+    std::vector<topic_figures> figures_after(topic_id after, std::size_t partitions) const;
+
+    std::size_t topics() const { return topics_.size(); }
+    std::size_t subscriptions() const { return subscriptions_.size(); }
+    std::size_t consumers() const { return consumers_.size(); }
+    std::uint64_t acked_messages() const { return acked_; }  // since it was opened
 
     /// Aborts unless all that is promised holds; see progress::check.
     void check() const;
@@ -141,6 +163,8 @@ private:
     void perform(const input::update_subscription&);
     error check_dead_letter(const topic& source, const std::string& target) const;
     void perform(const input::delete_subscription&);
+    static error no_topic(const std::string& name);
+    static error no_subscription(const std::string& topic_name, const std::string& name);
     answers::topic_info describe(const topic&) const;
     answers::subscription_info describe(const subscription&) const;
     void remove_subscription(subscription&, const error& why);
@@ -155,6 +179,10 @@ private:
     partition_log* find_log(partition_id id);
     result<topic*> named_topic(const std::string& name);
     result<subscription*> named_subscription(const std::string& topic_name, const std::string& name);
+
+    // shard_look.cpp
+    topic_figures figures_of(const topic&) const;
+    subscription_figures figures_of(const topic&, const subscription&) const;
 
     // shard_publish.cpp
     void perform(const input::publish&);
@@ -217,6 +245,7 @@ private:
     std::map<holder_id, consumer> consumers_;
     producers producers_;
     std::uint64_t logs_ = 0;
+    std::uint64_t acked_ = 0;
 
     // The open group.
     std::set<partition_id> dirty_logs_;

@@ -32,16 +32,23 @@ partition_log* shard::find_log(partition_id id) {
 
 result<shard::topic*> shard::named_topic(const std::string& name) {
     if (auto* t = find_topic(name)) return t;
-    return error{errc::no_such_topic, "there is no topic '" + name + "' (create it with: millrace topic create " + name + ")"};
+    return no_topic(name);
+}
+
+error shard::no_topic(const std::string& name) {
+    return {errc::no_such_topic, "there is no topic '" + name + "' (create it with: millrace topic create " + name + ")"};
+}
+
+error shard::no_subscription(const std::string& topic_name, const std::string& name) {
+    return {errc::no_such_subscription, "topic '" + topic_name + "' has no subscription '" + name + "' (create it with: millrace subscription create " +
+                                            topic_name + " " + name + ")"};
 }
 
 result<subscription*> shard::named_subscription(const std::string& topic_name, const std::string& name) {
     auto t = named_topic(topic_name);
     if (!t) return t.failure();
     const auto it = t.value()->subscriptions.find(name);
-    if (it == t.value()->subscriptions.end())
-        return error{errc::no_such_subscription, "topic '" + topic_name + "' has no subscription '" + name +
-                                                     "' (create it with: millrace subscription create " + topic_name + " " + name + ")"};
+    if (it == t.value()->subscriptions.end()) return no_subscription(topic_name, name);
     return find_subscription(it->second);
 }
 

@@ -189,6 +189,8 @@ bool shard::deliver_one(subscription& s, std::uint32_t partition) {
     c.messages -= count;
     c.bytes -= std::min<std::uint64_t>(c.bytes, index->bytes_between(ready->first, last));
     c.held += count;
+    s.deliveries += count;
+    if (ready->attempt > 1) s.redeliveries += count;
     if (c.wants()) {
         c.hungry = true;
         s.hungry.push_back(&c);

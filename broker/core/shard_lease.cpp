@@ -45,7 +45,9 @@ void shard::hand_in(const Command& c, const std::string& reason, Apply apply) {
     for (const auto& r : c.ranges) {
         auto& p = s.partitions[r.partition];
         progress::handed_in in;
+        const auto acked_before = p.counts().acked;
         apply(p, r, owner.id, in, answer.lost);
+        acked_ += p.counts().acked - acked_before;
         owner.held -= in.released;
         exhaust(s, p, in.exhausted, reason);
         s.work.insert(r.partition);

@@ -32,6 +32,8 @@ struct subscription {
     subscription_row row;
     std::vector<progress> partitions;
     std::uint32_t consumers = 0;
+    std::uint64_t deliveries = 0;    // messages given out since the shard was opened
+    std::uint64_t redeliveries = 0;  // of them, those that had failed before
 
     /// What is stored of it contradicts itself, in words: it is in quarantine. Nobody consumes it, nothing of it changes, and no entry that it may need is
     /// freed, until it is repaired or deleted. Its `partitions` are there, and what they say is not to be believed.

@@ -30,14 +30,26 @@ bool actions::empty() const {
            scans.empty() && alarms.empty() && !wants_space && !fatal;
 }
 
-driver::driver(core::shard shard, const driver_settings& settings)
-    : shard_(std::move(shard)), settings_(settings), tail_(settings.tail_cache_bytes), read_(settings.read_cache_bytes) {
+driver::driver(core::shard shard, const driver_settings& settings, figures before)
+    : shard_(std::move(shard)), settings_(settings), tail_(settings.tail_cache_bytes), read_(settings.read_cache_bytes), counted_(std::move(before)) {
     actions_.alarms = shard_.quarantined();
 }
 
 actions driver::take_actions() {
     actions_.wants_space = gate_.wants_look();
+    for (const auto& a : actions_.answers)
+        if (const auto* refused = std::get_if<error>(&a.what)) ++counted_.refused[refused->code];
+    for (const auto& p : actions_.pushes) {
+        counted_.delivered_messages += p.run.count;
+        counted_.delivered_bytes += p.run.records.size();
+    }
     return std::exchange(actions_, {});
+}
+
+figures driver::counted() const {
+    auto all = counted_;
+    all.acked_messages += shard_.acked_messages();
+    return all;
 }
 
 void driver::submit(timestamp now, const core::any_input& request) {
@@ -92,10 +104,17 @@ std::uint64_t driver::unwritten_bytes() const {
 
 void driver::on_committed(timestamp now, core::group_number number, const error& failed) {
     if (failed) {
+        ++counted_.failed_commits;
         actions_.fatal = failed;
         return;
     }
     invariant(!in_flight_.empty() && in_flight_.front().number == number, "a group was committed out of order", static_cast<std::uint64_t>(number));
+    const auto& done = in_flight_.front();
+    counted_.published_messages += done.messages;
+    counted_.published_bytes += done.record_bytes;
+    counted_.commit_microseconds.observe(static_cast<std::uint64_t>((now - done.begun).count()));
+    counted_.commit_messages.observe(done.messages);
+    counted_.commit_bytes.observe(done.record_bytes);
     in_flight_.pop_front();
     step(now, core::input::committed{number});
 }
@@ -114,14 +133,17 @@ void driver::on_space(timestamp now, const std::optional<storage::disk_space>& d
     for (const auto& h : std::exchange(put_off_, {})) hand_over(now, h);
 }
 
-void driver::flush(timestamp) {
+void driver::flush(timestamp now) {
     if (!shard_.has_open_group() || in_flight_.size() >= settings_.groups_in_flight) return;
     auto group = shard_.close_group();
+    closed_group begun{group.number, 0, now, 0, 0};
     for (auto& m : group.mutations) {
         if (auto* append = std::get_if<core::append_entry>(&m)) {
             auto filled = open_entries_.extract({append->partition, append->first});
             invariant(!filled.empty(), "a closed entry has no bytes", append->first.value);
             append->bytes = std::move(filled.mapped());
+            begun.messages += append->index->count();
+            begun.record_bytes += append->index->bytes();
             tail_.insert(append->partition, {append->index, append->bytes});
         } else if (const auto* freed = std::get_if<core::free_entry>(&m)) {
             // A core that has forgotten the hole would take a cached entry for one that stands, and free it again.
@@ -134,7 +156,8 @@ void driver::flush(timestamp) {
         }
     }
     open_entries_.clear();  // what is left belongs to topics that were deleted in the same group
-    in_flight_.push_back({group.number, std::exchange(open_bytes_, 0)});
+    begun.bytes = std::exchange(open_bytes_, 0);
+    in_flight_.push_back(begun);
     actions_.commits.push_back(std::move(group));
 }
 

@@ -18,6 +18,7 @@
 
 #include "broker/core/shard.hpp"
 #include "broker/driver/entry_cache.hpp"
+#include "broker/driver/figures.hpp"
 #include "broker/driver/space_gate.hpp"
 #include "broker/storage/store.hpp"
 #include "millrace/error.hpp"
@@ -102,7 +103,8 @@ struct actions {
 
 class driver {
 public:
-    driver(core::shard shard, const driver_settings& settings);
+    /// `before` is what earlier drivers of this shard have counted, in the same process.
+    driver(core::shard shard, const driver_settings& settings, figures before = {});
 
     /// Any input of a session but a publish.
     void submit(timestamp now, const core::any_input& request);
@@ -129,11 +131,14 @@ public:
 
     const core::shard& shard() const { return shard_; }
     const space_gate& gate() const { return gate_; }
+    figures counted() const;
 
 private:
     struct closed_group {
         core::group_number number{};
-        std::uint64_t bytes = 0;  // of its messages
+        std::uint64_t bytes = 0;  // of its messages, those of topics that are gone included
+        timestamp begun;
+        std::uint64_t messages = 0, record_bytes = 0;  // that it appends
     };
     struct waiting_consumer {
         std::deque<core::delivery> deliveries;  // in order; the first waits for its bytes
@@ -180,6 +185,7 @@ private:
     space_gate gate_;
     std::vector<std::uint32_t> record_ends_;
     actions actions_;
+    figures counted_;
 };
 
 }  // namespace millrace::driver

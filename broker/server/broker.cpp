@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -109,6 +110,7 @@ asio::awaitable<void> broker::serve(std::shared_ptr<connection> c) {
     }
     end_session(c->session().id());
     if (c->session().closing()) {
+        ++sessions_closed_[c->session().close_reason().code];
         tell_closed(*c, c->session().close_reason());
         c->write();  // ends the connection when the goodbye is out
     } else {
@@ -364,6 +366,24 @@ asio::awaitable<void> broker::watch_time() {
         run_driver();
         schedule_flush();
     }
+}
+
+error broker::not_ready() const {
+    if (fatal_) return fatal_;
+    if (draining_) return {errc::shutting_down, "the broker is stopping"};
+    if (driver_ && !driver_->gate().is_open()) return driver_->gate().refusal();
+    return unavailable_;
+}
+
+std::vector<const connection*> broker::connections_after(std::uint64_t id, std::size_t limit) const {
+    std::vector<const connection*> found;
+    for (const auto& [number, c] : connections_)
+        if (number > id) found.push_back(c.get());
+    const auto by_id = [](const auto* a, const auto* b) { return a->session().id() < b->session().id(); };
+    const auto count = std::min(limit, found.size());
+    std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count), found.end(), by_id);
+    found.resize(count);
+    return found;
 }
 
 void broker::review_access() {

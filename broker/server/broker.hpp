@@ -13,6 +13,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -63,7 +64,23 @@ public:
     /// Set when the store failed for good; the io_context has been stopped, and nothing more may be promised.
     const error& fatal() const { return fatal_; }
 
+    // ---- for those who look on, on the loop's thread ----
+
+    /// No error: publishing is possible. Else why it is not: it drains, the store is being opened again, or its disk is full.
+    error not_ready() const;
+    durability level() const { return settings_.session.level; }
+    core::fencing_epoch epoch() const { return epoch_; }
     std::size_t sessions() const { return connections_.size(); }
+    /// Null while the store is being opened again.
+    const core::shard* shard() const { return driver_ ? &driver_->shard() : nullptr; }
+    driver::figures counted() const { return driver_ ? driver_->counted() : counted_; }
+    /// How often the store was opened again.
+    std::uint64_t reopened() const { return generation_ - 1; }
+    std::uint64_t sessions_opened() const { return last_session_; }
+    /// Connections in the order of their sessions' ids, after one of them.
+    std::vector<const connection*> connections_after(std::uint64_t id, std::size_t limit) const;
+    /// Sessions that the broker ended, by the reason it gave.
+    const std::map<errc, std::uint64_t>& sessions_closed() const { return sessions_closed_; }
 
     /// Costs nothing. While the shard is being opened again nothing is known, and publishing is not open.
     store_space space() const;
@@ -107,6 +124,7 @@ private:
 
     std::optional<driver::driver> driver_;  // none while the shard is being opened again
     core::fencing_epoch epoch_{};
+    driver::figures counted_;       // by the drivers before
     std::uint64_t generation_ = 0;  // of drivers: what the store finishes for an earlier one is nobody's any more
     error unavailable_;             // why there is none
 
@@ -120,6 +138,7 @@ private:
     std::unordered_map<std::uint64_t, std::shared_ptr<connection>> connections_;
     std::vector<std::shared_ptr<connection>> to_write_;
     std::uint64_t last_session_ = 0;
+    std::map<errc, std::uint64_t> sessions_closed_;
 
     bool flush_scheduled_ = false;
     bool committing_inline_ = false;  // commit() is on the stack: a done that comes now needs no post

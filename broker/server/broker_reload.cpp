@@ -24,7 +24,7 @@ bool may_pass(const error& refused) {
 void broker::start_driver(driver::opened_shard opened) {
     ++generation_;
     epoch_ = settings_.session.epoch = opened.epoch;
-    driver_.emplace(std::move(opened.shard), settings_.driver);
+    driver_.emplace(std::move(opened.shard), settings_.driver, counted_);
     look_at_space();
     unavailable_ = {};
 }
@@ -45,6 +45,7 @@ void broker::end(const error& why) {
 
 void broker::reload(const error& why) {
     spdlog::error("a commit failed, and whether it happened is unknown: {}: {} sessions are told, and the store is opened again", why.what, connections_.size());
+    counted_ = driver_->counted();
     driver_.reset();
     deadline_timer_.cancel();
     armed_deadline_.reset();

@@ -3,6 +3,7 @@
 
 #include <boost/asio/ip/tcp.hpp>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "broker/server/wire_session.hpp"
@@ -14,7 +15,12 @@ public:
     connection(boost::asio::ip::tcp::socket socket, core::session_id id, const session_settings& settings, timestamp now);
 
     wire_session& session() { return session_; }
+    const wire_session& session() const { return session_; }
     boost::asio::ip::tcp::socket& socket() { return socket_; }
+
+    /// HOST:PORT of the client, as it was when it came.
+    const std::string& peer() const { return peer_; }
+    timestamp opened_at() const { return opened_at_; }
 
     /// Writes what there is to write, until there is nothing; then, when the session is closing, ends the connection. Returns at once.
     void write();
@@ -33,6 +39,8 @@ private:
 
     boost::asio::ip::tcp::socket socket_;
     wire_session session_;
+    std::string peer_;
+    timestamp opened_at_;
     output writing_output_;
     std::vector<boost::asio::const_buffer> buffers_;
     bool writing_ = false;

@@ -755,4 +755,35 @@ TEST_CASE("only a broker wraps a message: a forged envelope is refused") {
 }
 
 }  // namespace
+TEST_CASE("what is durable is counted, what is delivered, acked and refused") {
+    bench d;
+    const auto where = d.topic("photos");
+    const auto before = d->counted();
+    d.publish(where, 3);
+    d.publish(where, 2);
+    d.flush();
+    CHECK(d->counted().published_messages == before.published_messages);  // not yet
+    d.pass(std::chrono::milliseconds{7});
+    d.settle();
+    auto now = d->counted();
+    CHECK(now.published_messages == 5);
+    CHECK(now.published_bytes == d.records(3, "m").size() + d.records(2, "m").size());
+    CHECK(now.commit_messages.count() == before.commit_messages.count() + 1);
+    CHECK(now.commit_messages.sum() == 5);
+    CHECK(now.commit_bytes.sum() == now.published_bytes);
+    CHECK(now.commit_microseconds.sum() - before.commit_microseconds.sum() == 7'000);
+    CHECK(now.refused == before.refused);
+
+    d.subscribe(2, "photos", 4);
+    d.settle();
+    d.ack(2, 0, 2);
+    d.settle();
+    d.publish({core::topic_id{99}, 0}, 1);
+    now = d->counted();
+    CHECK(now.delivered_messages == 4);
+    CHECK(now.acked_messages == 3);
+    CHECK(now.refused == std::map<errc, std::uint64_t>{{errc::no_such_topic, 1}});
+    CHECK(now.published_messages == 5);
+}
+
 }  // namespace millrace::driver

@@ -20,7 +20,7 @@ hidden=$(cd "$prefix" && grep -rlE '#include "(proto|client|broker)/|flatbuffers
 expect "headers that include what is not installed" "$hidden" ""
 
 mkfifo "$work/ready"
-"$prefix/bin/millraced" --listen 127.0.0.1:0 --store memory: >"$work/ready" 2>"$work/broker.log" &
+"$prefix/bin/millraced" --listen 127.0.0.1:0 --admin none --store memory: >"$work/ready" 2>"$work/broker.log" &
 broker=$!
 read -r -t 20 line <"$work/ready" || fail "the broker is not ready: $(cat "$work/broker.log")"
 server=${line#ready listen=}

@@ -275,7 +275,7 @@ TEST_CASE("every address may be listened on with tokens") {
     const auto file = (scratch.path() / "tokens").string();
     std::ofstream(file) << everybody;
     std::filesystem::permissions(file, std::filesystem::perms::owner_read);
-    child_process broker(MILLRACED_PATH, {"--store", "memory:", "--listen", "0.0.0.0:0", "--auth-file", file});
+    child_process broker(MILLRACED_PATH, {"--store", "memory:", "--listen", "0.0.0.0:0", "--admin", "none", "--auth-file", file});
     CHECK_THAT(broker.read_line().value_or(broker.errors()), StartsWith("ready listen=0.0.0.0:"));
 }
 

@@ -14,6 +14,7 @@ namespace millrace::process {
 namespace {
 
 using Catch::Matchers::Contains;
+using Catch::Matchers::EndsWith;
 using Catch::Matchers::StartsWith;
 
 /// millraced with these arguments ends by itself: its code, and one line on stderr.
@@ -72,19 +73,19 @@ void survives(void (*end)(broker_process&)) {
 TEST_CASE("a broker says when and where it serves") {
     scratch_directory scratch;
     broker_process broker({"--store", scratch.store()});
-    CHECK_THAT(broker.ready_line(), StartsWith("ready listen=127.0.0.1:"));
+    CHECK_THAT(broker.ready_line(), StartsWith("ready listen=127.0.0.1:") && Contains(" admin=127.0.0.1:"));
     CHECK(broker.port() != 0);
     CHECK(broker.stop() == 0);
 }
 
 TEST_CASE("an IPv6 address is printed as one types it") {
-    child_process broker(MILLRACED_PATH, {"--store", "memory:", "--listen", "[::1]:0"});
+    child_process broker(MILLRACED_PATH, {"--store", "memory:", "--listen", "[::1]:0", "--admin", "[::1]:0"});
     const auto line = broker.read_line();
     if (!line) {
         WARN("this machine has no IPv6 loopback: " << broker.errors());
         return;
     }
-    CHECK_THAT(*line, StartsWith("ready listen=[::1]:"));
+    CHECK_THAT(*line, StartsWith("ready listen=[::1]:") && Contains(" admin=[::1]:"));
 }
 
 TEST_CASE("flags that make no sense are usage errors with one line") {
@@ -95,6 +96,8 @@ TEST_CASE("flags that make no sense are usage errors with one line") {
     refuses({"--store", "memory:", "--listen", "127.0.0.1:http"}, 2, "http");
     refuses({"--store", "memory:", "--listen", "nowhere:0"}, 2, "nowhere");
     refuses({"--store", "memory:", "--listen", "0.0.0.0:0"}, 2, "--insecure");
+    refuses({"--store", "memory:", "--admin", "7080"}, 2, "--admin is '7080'");
+    refuses({"--store", "memory:", "--admin", "0.0.0.0:0"}, 2, "--admin 0.0.0.0:0 is reachable");
     refuses({"--store", "memory:", "--durability", "eternal"}, 2, "--durability is 'eternal'");
     refuses({"--store", "memory:", "--log-level", "shout"}, 2, "--log-level is 'shout'");
     refuses({"--store", "memory:", "--disk-reserve", "5 parsecs"}, 2, "--disk-reserve is '5 parsecs'");
@@ -105,13 +108,14 @@ TEST_CASE("flags that make no sense are usage errors with one line") {
 }
 
 TEST_CASE("every address may be listened on when one says so") {
-    child_process broker(MILLRACED_PATH, {"--store", "memory:", "--listen", "0.0.0.0:0", "--insecure"});
-    CHECK_THAT(broker.read_line().value_or(broker.errors()), StartsWith("ready listen=0.0.0.0:"));
+    child_process broker(MILLRACED_PATH, {"--store", "memory:", "--listen", "0.0.0.0:0", "--admin", "none", "--insecure"});
+    CHECK_THAT(broker.read_line().value_or(broker.errors()), StartsWith("ready listen=0.0.0.0:") && EndsWith(" admin=none"));
 }
 
 TEST_CASE("a busy port is refused with its name") {
     broker_process broker({"--store", "memory:"});
-    refuses({"--store", "memory:", "--listen", broker.address()}, 1, broker.address());
+    refuses({"--store", "memory:", "--listen", broker.address(), "--admin", "none"}, 1, broker.address());
+    refuses({"--store", "memory:", "--listen", "127.0.0.1:0", "--admin", broker.admin_address()}, 1, "choose another place with --admin, or none");
 }
 
 TEST_CASE("a store that cannot be opened is refused with its name") {
@@ -135,7 +139,7 @@ TEST_CASE("a store that cannot be opened is refused with its name") {
 TEST_CASE("a store belongs to one broker at a time") {
     scratch_directory scratch;
     broker_process first({"--store", scratch.store()});
-    refuses({"--listen", "127.0.0.1:0", "--store", scratch.store()}, 1, name_of(errc::store_in_use));
+    refuses({"--listen", "127.0.0.1:0", "--admin", "none", "--store", scratch.store()}, 1, name_of(errc::store_in_use));
     CHECK(first.process().running());
     blocking_client client(first.address());
     make_photos(client);

@@ -11,11 +11,18 @@
 namespace millrace::process {
 namespace {
 
-std::vector<std::string> on_a_free_port(const std::vector<std::string>& arguments) {
-    if (std::find(arguments.begin(), arguments.end(), "--listen") != arguments.end()) return arguments;
-    std::vector<std::string> all{"--listen", "127.0.0.1:0"};
-    all.insert(all.end(), arguments.begin(), arguments.end());
-    return all;
+std::vector<std::string> on_free_ports(std::vector<std::string> arguments) {
+    for (const auto* place : {"--listen", "--admin"})
+        if (std::find(arguments.begin(), arguments.end(), place) == arguments.end()) arguments.insert(arguments.begin(), {place, "127.0.0.1:0"});
+    return arguments;
+}
+
+/// What stands after `name` in the ready line, up to the next space.
+std::string word_after(const std::string& line, const std::string& name) {
+    const auto begin = line.find(name);
+    if (begin == std::string::npos) return {};
+    const auto word = begin + name.size();
+    return line.substr(word, line.find(' ', word) - word);
 }
 
 }  // namespace
@@ -32,14 +39,13 @@ scratch_directory::~scratch_directory() {
 }
 
 broker_process::broker_process(const std::vector<std::string>& arguments, const std::string& program)
-    : process_(program, on_a_free_port(arguments)) {
+    : process_(program, on_free_ports(arguments)) {
     const auto line = process_.read_line();
-    const std::string expected = "ready listen=";
-    if (!line || !line->starts_with(expected))
+    if (!line || !line->starts_with("ready listen="))
         throw std::runtime_error("the broker is not ready: " + line.value_or("") + process_.errors());
     ready_line_ = *line;
-    const auto end = line->find(' ', expected.size());
-    address_ = line->substr(expected.size(), end == std::string::npos ? end : end - expected.size());
+    address_ = word_after(*line, " listen=");
+    admin_address_ = word_after(*line, " admin=");
 }
 
 unsigned short broker_process::port() const {

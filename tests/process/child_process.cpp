@@ -74,6 +74,7 @@ child_process::child_process(const std::string& program, const std::vector<std::
     int ends[2];
     checked(::pipe2(ends, O_CLOEXEC), "pipe2");
     out_ = ends[0];
+    ::setenv("MILLRACE_ADMIN", "127.0.0.1:0", 0);  // brokers of tests that run at the same time must not meet at the default port
     pid_ = checked(::fork(), "fork");
     if (pid_ == 0) become(program.c_str(), argv.data(), in, ends[1], errors_);
     close_if_open(in);

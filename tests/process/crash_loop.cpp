@@ -204,7 +204,7 @@ public:
 
 private:
     std::vector<std::string> arguments() const {
-        return {"--store", "rocksdb:" + options_.store, "--log-level", "info", "--listen", address_};
+        return {"--store", "rocksdb:" + options_.store, "--log-level", "info", "--listen", address_, "--admin", "none"};
     }
 
     /// Always at the same place, so that the workers find it again.
