@@ -42,6 +42,7 @@ result<std::unique_ptr<storage::store>> open_store(const options& o) {
     rocksdb.level = o.durability;
     rocksdb.file_system = local_file_system();
     rocksdb.salvage = o.salvage;
+    rocksdb.disk_reserve = o.disk_reserve;
     rocksdb.tell = [](const std::string& line) { spdlog::error("{}", line); };
     if (!storage::rocksdb_crc32c_is_in_effect())
         return error{errc::storage_failure, "RocksDB does not use this program's CRC-32C, or it is wrong: the build is broken"};

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "broker/config_file.hpp"
+#include "millrace/units.hpp"
 
 namespace millrace {
 namespace {
@@ -26,6 +27,7 @@ struct option_texts {
     std::string log_level = "info";
     std::string log_format = "text";
     std::string max_connections = "10000";
+    std::string disk_reserve = "auto";
     bool insecure = false;
 };
 
@@ -60,6 +62,9 @@ void add_options(CLI::App& app, options& o, option_texts& texts) {
     app.add_option("--log-level", texts.log_level, "trace, debug, info, warn, error, off");
     app.add_option("--log-format", texts.log_format, "text, or json: an object a line");
     app.add_option("--max-connections", texts.max_connections, "clients at a time; one more is refused")->type_name(number_type);
+    app.add_option("--disk-reserve", texts.disk_reserve,
+                   "SIZE that stays free on the disk of the store: below it publishes are refused, acks are not; auto: 1216MiB, on a disk with less than "
+                   "eight times that an eighth of it; 0: no limit");
     app.add_flag("--salvage", o.salvage, "open a store whose log is damaged, without what cannot be read, and name that");
     app.add_flag("--explain-memory", o.explain_memory, "print what the broker holds in memory at most, and by which setting, and end");
     app.add_flag("--insecure", texts.insecure, "listen on an address that other machines reach without asking them for tokens");
@@ -192,6 +197,13 @@ result<std::uint32_t> parse_number(const std::string& place, const std::string& 
     return number;
 }
 
+result<std::optional<std::uint64_t>> parse_disk_reserve(const std::string& place, const std::string& text) {
+    if (text == "auto") return std::optional<std::uint64_t>{};
+    const auto size = parse_size(text);
+    if (!size) return refused(place, text, "give a size as 512MiB, auto, or 0");
+    return std::optional(size.value());
+}
+
 /// Takes the value, or says why there is none.
 template <class T>
 error take(result<T> parsed, T& out) {
@@ -207,6 +219,7 @@ error understand(const option_texts& texts, const option_places& places, options
     if (auto why = take(parse_durability(places.of("durability"), texts.durability), o.durability)) return why;
     if (auto why = take(parse_log_level(places.of("log-level"), texts.log_level), o.log_level)) return why;
     if (auto why = take(parse_log_format(places.of("log-format"), texts.log_format), o.log_as)) return why;
+    if (auto why = take(parse_disk_reserve(places.of("disk-reserve"), texts.disk_reserve), o.disk_reserve)) return why;
     return take(parse_number(places.of("max-connections"), texts.max_connections, 1, 1'000'000), o.max_connections);
 }
 

@@ -5,6 +5,7 @@
 
 #include <boost/asio/ip/tcp.hpp>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -22,6 +23,7 @@ struct options {
     log_format log_as = log_format::text;
     std::uint32_t max_connections = 10'000;
     bool salvage = false;
+    std::optional<std::uint64_t> disk_reserve;  // none: what the store thinks right
     bool explain_memory = false;
     std::string auth_file;  // "": nobody is asked for a token
 };

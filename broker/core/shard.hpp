@@ -60,6 +60,9 @@ public:
     /// Whether messages may still go to it. One that is gone hears of that when its deletion is durable.
     bool has_consumer(holder_id id) const { return consumers_.contains(id); }
 
+    /// Whether a batch is neither one that was taken before nor one to be refused by its number.
+    bool is_new(const batch_claim& claim, partition_id partition) const;
+
     /// Why each subscription that is in quarantine is.
     std::vector<error> quarantined() const;
 

@@ -33,6 +33,12 @@ void shard::perform(const input::publish& c) {
     reply(c.from, answers::published{where.first});
 }
 
+bool shard::is_new(const batch_claim& claim, partition_id partition) const {
+    if (!claim.is_named()) return true;
+    const auto judged = producers_.judge(claim, partition);
+    return !judged.seen && !judged.refused;
+}
+
 void shard::perform(const input::open_producer& c) {
     if (auto refused = check_name("producer", c.name)) return reply(c.from, std::move(refused));
     if (auto refused = c.returning ? producers_.judge_return(c.name, c.incarnation) : error{}) return reply(c.from, std::move(refused));

@@ -16,11 +16,18 @@ namespace {
 /// Of one read that a delivery or a peek needs again.
 constexpr std::uint32_t reread_bytes = 256u << 10;
 
+/// Who asks for something new that stays, or nobody.
+const core::origin* creator(const core::any_input& request) {
+    if (const auto* topic = std::get_if<core::input::create_topic>(&request)) return &topic->from;
+    if (const auto* subscription = std::get_if<core::input::create_subscription>(&request)) return &subscription->from;
+    return nullptr;
+}
+
 }  // namespace
 
 bool actions::empty() const {
     return answers.empty() && peeks.empty() && pushes.empty() && ended.empty() && closes.empty() && commits.empty() && reads.empty() &&
-           scans.empty() && alarms.empty() && !fatal;
+           scans.empty() && alarms.empty() && !wants_space && !fatal;
 }
 
 driver::driver(core::shard shard, const driver_settings& settings)
@@ -29,10 +36,12 @@ driver::driver(core::shard shard, const driver_settings& settings)
 }
 
 actions driver::take_actions() {
+    actions_.wants_space = gate_.wants_look();
     return std::exchange(actions_, {});
 }
 
 void driver::submit(timestamp now, const core::any_input& request) {
+    if (const auto* from = creator(request); from && !gate_.is_open()) return actions_.answers.push_back({*from, gate_.refusal()});
     if (const auto* lost = std::get_if<core::input::session_lost>(&request)) {
         std::erase_if(waiting_, [&](const auto& w) { return w.first.session == lost->session; });
         std::erase_if(browsing_, [&](const auto& b) { return b.first.session == lost->session; });
@@ -55,6 +64,8 @@ void driver::publish(timestamp now, const publish_request& request) {
 
     auto claim = request.claim;
     claim.checksum = proto::batch_checksum(request.records);
+    // What has been taken before is answered as before, however full the disk is.
+    if (!gate_.admits(request.records.size()) && shard_.is_new(claim, request.partition)) return refuse(gate_.refusal());
     core::effects effects;
     shard_.step(now, core::input::publish{request.from, request.partition, record_ends_, request.demanded, claim}, effects);
     if (effects.taken) append(*effects.taken, request.records, request.count, claim);
@@ -69,6 +80,14 @@ void driver::append(const core::accepted& taken, std::span<const std::byte> reco
                                      static_cast<std::uint64_t>(claim.producer), claim.number, claim.epoch, claim.checksum};
     proto::append_batch_header(header, *bytes);
     bytes->insert(bytes->end(), records.begin(), records.end());
+    open_bytes_ += records.size();
+    gate_.took(records.size());
+}
+
+std::uint64_t driver::unwritten_bytes() const {
+    auto bytes = open_bytes_;
+    for (const auto& group : in_flight_) bytes += group.bytes;
+    return bytes;
 }
 
 void driver::on_committed(timestamp now, core::group_number number, const error& failed) {
@@ -76,7 +95,7 @@ void driver::on_committed(timestamp now, core::group_number number, const error&
         actions_.fatal = failed;
         return;
     }
-    invariant(!in_flight_.empty() && in_flight_.front() == number, "a group was committed out of order", static_cast<std::uint64_t>(number));
+    invariant(!in_flight_.empty() && in_flight_.front().number == number, "a group was committed out of order", static_cast<std::uint64_t>(number));
     in_flight_.pop_front();
     step(now, core::input::committed{number});
 }
@@ -84,6 +103,15 @@ void driver::on_committed(timestamp now, core::group_number number, const error&
 void driver::on_time(timestamp now) {
     for (const auto& h : handing_over_) request_read(h.source, h.at, reread_bytes);  // where a read has failed
     step(now, core::input::tick{});
+}
+
+void driver::on_space(timestamp now, const std::optional<storage::disk_space>& disk) {
+    if (disk)
+        gate_.look(*disk, unwritten_bytes());
+    else
+        gate_ = {};
+    if (!gate_.is_open()) return;
+    for (const auto& h : std::exchange(put_off_, {})) hand_over(now, h);
 }
 
 void driver::flush(timestamp) {
@@ -106,7 +134,7 @@ void driver::flush(timestamp) {
         }
     }
     open_entries_.clear();  // what is left belongs to topics that were deleted in the same group
-    in_flight_.push_back(group.number);
+    in_flight_.push_back({group.number, std::exchange(open_bytes_, 0)});
     actions_.commits.push_back(std::move(group));
 }
 
@@ -301,6 +329,7 @@ void driver::drain_waiting(const read_request& done, const std::vector<core::sha
 // ---- the dead ----
 
 void driver::hand_over(timestamp now, const core::hand_over& wanted) {
+    if (!gate_.admits(0)) return put_off_.push_back(wanted);
     if (try_hand_over(now, wanted)) return;
     handing_over_.push_back(wanted);
     request_read(wanted.source, wanted.at, reread_bytes);

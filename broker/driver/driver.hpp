@@ -18,6 +18,7 @@
 
 #include "broker/core/shard.hpp"
 #include "broker/driver/entry_cache.hpp"
+#include "broker/driver/space_gate.hpp"
 #include "broker/storage/store.hpp"
 #include "millrace/error.hpp"
 #include "millrace/message.hpp"
@@ -92,6 +93,7 @@ struct actions {
     std::vector<core::group> commits;
     std::vector<read_request> reads;
     std::vector<scan_request> scans;
+    bool wants_space = false;  // on_space() is due
     std::vector<error> alarms;  // for the log: what is damaged, and what came of it
     error fatal;  // set: the store failed, and this driver with it; after outcome_unknown the shard may be opened again, else the process ends
 
@@ -111,6 +113,10 @@ public:
     void on_scanned(timestamp now, const scan_request& request, result<std::vector<core::row>> found);
     void on_time(timestamp now);
 
+    /// What the store's disk has now. Call now and then, and when actions ask for it: on a disk without room, messages, topics and subscriptions are refused
+    /// before the core hears of them, and the dead stay where they are until there is room for them.
+    void on_space(timestamp now, const std::optional<storage::disk_space>& disk);
+
     /// Closes a group when there is something to commit and the store can take it. Call when all input at hand has been submitted.
     void flush(timestamp now);
 
@@ -122,8 +128,13 @@ public:
     actions take_actions();
 
     const core::shard& shard() const { return shard_; }
+    const space_gate& gate() const { return gate_; }
 
 private:
+    struct closed_group {
+        core::group_number number{};
+        std::uint64_t bytes = 0;  // of its messages
+    };
     struct waiting_consumer {
         std::deque<core::delivery> deliveries;  // in order; the first waits for its bytes
     };
@@ -136,6 +147,7 @@ private:
     void drain_waiting(const read_request& done, const std::vector<core::shared_index>& found);
     void hand_over(timestamp now, const core::hand_over& wanted);
     bool try_hand_over(timestamp now, const core::hand_over& wanted);
+    std::uint64_t unwritten_bytes() const;
     void append(const core::accepted& taken, std::span<const std::byte> records, std::uint32_t count, const core::batch_claim& claim);
     void browse(const core::origin& to, const core::answers::browse& wanted);
     struct damaged_range {
@@ -155,14 +167,17 @@ private:
     entry_cache read_;
 
     std::map<std::pair<core::partition_id, sequence>, std::shared_ptr<std::vector<std::byte>>> open_entries_;
-    std::deque<core::group_number> in_flight_;
+    std::uint64_t open_bytes_ = 0;  // of messages, since the last group was closed
+    std::deque<closed_group> in_flight_;
     std::map<core::holder_id, waiting_consumer> waiting_;
     std::vector<std::pair<core::origin, core::answers::browse>> browsing_;
     std::vector<core::hand_over> handing_over_;  // wait for the bytes of their message
+    std::vector<core::hand_over> put_off_;       // wait for room
     std::set<std::pair<core::partition_id, sequence>> reading_;
     std::set<std::pair<core::partition_id, sequence>> freed_;       // while reads are under way: these may bring back what is no more
     std::set<std::pair<core::partition_id, sequence>> core_reads_;  // of them, those the core asked for
 
+    space_gate gate_;
     std::vector<std::uint32_t> record_ends_;
     actions actions_;
 };

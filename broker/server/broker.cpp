@@ -248,6 +248,7 @@ void broker::perform(driver::actions& a) {
     for (auto& g : a.commits) commit(std::move(g));
     for (const auto& r : a.reads) read(r);
     for (const auto& s : a.scans) scan(s);
+    if (a.wants_space) look_at_space();
 }
 
 void broker::commit(core::group g) {
@@ -280,6 +281,23 @@ bool broker::take_finished() {
         told = true;
     }
     return told;
+}
+
+void broker::look_at_space() {
+    if (!driver_) return;
+    driver_->on_space(now_(), store_.space());
+    const auto& gate = driver_->gate();
+    if (gate.is_open() == publishing_) return;
+    publishing_ = gate.is_open();
+    const auto seen = gate.seen().value_or(storage::disk_space{});
+    log_line(spdlog::level::warn, {{"free_bytes", seen.free}, {"reserve_bytes", seen.reserve}},
+             publishing_ ? "publishing is open again: the disk of the store has " + std::to_string(seen.free >> 20) + " MiB left"
+                         : "publishing is refused: " + gate.refusal().what);
+}
+
+store_space broker::space() const {
+    if (!driver_) return {std::nullopt, false};
+    return {driver_->gate().seen(), driver_->gate().is_open()};
 }
 
 void broker::read(const driver::read_request& r) {
@@ -342,6 +360,9 @@ asio::awaitable<void> broker::watch_time() {
             c->session().check_time(now);
             if (c->session().closing()) dismiss(*c, c->session().close_reason());
         }
+        look_at_space();
+        run_driver();
+        schedule_flush();
     }
 }
 

@@ -37,6 +37,12 @@ struct broker_settings {
     std::chrono::milliseconds reopen_pause{1'000};  // between attempts to open the shard again
 };
 
+/// What the store's disk had at the last look, and whether publishing is open. Without `disk` there is none that could be full.
+struct store_space {
+    std::optional<storage::disk_space> disk;
+    bool publishing = true;
+};
+
 class broker {
 public:
     using clock = std::function<timestamp()>;
@@ -59,6 +65,9 @@ public:
 
     std::size_t sessions() const { return connections_.size(); }
 
+    /// Costs nothing. While the shard is being opened again nothing is known, and publishing is not open.
+    store_space space() const;
+
 private:
     boost::asio::awaitable<void> accept_loop();
     boost::asio::awaitable<void> serve(std::shared_ptr<connection> c);
@@ -74,6 +83,7 @@ private:
     void read(const driver::read_request& r);
     void scan(const driver::scan_request& r);
     bool take_finished();
+    void look_at_space();
     connection* find(core::session_id id);
     void end_session(core::session_id id);
     void end_former(const connection& heir, const former_session& former);
@@ -126,6 +136,7 @@ private:
     log_limit refused_accepts_;
     bool running_ = false;
     bool draining_ = false;
+    bool publishing_ = true;  // as last logged
     error fatal_;
 };
 

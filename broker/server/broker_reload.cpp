@@ -25,6 +25,7 @@ void broker::start_driver(driver::opened_shard opened) {
     ++generation_;
     epoch_ = settings_.session.epoch = opened.epoch;
     driver_.emplace(std::move(opened.shard), settings_.driver);
+    look_at_space();
     unavailable_ = {};
 }
 

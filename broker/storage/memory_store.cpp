@@ -62,6 +62,8 @@ public:
         return {errc::invalid_argument, "a memory: store has no files to copy; use --store rocksdb:DIR"};
     }
 
+    std::optional<disk_space> space() override { return std::nullopt; }
+
 private:
     error apply_all(core::shard_id shard, core::fencing_epoch epoch, std::vector<core::mutation>& group) {
         std::lock_guard lock(mutex_);

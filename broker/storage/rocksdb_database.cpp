@@ -126,9 +126,9 @@ error error_of(const rocksdb::Status& status, const std::string& doing) {
     return {code, doing + ": " + status.ToString()};
 }
 
-result<std::unique_ptr<rocksdb_database>> rocksdb_database::open(const rocksdb_options& options) {
+result<std::unique_ptr<rocksdb_database>> rocksdb_database::open(const rocksdb_options& options, rocksdb_disk& disk) {
     std::unique_ptr<rocksdb_database> opened(new rocksdb_database);
-    const auto files = options.file_system ? options.file_system : rocksdb::FileSystem::Default();
+    const auto files = files_of(options);
     if (options.file_system) {
         opened->env_ = rocksdb::NewCompositeEnv(options.file_system);
     }
@@ -156,7 +156,8 @@ result<std::unique_ptr<rocksdb_database>> rocksdb_database::open(const rocksdb_o
     if (options.examine) {
         return opened;
     }
-    opened->reclaim_ = std::make_unique<rocksdb_reclaim>(*opened->database_, opened->entries_, [database = opened.get()] { database->leave_mark(); });
+    opened->reclaim_ = std::make_unique<rocksdb_reclaim>(*opened->database_, rocksdb_reclaim::families{opened->own_, opened->rows_, opened->entries_}, disk,
+                                                         [database = opened.get()] { database->leave_mark(); });
     return opened;
 }
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "broker/storage/commit_loop.hpp"
+#include "broker/storage/rocksdb_disk.hpp"
 #include "broker/storage/rocksdb_log_scan.hpp"
 #include "broker/storage/rocksdb_reclaim.hpp"
 #include "broker/storage/rocksdb_store.hpp"
@@ -25,7 +26,8 @@ error error_of(const rocksdb::Status& status, const std::string& doing);
 
 class rocksdb_database {
 public:
-    static result<std::unique_ptr<rocksdb_database>> open(const rocksdb_options& options);
+    /// `disk` is under options.directory, and outlives the database.
+    static result<std::unique_ptr<rocksdb_database>> open(const rocksdb_options& options, rocksdb_disk& disk);
     ~rocksdb_database();
 
     rocksdb_database(const rocksdb_database&) = delete;

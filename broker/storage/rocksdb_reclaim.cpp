@@ -20,13 +20,15 @@ constexpr int patient_looks = 30;  // after which it is done under load as well
 
 constexpr std::size_t separate_ranges = 64;
 constexpr std::uint64_t worthwhile_garbage = 64u << 20;
+constexpr std::uint64_t worthwhile_when_scarce = 4u << 20;
+constexpr int most_rounds = 8;  // of moving live entries, in one pass
 
 }  // namespace
 
-rocksdb_reclaim::rocksdb_reclaim(rocksdb::DB& database, rocksdb::ColumnFamilyHandle* entries, std::function<void()> on_quiet)
-    : database_(database), entries_(entries), on_quiet_(std::move(on_quiet)) {
+rocksdb_reclaim::rocksdb_reclaim(rocksdb::DB& database, const families& of, rocksdb_disk& disk, std::function<void()> on_quiet)
+    : database_(database), families_(of), disk_(disk), on_quiet_(std::move(on_quiet)) {
     std::uint64_t fresh_files = 0;
-    database_.GetIntProperty(entries_, rocksdb::DB::Properties::kNumFilesAtLevelPrefix + "0", &fresh_files);
+    database_.GetIntProperty(families_.entries, rocksdb::DB::Properties::kNumFilesAtLevelPrefix + "0", &fresh_files);
     everything_ = fresh_files > 0;
     thread_ = std::thread([this] { run(); });
 }
@@ -65,36 +67,58 @@ void rocksdb_reclaim::widen(core::partition_id partition, sequence first, sequen
 
 void rocksdb_reclaim::run() {
     std::unique_lock lock(mutex_);
-    std::uint64_t seen = 0;
-    int quiet = 0;
-    int waited = 0;
-    while (true) {
-        to_run_.wait_for(lock, look_every, [this] { return stopping_.load(); });
-        if (stopping_) {
-            return;
+    while (!to_run_.wait_for(lock, look_every, [this] { return stopping_.load(); })) {
+        lock.unlock();
+        disk_.tend();
+        look_for_quiet();
+        const auto scarce = disk_.is_scarce();
+        if (scarce) {
+            write_out();
         }
-        const auto groups = groups_.load(std::memory_order_relaxed);
-        quiet = groups == std::exchange(seen, groups) ? quiet + 1 : 0;
-        if (quiet == 1) {
-            lock.unlock();
-            on_quiet_();
-            lock.lock();
-        }
-        if (freed_.empty() && !everything_) {
-            waited = 0;
-            continue;
-        }
-        if (quiet < quiet_looks && ++waited < patient_looks) {
+        lock.lock();
+        if (!is_due(scarce)) {
             continue;
         }
         const auto freed = everything_ ? freed_ranges{} : std::exchange(freed_, {});
         everything_ = false;
         freed_.clear();
-        waited = 0;
+        waited_looks_ = 0;
         lock.unlock();
         compact(freed);
-        collect_garbage();
+        for (int round = 0; round < most_rounds && collect_garbage(scarce); ++round) {
+        }
         lock.lock();
+    }
+}
+
+void rocksdb_reclaim::look_for_quiet() {
+    const auto groups = groups_.load(std::memory_order_relaxed);
+    quiet_looks_ = groups == std::exchange(seen_groups_, groups) ? quiet_looks_ + 1 : 0;
+    if (quiet_looks_ == 1) {
+        on_quiet_();
+    }
+}
+
+bool rocksdb_reclaim::is_due(bool scarce) {
+    if (freed_.empty() && !everything_) {
+        waited_looks_ = 0;
+        return false;
+    }
+    return quiet_looks_ >= quiet_looks || ++waited_looks_ >= (scarce ? 1 : patient_looks);
+}
+
+// What is in files needs no log. What was freed while it was in memory is not written at all.
+void rocksdb_reclaim::write_out() {
+    const auto groups = groups_.load(std::memory_order_relaxed);
+    std::uint64_t unwritten = 0;
+    database_.GetAggregatedIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &unwritten);
+    if (groups == written_groups_ || unwritten >= disk_.free_bytes()) {
+        return;
+    }
+    rocksdb::FlushOptions options;
+    options.allow_write_stall = true;
+    if (database_.Flush(options, {families_.own, families_.rows, families_.entries}).ok()) {
+        written_groups_ = groups;
     }
 }
 
@@ -116,24 +140,27 @@ void rocksdb_reclaim::compact(const freed_ranges& freed) {
 }
 
 // The oldest blob files that together are at least half garbage: their live entries move to a new file, and they go. So the disk holds at
-// most about twice what is retained, and a retained byte is moved at most about once for every byte freed around it.
-void rocksdb_reclaim::collect_garbage() {
+// most about twice what is retained, and a retained byte is moved at most about once for every byte freed around it. No more is moved at a time
+// than half of what is free: the old files go when the new one stands.
+bool rocksdb_reclaim::collect_garbage(bool scarce) {
     rocksdb::ColumnFamilyMetaData family;
-    database_.GetColumnFamilyMetaData(entries_, &family);
+    database_.GetColumnFamilyMetaData(families_.entries, &family);
     auto& files = family.blob_files;
     std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return a.blob_file_number < b.blob_file_number; });
+    const auto least = scarce ? worthwhile_when_scarce : worthwhile_garbage;
+    const auto most_moved = disk_.free_bytes() / 2;
     std::uint64_t total = 0;
     std::uint64_t garbage = 0;
     std::size_t worthwhile = 0;
     for (std::size_t i = 0; i < files.size(); ++i) {
         total += files[i].total_blob_bytes;
         garbage += files[i].garbage_blob_bytes;
-        if (garbage >= worthwhile_garbage && garbage * 2 >= total) {
+        if (garbage >= least && garbage * 2 >= total && total - garbage <= most_moved) {
             worthwhile = i + 1;
         }
     }
     if (worthwhile == 0) {
-        return;
+        return false;
     }
     rocksdb::CompactRangeOptions options;
     options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForce;
@@ -141,14 +168,14 @@ void rocksdb_reclaim::collect_garbage() {
     // RocksDB takes the share of files, rounded down: aim at the middle of the next one.
     options.blob_garbage_collection_age_cutoff =
         std::min(1.0, (static_cast<double>(worthwhile) + 0.5) / static_cast<double>(files.size()));
-    compact_range(options, nullptr, nullptr);
+    return compact_range(options, nullptr, nullptr);
 }
 
 bool rocksdb_reclaim::compact_range(const rocksdb::CompactRangeOptions& options, const rocksdb::Slice* begin, const rocksdb::Slice* end) {
     auto cancelable = options;
     cancelable.canceled = &stopping_;
     // A failure is the database's own: it refuses the next commit by itself, and the next pass comes with the next free.
-    return database_.CompactRange(cancelable, entries_, begin, end).ok();
+    return database_.CompactRange(cancelable, families_.entries, begin, end).ok();
 }
 
 }  // namespace millrace::storage

@@ -2,7 +2,8 @@
 //
 // A freed entry is a tombstone until compaction brings it together with the entry's reference; a blob file goes when the last reference into it
 // has gone. Under load RocksDB compacts often enough by itself; this thread does it for what was freed before the load ended, and moves the
-// few live entries out of blob files that are mostly garbage.
+// few live entries out of blob files that are mostly garbage. When the disk is scarce it does so each second, load or not, and writes the memtables
+// out so that logs go. It also looks after the ballast.
 #pragma once
 
 #include <rocksdb/db.h>
@@ -17,13 +18,20 @@
 #include <vector>
 
 #include "broker/core/mutation.hpp"
+#include "broker/storage/rocksdb_disk.hpp"
 
 namespace millrace::storage {
 
 class rocksdb_reclaim {
 public:
+    struct families {
+        rocksdb::ColumnFamilyHandle* own;
+        rocksdb::ColumnFamilyHandle* rows;
+        rocksdb::ColumnFamilyHandle* entries;
+    };
+
     /// `on_quiet` is called on its thread a second after the last commit.
-    rocksdb_reclaim(rocksdb::DB& database, rocksdb::ColumnFamilyHandle* entries, std::function<void()> on_quiet);
+    rocksdb_reclaim(rocksdb::DB& database, const families& of, rocksdb_disk& disk, std::function<void()> on_quiet);
 
     /// Gives a pass under way up, and waits for it.
     ~rocksdb_reclaim();
@@ -43,15 +51,25 @@ private:
 
     void widen(core::partition_id partition, sequence first, sequence last);
     void run();
+    void look_for_quiet();
+    bool is_due(bool scarce);
+    void write_out();
     void compact(const freed_ranges& freed);
-    void collect_garbage();
+    bool collect_garbage(bool scarce);
     bool compact_range(const rocksdb::CompactRangeOptions& options, const rocksdb::Slice* begin, const rocksdb::Slice* end);
 
     rocksdb::DB& database_;
-    rocksdb::ColumnFamilyHandle* const entries_;
+    const families families_;
+    rocksdb_disk& disk_;
     const std::function<void()> on_quiet_;
     std::atomic<bool> stopping_{false};
     std::atomic<std::uint64_t> groups_{0};  // noted so far: unchanged for a while means idle
+
+    // Of its thread alone.
+    std::uint64_t seen_groups_ = 0;
+    std::uint64_t written_groups_ = 0;  // when all was last written out
+    int quiet_looks_ = 0;
+    int waited_looks_ = 0;
 
     std::mutex mutex_;
     std::condition_variable to_run_;

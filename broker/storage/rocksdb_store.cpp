@@ -6,14 +6,23 @@
 
 #include "broker/storage/commit_loop.hpp"
 #include "broker/storage/rocksdb_database.hpp"
+#include "broker/storage/rocksdb_directory.hpp"
+#include "broker/storage/rocksdb_disk.hpp"
 
 namespace millrace::storage {
 namespace {
 
+/// On a disk that is too full for it, once more without the ballast.
+result<std::unique_ptr<rocksdb_database>> open_database(const rocksdb_options& options, rocksdb_disk& disk) {
+    auto opened = rocksdb_database::open(options, disk);
+    const auto full = !opened && opened.failure().code == errc::disk_full && !is_locked(*files_of(options), options.directory.string());
+    return full && disk.give_up_ballast() ? rocksdb_database::open(options, disk) : std::move(opened);
+}
+
 class rocksdb_store final : public store, private durable_log {
 public:
-    rocksdb_store(rocksdb_options options, std::unique_ptr<rocksdb_database> database)
-        : options_(std::move(options)), database_(std::move(database)), loop_(*this, options_.level >= durability::disk) {
+    rocksdb_store(rocksdb_options options, std::unique_ptr<rocksdb_disk> disk, std::unique_ptr<rocksdb_database> database)
+        : options_(std::move(options)), disk_(std::move(disk)), database_(std::move(database)), loop_(*this, options_.level >= durability::disk) {
         sound_generation_ = loop_.generation();
     }
 
@@ -30,6 +39,9 @@ public:
             loop_.admit(shard, epoch.value());
         } else {
             sound_generation_ = unsound;  // the write of the epoch failed: what followed it would stand on its remains
+            if (epoch.failure().code == errc::disk_full) {
+                disk_->give_up_ballast();
+            }
         }
         return epoch;
     }
@@ -53,6 +65,8 @@ public:
         return database_ ? database_->checkpoint(dir) : closed();
     }
 
+    std::optional<disk_space> space() override { return disk_->space(); }
+
 private:
     static constexpr std::uint64_t unsound = 0;
 
@@ -75,7 +89,7 @@ private:
         }
         std::unique_lock lock(database_mutex_);
         database_.reset();
-        auto opened = rocksdb_database::open(options_);
+        auto opened = open_database(options_, *disk_);
         if (!opened) {
             return opened.failure();
         }
@@ -89,6 +103,7 @@ private:
     }
 
     const rocksdb_options options_;
+    const std::unique_ptr<rocksdb_disk> disk_;
     std::shared_mutex database_mutex_;  // exclusive while it is closed and recovered
     std::unique_ptr<rocksdb_database> database_;
     std::uint64_t sound_generation_ = unsound;  // of the loop, when the database was opened
@@ -105,12 +120,17 @@ std::filesystem::path without_trailing_slash(const std::filesystem::path& direct
 result<std::unique_ptr<store>> open_rocksdb_store(const rocksdb_options& options) {
     auto named = options;
     named.directory = without_trailing_slash(options.directory);
-    auto opened = rocksdb_database::open(named);
+    named = fit_to_disk(named);
+    auto disk = std::make_unique<rocksdb_disk>(named);
+    auto opened = open_database(named, *disk);
     if (!opened) {
         return opened.failure();
     }
+    if (!named.examine) {
+        disk->tend();
+    }
     named.salvage = false;  // once: what fails later is recovered as it stands
-    return std::unique_ptr<store>(std::make_unique<rocksdb_store>(std::move(named), std::move(opened.value())));
+    return std::unique_ptr<store>(std::make_unique<rocksdb_store>(std::move(named), std::move(disk), std::move(opened.value())));
 }
 
 }  // namespace millrace::storage

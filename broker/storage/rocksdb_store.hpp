@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "broker/storage/store.hpp"
@@ -20,12 +21,15 @@ namespace millrace::storage {
 struct rocksdb_options {
     std::filesystem::path directory;         // made if it is not there (its parent must be)
     durability level = durability::disk;     // disk: fdatasync before done; buffered: written, not synced; memory: no WAL sync, no promise
-    std::size_t memtable_bytes = 32u << 20;  // of which six are kept
+    std::size_t memtable_bytes = 32u << 20;  // of which six are kept; at most 1/64 of the room on the disk
     std::size_t block_cache_bytes = 64u << 20;
+    std::uint64_t log_bytes = 128u << 20;      // to replay at most; at most 1/16 of the room
+    std::uint64_t ballast_bytes = 192u << 20;  // kept to be given up on a full disk; at most 3/32 of the room
+    std::optional<std::uint64_t> disk_reserve;  // disk_space::reserve; none: all memtables and 1 GiB, at most 1/8 of the room
     std::shared_ptr<rocksdb::FileSystem> file_system;  // null: the local one; tests bring faults, a distributed one will come here
     bool examine = false;                    // only a store that is there; nothing is compacted behind the reader's back
     bool salvage = false;                    // open a store whose log is damaged, without what cannot be read
-    std::function<void(const std::string&)> tell = [](const std::string&) {};  // is told, line by line, what salvage gave up
+    std::function<void(const std::string&)> tell = [](const std::string&) {};  // is told, line by line, what salvage and a full disk gave up
 };
 
 /// What an engine with these options holds at most.

@@ -12,9 +12,6 @@ namespace {
 
 constexpr std::size_t mebibyte = 1u << 20;
 
-// Six small ones cost the same memory as two large, and a writer waits for the flush of 64 MiB instead of 96: p99 of an answer 95 → 25 ms.
-constexpr int memtables_kept = 6;
-
 rocksdb::ColumnFamilyOptions uncompressed(const std::shared_ptr<rocksdb::Cache>& cache) {
     rocksdb::ColumnFamilyOptions family;
     family.compression = rocksdb::kNoCompression;
@@ -38,7 +35,8 @@ rocksdb::DBOptions tuned_database(const rocksdb_options& options, rocksdb::Env* 
     database.use_direct_io_for_flush_and_compaction = direct_io;
     database.recycle_log_file_num = 0;  // recycled logs need a recovery mode in which DB::Open after a kill -9 never returned
     database.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
-    database.max_total_wal_size = std::max<std::uint64_t>(128 * mebibyte, options.memtable_bytes);  // bounds replay: 375 ms for 120 MB
+    database.max_total_wal_size = options.log_bytes;                       // bounds replay: 375 ms for 120 MB
+    database.max_manifest_file_size = std::min<std::uint64_t>(64 * mebibyte, options.log_bytes);  // grows with every flush until it is written anew
     database.max_background_jobs = 2;  // a flush and a compaction; more would take the cores from the queue
     database.max_open_files = 512;     // neither memory nor the time to open grows with the backlog
     database.skip_stats_update_on_db_open = true;

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,14 @@ struct stored_entry {
     sequence last;
     core::entry_bytes bytes{};
     std::string damage{};  // set: there are no bytes, for they cannot be read, and this is why; nothing up to `last` can be, unless a later entry holds it
+};
+
+/// The disk under a store, in bytes.
+struct disk_space {
+    std::uint64_t free = 0;     // what may still be written, but for what the engine keeps for its own emergencies
+    std::uint64_t reserve = 0;  // of it, what the engine needs to settle and to give back what it holds: below, nothing new is to be brought
+
+    bool operator==(const disk_space&) const = default;
 };
 
 class store {
@@ -61,6 +70,10 @@ public:
     /// A consistent copy of everything committed, in a new directory `dir`, which can be opened as a store. Engines without
     /// files refuse with invalid_argument.
     virtual error checkpoint(const std::filesystem::path& dir) = 0;
+
+    /// What the disk says now, at the price of a system call. What was committed and what is committed later take about as much again before they are
+    /// where they stay: the reserve covers that. nullopt: nothing that could be full, or it does not say.
+    virtual std::optional<disk_space> space() = 0;
 };
 
 }  // namespace millrace::storage

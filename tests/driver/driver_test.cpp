@@ -422,9 +422,9 @@ TEST_CASE("a damaged entry is named and passed over; nothing else is lost") {
         b.publish(where, 2);
         b.settle();
     }
-    b.damaged_ = sequence{GENERATE(1u, 3u, 7u)};
+    b.damaged_ = sequence{GENERATE(1u, 3u)};
     const auto lost = b.damaged_->value - 1;
-    if (GENERATE(false, true) || lost == 6) b.start_and_wait();  // the core must load what else it has in its window
+    if (GENERATE(false, true)) b.start_and_wait();  // the core must load what else it has in its window
     b.subscribe(2, "t", 100);
     const auto all = b.settle();
     CHECK(all.closes.empty());
@@ -438,9 +438,9 @@ TEST_CASE("a damaged entry is named and passed over; nothing else is lost") {
     CHECK(p.settled.skipped == 2);
     CHECK(p.leased == 6);
     CHECK(p.ready == 0);
-    b.ack(2, 4, 5);
+    b.ack(2, 4, 7);
     b.settle();
-    CHECK(progress_of(b).settled.acked == 2);
+    CHECK(progress_of(b).settled.acked == 4);
 }
 
 TEST_CASE("a peek goes on behind a damaged entry") {
@@ -633,6 +633,99 @@ TEST_CASE("a hand-over whose read fails is read for again; one whose target is m
         b.pass(duration{1'000});
         CHECK(b.settle().pushes.size() == 1);
     }
+}
+
+// ---- a disk that fills ----
+
+constexpr storage::disk_space full{63u << 20, 64u << 20};
+constexpr storage::disk_space roomy{512u << 20, 64u << 20};
+
+TEST_CASE("below the reserve what is new is refused before the core hears of it, and what is there can be settled") {
+    bench b;
+    const auto where = b.topic("t");
+    b.publish(where, 3);
+    b.settle();
+    b->on_space(b.now_, full);
+    CHECK(refusal(b.publish(where, 1)) == errc::disk_full);
+    CHECK(refusal(b.submit(input::create_topic{{session_id{0}, request_id{1}}, "u", {}})) == errc::disk_full);
+    CHECK(refusal(b.submit(input::create_subscription{{session_id{0}, request_id{1}}, "t", "u", {}, {}})) == errc::disk_full);
+    auto malformed = b.records(1, "x");
+    malformed.back() ^= std::byte{1};
+    CHECK(refusal(b.publish_bytes(where, 1, malformed)) == errc::checksum_mismatch);
+    CHECK(b->idle());
+
+    CHECK(b.subscribe(2, "t", 2).pushes.size() == 1);
+    b.settle();
+    b.ack(2, 0, 0);
+    CHECK(b.settle().answers.size() == 1);
+    b.submit(input::purge_topic{{session_id{0}, request_id{1}}, "t"});
+    CHECK(b.settle().answers.size() == 1);
+    b->on_space(b.now_, roomy);
+    b.publish(where, 1);
+    CHECK(std::get<answers::published>(b.settle().answers.at(0).what).first == sequence{3});
+}
+
+TEST_CASE("what is under way when it is looked counts, and a look is asked for when much has been taken") {
+    bench b;
+    const auto where = b.topic("t");
+    b->on_space(b.now_, roomy);
+    b->on_space(b.now_, storage::disk_space{66u << 20, 64u << 20});
+    CHECK_FALSE(b.publish(where, 1, std::string(1u << 20, 'x')).wants_space);
+    CHECK(b.publish(where, 1, std::string(1u << 20, 'x')).wants_space);
+    b.flush();
+    b->on_space(b.now_, storage::disk_space{66u << 20, 64u << 20});  // nothing is written yet
+    CHECK(refusal(b.publish(where, 1)) == errc::disk_full);
+    b.commit_one();
+    b->on_space(b.now_, storage::disk_space{80u << 20, 64u << 20});
+    CHECK(b.publish(where, 1).empty());
+}
+
+TEST_CASE("a named batch that was taken is answered as before on a full disk; a new one is refused, and the gap refuses what follows") {
+    bench b;
+    const auto where = b.topic("t");
+    b.submit(input::open_producer{{session_id{1}, request_id{1}}, "web", 1, false});
+    const auto opened = std::get<answers::producer_opened>(b.settle().answers.at(0).what);
+    const auto batch = [&](std::uint64_t number) {
+        const auto bytes = b.records(1, "batch " + std::to_string(number));
+        b->publish(b.now_, {{session_id{1}, request_id{10 + number}}, where, 1, durability::memory, bytes, {opened.id, opened.epoch, number, 0}});
+        return b.settle();
+    };
+    batch(1);
+    b->on_space(b.now_, full);
+    CHECK(refusal(batch(2)) == errc::disk_full);
+    CHECK(refusal(batch(3)) == errc::batch_gap);
+    CHECK(std::get<answers::published>(batch(1).answers.at(0).what).first == sequence{0});
+    b->on_space(b.now_, roomy);
+    CHECK(refusal(batch(3)) == errc::batch_gap);
+    CHECK(std::get<answers::published>(batch(2).answers.at(0).what).first == sequence{1});
+}
+
+TEST_CASE("the dead stay where they are while the disk is full, over a restart too, and move once when there is room") {
+    bench b(GENERATE(false, true) ? tiny : driver_settings{});
+    with_dead_letters(b);
+    b->on_space(b.now_, full);
+    reject(b, 1);
+    reject(b, 2);
+    b.settle();
+    CHECK(b->idle());
+    b.pass(std::chrono::minutes{1});
+    b.settle();
+    const auto restarted = GENERATE(false, true);
+    if (restarted) {
+        b.start();
+        b->on_space(b.now_, full);
+        b.pass(std::chrono::seconds{0});
+        b.pass(shard_settings{}.adoption_wait);
+        b.settle();
+    }
+    const auto described = b.submit(input::describe_topic{{session_id{0}, request_id{1}}, "dead"});
+    CHECK(std::get<answers::topic_info>(described.answers.at(0).what).partitions.at(0).high == sequence{0});
+    b->on_space(b.now_, roomy);
+    b.settle();
+    CHECK(dead_letters(b).size() == 2);
+    b->on_space(b.now_, roomy);
+    b.settle();
+    CHECK(b->idle());
 }
 
 TEST_CASE("a damaged message that is dead stays dead, under its row") {

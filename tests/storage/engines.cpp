@@ -30,6 +30,7 @@ rocksdb_options options_for(const std::filesystem::path& directory) {
     options.directory = directory;
     options.memtable_bytes = 2u << 20;
     options.block_cache_bytes = 1u << 20;
+    options.ballast_bytes = 8u << 20;
     return options;
 }
 

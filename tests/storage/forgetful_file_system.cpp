@@ -105,6 +105,10 @@ public:
         return Sync(options, debug);
     }
 
+    rocksdb::IOStatus Allocate(std::uint64_t offset, std::uint64_t bytes, const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override {
+        return file_->Allocate(offset, bytes, options, debug);
+    }
+
     rocksdb::IOStatus Close(const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override {
         std::lock_guard lock(mutex_);
         if (!state_->forgotten && file_) {

@@ -173,12 +173,14 @@ TEST_CASE("a full disk refuses by name, and the store goes on when there is spac
     faulty_engine engine;
     auto epoch = open_shard(*engine.opened);
     REQUIRE_FALSE(commit(*engine.opened, epoch, numbered(0)));
+    CHECK(std::filesystem::exists(engine.scratch.path() / "ballast"));
     engine.files->fail_writes({"", 0, file_fault::no_space, true});
     CHECK(commit(*engine.opened, epoch, numbered(1)).code == errc::outcome_unknown);
     for (int i = 0; i < 3; ++i) {
         const auto refused = engine.opened->open(first_shard);
         REQUIRE_FALSE(refused);
         CHECK(refused.failure().code == errc::disk_full);
+        CHECK_FALSE(std::filesystem::exists(engine.scratch.path() / "ballast"));  // given up, and not enough
     }
     CHECK(engine.opened->read(partition(1), {0}, 100).failure().code == errc::storage_failure);
     CHECK(commit(*engine.opened, epoch, numbered(1)).code == errc::outcome_unknown);

@@ -1,0 +1,144 @@
+// What the rocksdb: engine says of its disk, and what it does when the disk is nearly full.
+#include <rocksdb/file_system.h>
+
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <thread>
+
+#include "tests/storage/engines.hpp"
+
+namespace millrace::storage {
+namespace {
+
+constexpr std::uint64_t mebibyte = 1u << 20;
+
+/// The local file system, on a disk of which as much is free as the test says.
+class sized_file_system final : public rocksdb::FileSystemWrapper {
+public:
+    explicit sized_file_system(std::uint64_t bytes) : FileSystemWrapper(rocksdb::FileSystem::Default()), free(bytes) {}
+
+    const char* Name() const override { return "sized"; }
+
+    rocksdb::IOStatus GetFreeSpace(const std::string&, const rocksdb::IOOptions&, std::uint64_t* bytes, rocksdb::IODebugContext*) override {
+        if (!says) {
+            return rocksdb::IOStatus::NotSupported("free space");
+        }
+        *bytes = free;
+        return rocksdb::IOStatus::OK();
+    }
+
+    std::atomic<std::uint64_t> free;
+    std::atomic<bool> says{true};
+};
+
+struct sized_engine {
+    scratch_directory scratch;
+    std::shared_ptr<sized_file_system> files;
+
+    explicit sized_engine(std::uint64_t bytes) : files(std::make_shared<sized_file_system>(bytes)) {}
+
+    std::unique_ptr<store> open(std::optional<std::uint64_t> reserve = {}) const {
+        rocksdb_options options;
+        options.directory = scratch.path() / "store";
+        options.file_system = files;
+        options.disk_reserve = reserve;
+        return open_or_fail(options);
+    }
+
+    std::filesystem::path ballast() const { return scratch.path() / "store" / "ballast"; }
+    bool has_ballast() const { return std::filesystem::exists(ballast()); }
+
+    bool comes_to(bool has) const {
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+        while (has_ballast() != has) {
+            if (std::chrono::steady_clock::now() > deadline) {
+                return false;
+            }
+            std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        }
+        return true;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("the reserve is all memtables and 1 GiB, and an eighth of a small disk; what is asked for, when it is") {
+    const auto free = GENERATE(256 * mebibyte, 1024 * mebibyte, mebibyte * mebibyte);
+    sized_engine engine(free);
+    const auto reserve = std::min(free / 8, 1216 * mebibyte);
+    CHECK(engine.open()->space() == disk_space{free, reserve});
+    CHECK(engine.open(7 * mebibyte)->space() == disk_space{free, 7 * mebibyte});
+    CHECK(std::filesystem::file_size(engine.ballast()) >= std::min(free * 3 / 32, 192 * mebibyte) - 32);
+}
+
+TEST_CASE("the reserve of a small disk does not shrink as it fills") {
+    sized_engine engine(256 * mebibyte);
+    const auto empty = engine.open()->space();
+    engine.files->free = 256 * mebibyte - std::filesystem::file_size(engine.ballast());
+    const auto opened = engine.open();
+    CHECK(opened->space()->reserve >= empty->reserve);
+    CHECK(opened->space()->reserve < empty->reserve + mebibyte);
+}
+
+TEST_CASE("the ballast is given up when little is left, missed while it is, and made again when there is room for it") {
+    sized_engine engine(256 * mebibyte);
+    const auto opened = engine.open();
+    REQUIRE(engine.has_ballast());
+    const auto ballast = std::filesystem::file_size(engine.ballast());
+    engine.files->free = 20 * mebibyte;
+    CHECK(opened->space()->free == 20 * mebibyte);
+    std::this_thread::yield();
+    CHECK(engine.has_ballast());
+
+    engine.files->free = 7 * mebibyte;  // of which each memtable takes 4
+    REQUIRE(engine.comes_to(false));
+    CHECK(opened->space()->free == 0);
+    engine.files->free = 32 * mebibyte + ballast - 1;
+    CHECK(opened->space()->free == 32 * mebibyte - 1);
+    const auto epoch = open_shard(*opened);
+    CHECK_FALSE(commit(*opened, epoch, {append(partition(1), 0, 0, "a")}));
+    CHECK_FALSE(engine.has_ballast());
+    engine.files->free = 32 * mebibyte + ballast;
+    CHECK(engine.comes_to(true));
+}
+
+TEST_CASE("a file system that does not say what is free has no reserve, and works") {
+    sized_engine engine(0);
+    engine.files->says = false;
+    const auto opened = engine.open();
+    CHECK(opened->space() == std::nullopt);
+    CHECK_FALSE(commit(*opened, open_shard(*opened), {append(partition(1), 0, 0, "a")}));
+}
+
+TEST_CASE("on a scarce disk the log and what was freed go while commits go on") {
+    sized_engine engine(512 * mebibyte);
+    const auto opened = engine.open();
+    const auto epoch = open_shard(*opened);
+    const auto text = std::string(mebibyte, 'x');
+    const auto on_disk = [&] {
+        std::uintmax_t bytes = 0;
+        std::error_code vanished;
+        for (const auto& file : std::filesystem::directory_iterator(engine.ballast().parent_path(), vanished)) {
+            const auto size = file.path() == engine.ballast() ? 0 : file.file_size(vanished);
+            bytes += vanished ? 0 : size;
+        }
+        return bytes;
+    };
+    constexpr std::uint64_t entries = 100;
+    for (std::uint64_t i = 0; i < entries; ++i) {
+        REQUIRE_FALSE(commit(*opened, epoch, {append(partition(1), i, i, text)}));
+    }
+    for (std::uint64_t i = 0; i < entries; ++i) {
+        REQUIRE_FALSE(commit(*opened, epoch, {free_of(partition(1), i)}));
+    }
+    engine.files->free = 100 * mebibyte;  // less than twice the reserve
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    std::uint64_t commits = 0;
+    while (on_disk() > 8 * mebibyte && std::chrono::steady_clock::now() < deadline) {
+        REQUIRE_FALSE(commit(*opened, epoch, {core::put_row{"row", std::to_string(++commits)}}));
+    }
+    CHECK(on_disk() <= 8 * mebibyte);
+}
+
+}  // namespace millrace::storage
