@@ -206,10 +206,12 @@ void commit_loop::fail(std::vector<pending_commit>& commits, errc verdict, const
     condemn_stale(commits);
 }
 
-// A log that failed to write refuses to sync: then the write is what failed, and its thread is about to say so.
+// A log that failed to write refuses to sync: then the write is what failed, and its thread is about to say so. The other way round, a write beside a
+// sync that failed is refused, perhaps before the sync says so: the log knows which came first.
 void commit_loop::fail_sync(std::unique_lock<std::mutex>& lock, std::vector<pending_commit>& commits, std::uint64_t since, const error& cause) {
     write_ended_.wait(lock, [this] { return !writing_; });
-    fail(commits, generation_ == since ? errc::sync_failed : errc::outcome_unknown, cause);
+    const auto is_its_own = cause.code == errc::sync_failed || generation_ == since;
+    fail(commits, is_its_own ? errc::sync_failed : errc::outcome_unknown, cause);
 }
 
 // A measured length of time, for the choice between the threads only: nothing about messages depends on it.

@@ -41,7 +41,8 @@ public:
     /// Applies the groups without a verdict, in order, as one atomic piece; durable after the next sync().
     virtual error write(std::span<const pending_commit> groups) = 0;
 
-    /// Makes everything written before the call durable.
+    /// Makes everything written before the call durable. sync_failed: the disk did not confirm, whatever became of a write beside it. Any other error
+    /// is the write's when one failed meanwhile.
     virtual error sync() = 0;
 };
 

@@ -248,9 +248,11 @@ error rocksdb_database::write(std::span<const pending_commit> groups) {
 // Batches may be written while it syncs, on another thread: it vouches for those that were there before.
 error rocksdb_database::sync() {
     const auto written = database_->GetLatestSequenceNumber();
-    if (error failed = error_of(database_->SyncWAL(), "syncing the log failed")) {
+    const auto status = database_->SyncWAL();
+    if (error failed = error_of(status, "syncing the log failed")) {
         failed_ = true;
-        return failed;
+        const auto after_a_write = status.ToString().find("previous error") != std::string::npos;  // RocksDB has no code for it
+        return after_a_write ? failed : error{errc::sync_failed, failed.what};
     }
     raise(synced_sequence_, written);
     return {};

@@ -422,9 +422,9 @@ TEST_CASE("a damaged entry is named and passed over; nothing else is lost") {
         b.publish(where, 2);
         b.settle();
     }
-    b.damaged_ = sequence{GENERATE(1u, 3u)};
+    b.damaged_ = sequence{GENERATE(1u, 3u, 7u)};
     const auto lost = b.damaged_->value - 1;
-    if (GENERATE(false, true)) b.start_and_wait();  // the core must load what else it has in its window
+    if (GENERATE(false, true) || lost == 6) b.start_and_wait();  // the core must load what else it has in its window
     b.subscribe(2, "t", 100);
     const auto all = b.settle();
     CHECK(all.closes.empty());
@@ -438,9 +438,9 @@ TEST_CASE("a damaged entry is named and passed over; nothing else is lost") {
     CHECK(p.settled.skipped == 2);
     CHECK(p.leased == 6);
     CHECK(p.ready == 0);
-    b.ack(2, 4, 7);
+    b.ack(2, 4, 5);
     b.settle();
-    CHECK(progress_of(b).settled.acked == 4);
+    CHECK(progress_of(b).settled.acked == 2);
 }
 
 TEST_CASE("a peek goes on behind a damaged entry") {
