@@ -245,7 +245,7 @@ void broker::perform(driver::actions& a) {
         if (auto* c = find(e.session)) c->session().ended(e);
     for (const auto& s : a.closes)
         if (auto* c = find(s.session)) c->session().close(s.why);
-    for (const auto& alarm : a.alarms) spdlog::error("{}", to_string(alarm));
+    for (const auto& alarm : a.alarms) log_line(spdlog::level::err, {{"error", name_of(alarm.code)}}, to_string(alarm));
     if (a.fatal) return fail(a.fatal);
     for (auto& g : a.commits) commit(std::move(g));
     for (const auto& r : a.reads) read(r);

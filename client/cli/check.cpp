@@ -31,7 +31,7 @@ std::string text_of(const check::report& r) {
 
 void run(const check::check_request& request, bool json) {
     const auto found = check::check_directory(request);
-    if (!found) throw failure{to_string(found.failure())};
+    if (!found) throw failure_of(found.failure());
     const auto& r = found.value();
     std::uint64_t left = 0;
     for (const auto& f : r.findings) {
@@ -41,8 +41,8 @@ void run(const check::check_request& request, bool json) {
     for (const auto& note : r.notes) write_line(json ? json_object().add("note", note).text() : "note: " + note);
     write_line(json ? json_of(r) : text_of(r));
     if (left == 0) return;
-    throw failure{to_string(error{errc::inconsistent, std::to_string(left) + " findings in " + request.directory.string() +
-                                                          (request.repair ? " that cannot be repaired: restore a backup" : ": put right what can be with --repair")})};
+    throw failure_of(error{errc::inconsistent, std::to_string(left) + " findings in " + request.directory.string() +
+                                                          (request.repair ? " that cannot be repaired: restore a backup" : ": put right what can be with --repair")});
 }
 
 }  // namespace
