@@ -101,7 +101,7 @@ expected::kind kind_of(const CLI::App& app, const std::string& value) {
     const bool makes = app.get_name() == "create";
     if (value == "TOPIC" || (value == "NAME" && group == "topic" && !makes)) return expected::kind::topics;
     if (value == "SUBSCRIPTION" || (value == "NAME" && group == "subscription" && !makes)) return expected::kind::subscriptions;
-    return value == "FILE" ? expected::kind::files : expected::kind::words;
+    return value == "FILE" || value == "DIR" ? expected::kind::files : expected::kind::words;
 }
 
 void expect_option_value(const CLI::App& app, const CLI::Option& option, expected& out) {

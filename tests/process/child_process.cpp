@@ -175,6 +175,12 @@ void child_process::wait_for_words(const std::string& words) const {
     }
 }
 
+environment_variable::environment_variable(std::string name, const std::string& value) : name_(std::move(name)) {
+    ::setenv(name_.c_str(), value.c_str(), 1);
+}
+
+environment_variable::~environment_variable() { ::unsetenv(name_.c_str()); }
+
 command_result run_command(const std::string& program, const std::vector<std::string>& arguments, const std::string& input) {
     child_process child(program, arguments, input);
     auto out = child.read_rest();

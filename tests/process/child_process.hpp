@@ -17,6 +17,18 @@ using milliseconds = std::chrono::milliseconds;
 /// What everything here waits for at most; a condition that has not come by then never will.
 inline constexpr milliseconds patience{60'000};
 
+/// An environment variable for the children that are started while it is there.
+class environment_variable {
+public:
+    environment_variable(std::string name, const std::string& value);
+    ~environment_variable();
+    environment_variable(const environment_variable&) = delete;
+    environment_variable& operator=(const environment_variable&) = delete;
+
+private:
+    std::string name_;
+};
+
 /// Exit codes of a child that was killed by signal S are signaled + S.
 inline constexpr int signaled = 1000;
 

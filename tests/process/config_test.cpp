@@ -1,7 +1,6 @@
 // What millraced is told by file, environment and flags: which of them wins, and what each refuses.
 #include <algorithm>
 #include <catch2/catch.hpp>
-#include <cstdlib>
 #include <fstream>
 #include <regex>
 #include <sstream>
@@ -14,14 +13,8 @@ namespace {
 using Catch::Matchers::Contains;
 using Catch::Matchers::StartsWith;
 
-/// An environment variable for the children that are started meanwhile.
-struct variable {
-    std::string name;
-    variable(std::string n, const std::string& value) : name(std::move(n)) { ::setenv(name.c_str(), value.c_str(), 1); }
-    ~variable() { ::unsetenv(name.c_str()); }
-};
-
 struct config_file {
+    environment_variable admin{"MILLRACE_ADMIN", "none"};  // several brokers at once would meet at its port
     scratch_directory scratch;
     std::string path = (scratch.path() / "millraced.toml").string();
 
@@ -61,7 +54,7 @@ TEST_CASE_METHOD(config_file, "a broker is told by a file") {
     write("# told\nstore = \"memory:\"\nlisten = '127.0.0.1:0'\ndurability = \"memory\"\nmax-connections = 1_000\ninsecure = false\n");
     child_process broker(MILLRACED_PATH, {"--config", path});
     CHECK_THAT(broker.read_line().value_or(broker.errors()), StartsWith("ready listen=127.0.0.1:"));
-    const variable config("MILLRACE_CONFIG", path);
+    const environment_variable config("MILLRACE_CONFIG", path);
     child_process another(MILLRACED_PATH, {});
     CHECK_THAT(another.read_line().value_or(another.errors()), StartsWith("ready listen=127.0.0.1:"));
 }
@@ -70,7 +63,7 @@ TEST_CASE_METHOD(config_file, "a flag comes before the environment, the environm
     // Each place asks for something impossible that names it, so that the refusal tells which one was heard.
     write("store = \"memory:\"\nlisten = \"file:0\"\n");
     CHECK_THAT(run_command(MILLRACED_PATH, {"--config", path}).err, Contains(path + ", line 2: listen is 'file:0'"));
-    const variable environment("MILLRACE_LISTEN", "environment:0");
+    const environment_variable environment("MILLRACE_LISTEN", "environment:0");
     CHECK_THAT(run_command(MILLRACED_PATH, {"--config", path}).err, Contains("MILLRACE_LISTEN is 'environment:0'"));
     CHECK_THAT(run_command(MILLRACED_PATH, {"--config", path, "--listen", "flag:0"}).err, Contains("--listen is 'flag:0'"));
     child_process broker(MILLRACED_PATH, {"--config", path, "--listen", "127.0.0.1:0"});
@@ -81,7 +74,7 @@ TEST_CASE_METHOD(config_file, "a switch may be turned on in each place, and off 
     write("store = \"memory:\"\nlisten = \"0.0.0.0:0\"\ninsecure = true\n");
     child_process broker(MILLRACED_PATH, {"--config", path});
     CHECK_THAT(broker.read_line().value_or(broker.errors()), StartsWith("ready listen=0.0.0.0:"));
-    const variable environment("MILLRACE_INSECURE", "false");
+    const environment_variable environment("MILLRACE_INSECURE", "false");
     CHECK_THAT(run_command(MILLRACED_PATH, {"--config", path}).err, Contains("say --insecure"));
 }
 
@@ -118,22 +111,23 @@ TEST_CASE("a file that is not there is refused, and so is nonsense in the enviro
     };
     refused({"--config", "/no/such/file"}, "--config /no/such/file cannot be read: No such file");
     {
-        const variable v("MILLRACE_CONFIG", "/no/such/file");
+        const environment_variable v("MILLRACE_CONFIG", "/no/such/file");
         refused({}, "MILLRACE_CONFIG /no/such/file cannot be read");
     }
     {
-        const variable v("MILLRACE_MAX_CONNECTIONS", "many");
+        const environment_variable v("MILLRACE_MAX_CONNECTIONS", "many");
         refused({}, "MILLRACE_MAX_CONNECTIONS is 'many': give a whole number from 1 to 1000000");
     }
     {
-        const variable v("MILLRACE_INSECURE", "perhaps");
+        const environment_variable v("MILLRACE_INSECURE", "perhaps");
         refused({}, "MILLRACE_INSECURE is 'perhaps': give true or false");
     }
     {
-        const variable v("MILLRACE_STORE", "nonsense");
+        const environment_variable v("MILLRACE_STORE", "nonsense");
         refused({}, "MILLRACE_STORE is 'nonsense'");
     }
-    const variable empty("MILLRACE_LISTEN", "");  // as good as not set
+    const environment_variable admin("MILLRACE_ADMIN", "none");
+    const environment_variable empty("MILLRACE_LISTEN", "");  // as good as not set
     child_process broker(MILLRACED_PATH, {"--store", "memory:", "--max-connections", "1", "--config", "/dev/null", "--listen", "127.0.0.1:0"});
     CHECK_THAT(broker.read_line().value_or(broker.errors()), StartsWith("ready listen="));
 }

@@ -90,6 +90,7 @@ TEST_CASE("in text a client's name stays on its line") {
 
 TEST_CASE("what ends a broker is an object too, and usage is not") {
     broker_process first({"--store", "memory:"});
+    const environment_variable admin("MILLRACE_ADMIN", "none");
     const auto ended = run_command(MILLRACED_PATH, {"--store", "memory:", "--listen", first.address(), "--log-format", "json", "--log-level", "off"});
     CHECK(ended.code == 1);
     const auto lines = objects_of(ended.err);
