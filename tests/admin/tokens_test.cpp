@@ -21,7 +21,8 @@ TEST_CASE("with tokens, only health is for everybody") {
     CHECK(peer.get("/readyz").status == 200);
     for (const auto* target : {"/metrics", "/v1/broker", "/v1/topics", "/v1/topics/x", "/v1/sessions", "/nowhere", "/healthz/more", "/"}) {
         CAPTURE(target);
-        for (const std::string nobody : {"", "Bearer ", "Bearer", "Bearer wrong-wrong-wrong", "Basic " + operator_token, operator_token, "Bearer  " + operator_token}) {
+        const std::vector<std::string> strangers{"", "Bearer ", "Bearer", "Bearer wrong-wrong-wrong", "Basic " + operator_token, operator_token, "Bearer  " + operator_token};
+        for (const auto& nobody : strangers) {
             CAPTURE(nobody);
             const auto refused = peer.get(target, nobody.empty() ? "" : "Authorization: " + nobody + "\r\n");
             CHECK(refused.status == 401);
