@@ -297,7 +297,7 @@ TEST_CASE("a full disk that is consumed while it is published to never stands st
     CHECK(broker.stop() == 0);
 }
 
-TEST_CASE("a sync that fails once on a disk that fills: the broker ends with 70, and after a restart nothing answered is lost", "[full-disk]") {
+TEST_CASE("a sync that fails once on a disk that fills: the broker ends with 70, and after a restart nothing answered is lost", "[.][full-disk]") {
     const auto disk = own_disk();
     if (!disk) return;
     faults faults;
@@ -353,7 +353,7 @@ TEST_CASE("a write that fails once under load: the process stays, its clients co
     CHECK(broker.stop() == 0);
 }
 
-TEST_CASE("somebody else fills the disk to the last byte: what is stored is consumed all the same, and publishing comes back with the room", "[full-disk]") {
+TEST_CASE("somebody else fills the disk to the last byte: what is stored is consumed all the same, and publishing comes back with the room", "[.][full-disk]") {
     const auto disk = own_disk();
     if (!disk) return;
     broker_process broker({"--store", disk->store()});
