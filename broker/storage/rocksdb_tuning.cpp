@@ -6,11 +6,21 @@
 #include <rocksdb/utilities/table_properties_collectors.h>
 
 #include <algorithm>
+#include <cstdarg>
+#include <memory>
 
 namespace millrace::storage {
 namespace {
 
 constexpr std::size_t mebibyte = 1u << 20;
+
+/// RocksDB's own log, of its inner life, is not kept: on a full disk the second line that it cannot write aborts the process. What goes wrong comes back as
+/// a status, and the broker says it.
+class no_info_log final : public rocksdb::Logger {
+public:
+    using rocksdb::Logger::Logv;
+    void Logv(const char*, std::va_list) override {}
+};
 
 rocksdb::ColumnFamilyOptions uncompressed(const std::shared_ptr<rocksdb::Cache>& cache) {
     rocksdb::ColumnFamilyOptions family;
@@ -41,9 +51,7 @@ rocksdb::DBOptions tuned_database(const rocksdb_options& options, rocksdb::Env* 
     database.max_open_files = 512;     // neither memory nor the time to open grows with the backlog
     database.skip_stats_update_on_db_open = true;
     database.max_bgerror_resume_count = 0;  // after an error, open() recovers from the log; nothing resumes behind its back
-    database.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
-    database.keep_log_file_num = 4;
-    database.max_log_file_size = 4 * mebibyte;
+    database.info_log = std::make_shared<no_info_log>();
     database.stats_dump_period_sec = 0;
     database.stats_persist_period_sec = 0;
     return database;
