@@ -61,8 +61,16 @@ void small_disk::fill_up(std::uint64_t left) {
     const int file = ::open((path() / "filling").c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
     if (file < 0) throw std::runtime_error("the disk cannot be filled up");
     const std::vector<char> zeroes(1u << 20);
-    while (free_bytes() > left)
-        if (::write(file, zeroes.data(), std::min<std::uint64_t>(zeroes.size(), free_bytes() - left)) <= 0) break;
+    auto wanted = free_bytes() - std::min(free_bytes(), left);
+    for (int refusals = 0; wanted > 0 && free_bytes() > left && refusals < 10;) {
+        const auto written = ::write(file, zeroes.data(), std::min({std::uint64_t{zeroes.size()}, wanted, free_bytes() - left}));
+        if (written > 0) {
+            wanted -= static_cast<std::uint64_t>(written);
+        } else {  // a file system that allocates late may refuse before it is full
+            ++refusals;
+            ::fsync(file);
+        }
+    }
     ::fsync(file);
     ::close(file);
 }
