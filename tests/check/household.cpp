@@ -31,14 +31,6 @@ std::vector<std::byte> records(std::uint32_t count, const std::string& payload) 
 
 }  // namespace
 
-scratch_directory::scratch_directory() {
-    auto name = (std::filesystem::temp_directory_path() / "millrace-check-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()));
-    path_ = name;
-}
-
-scratch_directory::~scratch_directory() { std::filesystem::remove_all(path_); }
-
 household::household(std::unique_ptr<storage::store> store) : store_(std::move(store)) {
     start();
     topic_changes two;

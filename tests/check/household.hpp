@@ -10,22 +10,9 @@
 #include "broker/core/row.hpp"
 #include "broker/driver/driver.hpp"
 #include "broker/storage/store.hpp"
+#include "tests/scratch_directory.hpp"
 
 namespace millrace::check::testing {
-
-/// A directory of its own, gone when the test ends.
-class scratch_directory {
-public:
-    scratch_directory();
-    ~scratch_directory();
-    scratch_directory(const scratch_directory&) = delete;
-    scratch_directory& operator=(const scratch_directory&) = delete;
-
-    const std::filesystem::path& path() const { return path_; }
-
-private:
-    std::filesystem::path path_;
-};
 
 class household {
 public:

@@ -27,17 +27,6 @@ std::string word_after(const std::string& line, const std::string& name) {
 
 }  // namespace
 
-scratch_directory::scratch_directory() {
-    auto name = (std::filesystem::temp_directory_path() / "millrace-process-XXXXXX").string();
-    if (!::mkdtemp(name.data())) throw std::runtime_error("no temporary directory");
-    path_ = name;
-}
-
-scratch_directory::~scratch_directory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-}
-
 broker_process::broker_process(const std::vector<std::string>& arguments, const std::string& program)
     : process_(program, on_free_ports(arguments)) {
     const auto line = process_.read_line();

@@ -6,23 +6,9 @@
 #include <vector>
 
 #include "tests/process/child_process.hpp"
+#include "tests/scratch_directory.hpp"
 
 namespace millrace::process {
-
-/// A folder of its own that goes with the object.
-class scratch_directory {
-public:
-    scratch_directory();
-    ~scratch_directory();
-    scratch_directory(const scratch_directory&) = delete;
-    scratch_directory& operator=(const scratch_directory&) = delete;
-
-    const std::filesystem::path& path() const { return path_; }
-    std::string store() const { return "rocksdb:" + (path_ / "store").string(); }
-
-private:
-    std::filesystem::path path_;
-};
 
 class broker_process {
 public:

@@ -12,19 +12,6 @@
 
 namespace millrace::storage {
 
-scratch_directory::scratch_directory() {
-    auto name = (std::filesystem::temp_directory_path() / "millrace-storage-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) {
-        throw std::runtime_error("no temporary directory");
-    }
-    path_ = name;
-}
-
-scratch_directory::~scratch_directory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-}
-
 rocksdb_options options_for(const std::filesystem::path& directory) {
     rocksdb_options options;
     options.directory = directory;

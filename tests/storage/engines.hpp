@@ -8,22 +8,9 @@
 
 #include "broker/storage/rocksdb_store.hpp"
 #include "broker/storage/store.hpp"
+#include "tests/scratch_directory.hpp"
 
 namespace millrace::storage {
-
-/// A directory of its own, gone when the test ends.
-class scratch_directory {
-public:
-    scratch_directory();
-    ~scratch_directory();
-    scratch_directory(const scratch_directory&) = delete;
-    scratch_directory& operator=(const scratch_directory&) = delete;
-
-    const std::filesystem::path& path() const { return path_; }
-
-private:
-    std::filesystem::path path_;
-};
 
 /// Small memtables, so that a test of a few MiB sees flushes.
 rocksdb_options options_for(const std::filesystem::path& directory);
