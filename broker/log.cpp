@@ -5,8 +5,9 @@
 #include <spdlog/spdlog.h>
 
 #include <cstdio>
-#include <ctime>
 #include <utility>
+
+#include "proto/json.hpp"
 
 namespace millrace {
 namespace {
@@ -15,21 +16,6 @@ log_format current_format = log_format::text;
 
 /// The fields of the line that this thread is saying: formatting happens within the call.
 thread_local const std::initializer_list<log_field>* fields_of_line = nullptr;
-
-/// Length of the UTF-8 sequence at the start of `text`; 0 when it is none (overlong forms and surrogates are none).
-std::size_t utf8_length(std::string_view text) {
-    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-    const auto lead = byte(0);
-    if (lead < 0x80) return 1;
-    const std::size_t length = lead >= 0xC2 && lead < 0xE0 ? 2 : lead >= 0xE0 && lead < 0xF0 ? 3 : lead >= 0xF0 && lead < 0xF5 ? 4 : 0;
-    if (length == 0 || text.size() < length) return 0;
-    for (std::size_t i = 1; i < length; ++i)
-        if ((byte(i) & 0xC0) != 0x80) return 0;
-    const bool overlong = (lead == 0xE0 && byte(1) < 0xA0) || (lead == 0xF0 && byte(1) < 0x90);
-    const bool surrogate = lead == 0xED && byte(1) >= 0xA0;
-    const bool too_large = lead == 0xF4 && byte(1) >= 0x90;
-    return overlong || surrogate || too_large ? 0 : length;
-}
 
 /// Calls `plain` with a character to be kept, `odd` with a byte that is none or that controls a terminal.
 template <class Plain, class Odd>
@@ -89,7 +75,7 @@ class json_formatter final : public spdlog::formatter {
 public:
     void format(const spdlog::details::log_msg& msg, spdlog::memory_buf_t& out) override {
         append(out, "{\"time\":\"");
-        append_time(out, std::chrono::time_point_cast<std::chrono::microseconds>(msg.time));
+        append(out, format_time(std::chrono::time_point_cast<std::chrono::microseconds>(msg.time)));
         append(out, "\",\"level\":\"");
         append(out, view(spdlog::level::to_string_view(msg.level)));
         append(out, "\",\"message\":");
@@ -100,14 +86,6 @@ public:
     std::unique_ptr<spdlog::formatter> clone() const override { return std::make_unique<json_formatter>(); }
 
 private:
-    static void append_time(spdlog::memory_buf_t& out, timestamp moment) {
-        const auto second = std::chrono::floor<std::chrono::seconds>(moment);
-        const std::time_t whole = second.time_since_epoch().count();
-        std::tm parts{};
-        ::gmtime_r(&whole, &parts);
-        append(out, fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour,
-                                parts.tm_min, parts.tm_sec, (moment - second).count()));
-    }
     static void append_fields(spdlog::memory_buf_t& out, const std::initializer_list<log_field>& fields) {
         for (const auto& f : fields) {
             append(out, ",");

@@ -6,28 +6,6 @@
 namespace millrace {
 namespace {
 
-/// Length of the UTF-8 sequence at the start of `text`; 0 when it is none (overlong forms and surrogates are none).
-std::size_t utf8_length(std::string_view text) {
-    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-    const auto follows = [&](std::size_t i) { return i < text.size() && (byte(i) & 0xC0) == 0x80; };
-    const auto lead = byte(0);
-    if (lead < 0x80) return 1;
-    if (lead >= 0xC2 && lead < 0xE0) return follows(1) ? 2 : 0;
-    if (lead >= 0xE0 && lead < 0xF0) {
-        if (!follows(1) || !follows(2)) return 0;
-        const bool overlong = lead == 0xE0 && byte(1) < 0xA0;
-        const bool surrogate = lead == 0xED && byte(1) >= 0xA0;
-        return overlong || surrogate ? 0 : 3;
-    }
-    if (lead >= 0xF0 && lead < 0xF5) {
-        if (!follows(1) || !follows(2) || !follows(3)) return 0;
-        const bool overlong = lead == 0xF0 && byte(1) < 0x90;
-        const bool too_large = lead == 0xF4 && byte(1) >= 0x90;
-        return overlong || too_large ? 0 : 4;
-    }
-    return 0;
-}
-
 bool is_utf8(std::string_view text) {
     while (!text.empty()) {
         const auto length = utf8_length(text);
@@ -53,6 +31,27 @@ std::string base64(std::string_view bytes) {
 }
 
 }  // namespace
+
+std::size_t utf8_length(std::string_view text) {
+    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+    const auto follows = [&](std::size_t i) { return i < text.size() && (byte(i) & 0xC0) == 0x80; };
+    const auto lead = byte(0);
+    if (lead < 0x80) return 1;
+    if (lead >= 0xC2 && lead < 0xE0) return follows(1) ? 2 : 0;
+    if (lead >= 0xE0 && lead < 0xF0) {
+        if (!follows(1) || !follows(2)) return 0;
+        const bool overlong = lead == 0xE0 && byte(1) < 0xA0;
+        const bool surrogate = lead == 0xED && byte(1) >= 0xA0;
+        return overlong || surrogate ? 0 : 3;
+    }
+    if (lead >= 0xF0 && lead < 0xF5) {
+        if (!follows(1) || !follows(2) || !follows(3)) return 0;
+        const bool overlong = lead == 0xF0 && byte(1) < 0x90;
+        const bool too_large = lead == 0xF4 && byte(1) >= 0x90;
+        return overlong || too_large ? 0 : 4;
+    }
+    return 0;
+}
 
 std::string json_string(std::string_view text) {
     std::string out = "\"";

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -32,6 +33,9 @@ private:
 
 /// `text` in quotes. Bytes above ASCII stay as they are: whoever cannot vouch for UTF-8 uses add_bytes.
 std::string json_string(std::string_view text);
+
+/// Length of the UTF-8 sequence at the start of `text`; 0 when it is none (overlong forms and surrogates are none). REQUIRES: text is not empty.
+std::size_t utf8_length(std::string_view text);
 
 /// "2026-01-31T12:00:00.000000Z"
 std::string format_time(timestamp moment);
