@@ -33,12 +33,12 @@ bench() { "$bin/bench/millrace-bench" --disk "" "$@" | grep -E "^(messages|messa
 
 echo "-- an empty topic"
 start_broker
-bench end-to-end --seconds 10 --in-flight 20000 --mixed-sizes
+bench end-to-end --seconds 10 --mixed-sizes
 echo "-- $count messages are published to two subscriptions"
 "$bin/client/millrace" topic create backlog >/dev/null
 "$bin/client/millrace" subscription create backlog first >/dev/null
 "$bin/client/millrace" subscription create backlog second >/dev/null
-bench publish --topic backlog --count "$count" --in-flight 20000 --mixed-sizes
+bench publish --topic backlog --count "$count" --mixed-sizes
 rss_mib rss_highest_mib
 disk_mib disk_mib
 echo "-- kill -9"

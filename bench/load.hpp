@@ -28,11 +28,12 @@ struct load_settings {
     std::uint32_t producers = 1;
     std::uint32_t connections = 0;     // that the producers share; 0: each has its own
     std::uint32_t consumers = 1;
-    std::uint32_t in_flight = 1'000;   // of each producer
+    std::uint32_t in_flight = 0;       // of each producer; 0: its part of 20 000, so that batches are full while others are under way
     double rate = 0;                   // messages a second in all; 0: as fast as answers come
     std::uint64_t leave_every = 0;     // messages whose sequence divides by it are received and not acked; 0: none
 
     std::size_t size_of(std::uint64_t id) const { return mixed_sizes ? size - size / 2 + scramble(~id) % (size + 1) : size; }
+    std::uint32_t in_flight_each() const { return in_flight > 0 ? in_flight : std::max(1u, 20'000 / producers); }
     std::uint32_t producer_connections() const { return connections == 0 ? producers : std::min(connections, producers); }
     std::size_t size_max() const { return mixed_sizes ? size + size / 2 + 1 : size; }
 };

@@ -163,7 +163,7 @@ report report_of(const options& o, const measured& m) {
     r.add("producers", o.load.producers);
     r.add("producer_connections", o.load.producer_connections());
     if (consumes(o)) r.add("consumers", o.load.consumers);
-    r.add("in_flight", o.load.in_flight);
+    r.add("in_flight", o.load.in_flight_each());
     if (o.load.rate > 0) r.add("rate", o.load.rate);
     r.add("messages", static_cast<double>(main.messages));
     r.add("seconds", seconds);
@@ -214,7 +214,7 @@ void add_options(CLI::App& app, options& o) {
     app.add_option("--producers", load.producers, "each publishes on its own")->capture_default_str()->check(CLI::PositiveNumber);
     app.add_option("--connections", load.connections, "that the producers share; without it each has one")->check(CLI::PositiveNumber);
     app.add_option("--consumers", load.consumers, "consuming connections")->capture_default_str()->check(CLI::PositiveNumber);
-    app.add_option("--in-flight", load.in_flight, "unanswered messages of each producer")->capture_default_str()->check(CLI::PositiveNumber);
+    app.add_option("--in-flight", load.in_flight, "unanswered messages of each producer; default: its part of 20 000")->check(CLI::PositiveNumber);
     app.add_option("--rate", load.rate, "messages a second in all, whether answers come or not")->check(CLI::PositiveNumber);
     app.add_option("--disk", o.disk, "directory whose disk is probed beside the result; empty: none")->capture_default_str();
     app.add_flag("--json", o.json, "one JSON object per result");

@@ -42,7 +42,7 @@ public:
 private:
     void pump() {
         const auto now = steady::now();
-        while (in_flight_ < all_.settings.in_flight && all_.may_send(now)) {
+        while (in_flight_ < all_.settings.in_flight_each() && all_.may_send(now)) {
             const auto due = interval_ > 0 ? due_first_ + std::chrono::nanoseconds(static_cast<std::int64_t>(interval_ * static_cast<double>(number_))) : now;
             if (due > now) return wait_until(due);
             send(due);
