@@ -27,4 +27,6 @@ if [ ${#labels[@]} -gt 0 ]; then
   selection=(-L "^(${joined})$")
 fi
 cd "$build"
+export MILLRACE_SEED_START="${MILLRACE_SEED_START:-$(date +%s)000}"  # of the simulator's fresh seeds
+echo "fresh seeds from $MILLRACE_SEED_START; the same again: MILLRACE_SEED_START=$MILLRACE_SEED_START tests/run.sh sim"
 exec ctest --output-on-failure --no-tests=error -j 2 "${selection[@]}"
