@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "broker/storage/rocksdb_copies.hpp"
 #include "broker/storage/rocksdb_directory.hpp"
 #include "broker/storage/rocksdb_keys.hpp"
 #include "broker/storage/rocksdb_tuning.hpp"
@@ -92,12 +93,9 @@ error check_presence(rocksdb::FileSystem& files, rocksdb::Env* env, const std::s
 }
 
 /// Looks at the logs that RocksDB would replay: damage is refused, or with options.salvage told and left out; a torn tail is cut.
+/// REQUIRES that the store is locked.
 error check_logs(rocksdb::FileSystem& files, const rocksdb_options& options) {
     const auto directory = options.directory.string();
-    rocksdb::FileLock* lock = nullptr;  // another process's logs are not whole, and not ours to cut
-    if (!files.LockFile(directory + "/LOCK", {}, &lock, nullptr).ok()) {
-        return in_use(options);
-    }
     const auto found = scan_logs(files, directory);
     error refused = found ? error{} : found.failure();
     const auto* damage = found ? found.value().damage() : nullptr;
@@ -111,6 +109,23 @@ error check_logs(rocksdb::FileSystem& files, const rocksdb_options& options) {
         refused = salvage_logs(files, directory, found.value());
     } else if (found) {
         refused = cut_torn_tail(files, directory, found.value());
+    }
+    return refused;
+}
+
+/// What must be looked at, and with options.salvage mended, before RocksDB sees it.
+error check_files(rocksdb::FileSystem& files, rocksdb::Env& env, const rocksdb_options& options) {
+    const auto directory = options.directory.string();
+    rocksdb::FileLock* lock = nullptr;  // another process's logs are not whole, and not ours to cut
+    if (!files.LockFile(directory + "/LOCK", {}, &lock, nullptr).ok()) {
+        return in_use(options);
+    }
+    error refused = mend_manifest(files, directory, options.tell);
+    if (options.salvage) {
+        mend_tables(files, env, directory, options.tell);
+    }
+    if (!refused) {
+        refused = check_logs(files, options);
     }
     files.UnlockFile(lock, {}, nullptr).PermitUncheckedError();
     return refused;
@@ -129,19 +144,17 @@ error error_of(const rocksdb::Status& status, const std::string& doing) {
 result<std::unique_ptr<rocksdb_database>> rocksdb_database::open(const rocksdb_options& options, rocksdb_disk& disk) {
     std::unique_ptr<rocksdb_database> opened(new rocksdb_database);
     const auto files = files_of(options);
-    if (options.file_system) {
-        opened->env_ = rocksdb::NewCompositeEnv(options.file_system);
-    }
+    opened->env_ = rocksdb::NewCompositeEnv(keeping_copies(files));
     bool direct_io = false;
     if (options.examine) {
-        if (error refused = check_presence(*files, opened->env_ ? opened->env_.get() : rocksdb::Env::Default(), options.directory.string())) {
+        if (error refused = check_presence(*files, opened->env_.get(), options.directory.string())) {
             return refused;
         }
     }
     if (error refused = prepare_directory(*files, options.directory.string(), direct_io)) {
         return refused;
     }
-    if (error refused = check_logs(*files, options)) {
+    if (error refused = check_files(*files, *opened->env_, options)) {
         return refused;
     }
     if (error refused = opened->open_families(options, direct_io)) {
@@ -156,6 +169,7 @@ result<std::unique_ptr<rocksdb_database>> rocksdb_database::open(const rocksdb_o
     if (options.examine) {
         return opened;
     }
+    drop_lone_copies(*files, options.directory.string());
     opened->reclaim_ = std::make_unique<rocksdb_reclaim>(*opened->database_, rocksdb_reclaim::families{opened->own_, opened->rows_, opened->entries_}, disk,
                                                          [database = opened.get()] { database->leave_mark(); });
     return opened;
@@ -185,9 +199,8 @@ error rocksdb_database::open_families(const rocksdb_options& options, bool direc
     }
     std::vector<rocksdb::ColumnFamilyHandle*> handles;
     rocksdb::DB* database = nullptr;
-    auto* env = env_ ? env_.get() : rocksdb::Env::Default();
     const auto status =
-        rocksdb::DB::Open(tuned_database(options, env, direct_io), options.directory.string(), families, &handles, &database);
+        rocksdb::DB::Open(tuned_database(options, env_.get(), direct_io), options.directory.string(), families, &handles, &database);
     if (!status.ok()) {
         return error_of(status, "the store " + options.directory.string() + " does not open");
     }

@@ -57,7 +57,7 @@ private:
     std::unique_ptr<rocksdb::WriteBatch> take_batch(std::size_t bytes);
     void give_back(std::unique_ptr<rocksdb::WriteBatch> batch, std::size_t bytes);
 
-    std::unique_ptr<rocksdb::Env> env_;  // null: the process's own
+    std::unique_ptr<rocksdb::Env> env_;  // the file system with its copies
     std::unique_ptr<rocksdb::DB> database_;
     rocksdb::ColumnFamilyHandle* own_ = nullptr;
     rocksdb::ColumnFamilyHandle* rows_ = nullptr;

@@ -473,6 +473,30 @@ error salvage_logs(rocksdb::FileSystem& files, const std::string& directory, con
     return {};
 }
 
+std::uint64_t sound_front(rocksdb::FileSystem& files, const std::string& path) {
+    std::unique_ptr<rocksdb::FSSequentialFile> file;
+    if (!files.NewSequentialFile(path, {}, &file, nullptr).ok()) {
+        return 0;
+    }
+    std::string buffer(block_bytes, '\0');
+    for (std::uint64_t at = 0;; at += block_bytes) {
+        std::size_t filled = 0;
+        rocksdb::Slice got;
+        while (filled < block_bytes && file->Read(block_bytes - filled, plain, &got, buffer.data() + filled, nullptr).ok() && !got.empty()) {
+            std::memmove(buffer.data() + filled, got.data(), got.size());
+            filled += got.size();
+        }
+        const auto block = std::string_view(buffer).substr(0, filled);
+        std::size_t pos = 0;
+        while (const auto found = record_at(block, pos)) {
+            pos += header_bytes + found->payload.size();
+        }
+        if (filled < block_bytes || block_bytes - pos >= header_bytes) {
+            return at + pos;
+        }
+    }
+}
+
 std::string log_file_name(std::uint64_t number) {
     const auto digits = std::to_string(number);
     return std::string(6 - std::min<std::size_t>(6, digits.size()), '0') + digits + ".log";

@@ -68,6 +68,9 @@ error cut_torn_tail(rocksdb::FileSystem& files, const std::string& directory, co
 /// REQUIRES that the store is locked. Errors: storage_failure.
 error salvage_logs(rocksdb::FileSystem& files, const std::string& directory, const log_findings& findings);
 
+/// So many bytes at the front of a file in the log's format, as the manifest is, are valid records. 0 also of a file that is not there.
+std::uint64_t sound_front(rocksdb::FileSystem& files, const std::string& path);
+
 /// "000012.log"
 std::string log_file_name(std::uint64_t number);
 

@@ -1,10 +1,14 @@
 #include "broker/storage/rocksdb_store.hpp"
 
+#include <algorithm>
+#include <atomic>
 #include <mutex>
+#include <set>
 #include <shared_mutex>
 #include <utility>
 
 #include "broker/storage/commit_loop.hpp"
+#include "broker/storage/rocksdb_copies.hpp"
 #include "broker/storage/rocksdb_database.hpp"
 #include "broker/storage/rocksdb_directory.hpp"
 #include "broker/storage/rocksdb_disk.hpp"
@@ -12,11 +16,36 @@
 namespace millrace::storage {
 namespace {
 
-/// On a disk that is too full for it, once more without the ballast.
+/// Of a store that no database is open on. Whether any was mended.
+bool mend_all_tables(const rocksdb_options& options) {
+    const auto files = files_of(options);
+    const auto env = rocksdb::NewCompositeEnv(files);
+    return mend_tables(*files, *env, options.directory.string(), options.tell) > 0;
+}
+
+/// With damaged tables, once more when they have been mended; on a disk that is too full for it, without the ballast.
 result<std::unique_ptr<rocksdb_database>> open_database(const rocksdb_options& options, rocksdb_disk& disk) {
     auto opened = rocksdb_database::open(options, disk);
+    if (!opened && opened.failure().code == errc::corruption && !is_locked(*files_of(options), options.directory.string()) && mend_all_tables(options)) {
+        opened = rocksdb_database::open(options, disk);
+    }
     const auto full = !opened && opened.failure().code == errc::disk_full && !is_locked(*files_of(options), options.directory.string());
     return full && disk.give_up_ballast() ? rocksdb_database::open(options, disk) : std::move(opened);
+}
+
+/// The damaged table that a reader met; empty when it met none.
+std::string damaged_table(const error& refused) {
+    return refused.code == errc::corruption ? table_named_in(refused.what) : std::string{};
+}
+std::string damaged_table(const result<std::vector<core::row>>& found) {
+    return found ? std::string{} : damaged_table(found.failure());
+}
+std::string damaged_table(const result<std::vector<stored_entry>>& found) {
+    if (!found) {
+        return damaged_table(found.failure());
+    }
+    const auto damaged = std::find_if(found.value().begin(), found.value().end(), [](const stored_entry& e) { return !e.damage.empty(); });
+    return damaged == found.value().end() ? std::string{} : table_named_in(damaged->damage);
 }
 
 class rocksdb_store final : public store, private durable_log {
@@ -35,6 +64,7 @@ public:
         }
         std::shared_lock lock(database_mutex_);
         auto epoch = database_->raise_epoch(shard);
+        tables_are_suspect_ = !epoch && !damaged_table(epoch.failure()).empty();
         if (epoch) {
             loop_.admit(shard, epoch.value());
         } else {
@@ -51,13 +81,11 @@ public:
     }
 
     result<std::vector<stored_entry>> read(core::partition_id partition, sequence from, std::size_t max_bytes) override {
-        std::shared_lock lock(database_mutex_);
-        return database_ ? database_->read(partition, from, max_bytes) : result<std::vector<stored_entry>>(closed());
+        return mending([&](rocksdb_database& database) { return database.read(partition, from, max_bytes); });
     }
 
     result<std::vector<core::row>> scan(const core::row_range& range, std::size_t limit) override {
-        std::shared_lock lock(database_mutex_);
-        return database_ ? database_->scan(range, limit) : result<std::vector<core::row>>(closed());
+        return mending([&](rocksdb_database& database) { return database.scan(range, limit); });
     }
 
     error checkpoint(const std::filesystem::path& dir) override {
@@ -72,7 +100,11 @@ private:
 
     error write(std::span<const pending_commit> groups) override {
         std::shared_lock lock(database_mutex_);
-        return database_ ? database_->write(groups) : closed();
+        auto failed = database_ ? database_->write(groups) : closed();
+        if (failed.code == errc::corruption) {
+            tables_are_suspect_ = true;  // a compaction has met one, and RocksDB writes no more
+        }
+        return failed;
     }
 
     error sync() override {
@@ -89,13 +121,65 @@ private:
         }
         std::unique_lock lock(database_mutex_);
         database_.reset();
+        if (tables_are_suspect_) {
+            mend_all_tables(options_);
+        }
+        if (error refused = open_again()) {
+            return refused;
+        }
+        sound_generation_ = generation;
+        return {};
+    }
+
+    /// REQUIRES database_mutex_ alone, and that the database is closed.
+    error open_again() {
         auto opened = open_database(options_, *disk_);
         if (!opened) {
             return opened.failure();
         }
         database_ = std::move(opened.value());
-        sound_generation_ = generation;
+        tables_are_suspect_ = false;
         return {};
+    }
+
+    /// Reads, and once more when a damaged table that was in the way has been mended from its copy.
+    template <class Read>
+    auto mending(Read read) -> decltype(read(std::declval<rocksdb_database&>())) {
+        std::string table;
+        {
+            std::shared_lock lock(database_mutex_);
+            if (!database_) {
+                return closed();
+            }
+            auto found = read(*database_);
+            table = damaged_table(found);
+            if (table.empty()) {
+                return found;
+            }
+        }
+        mend(table);
+        std::shared_lock lock(database_mutex_);
+        return database_ ? read(*database_) : closed();
+    }
+
+    // Groups that were written and not synced are recovered with the rest, into files that are synced: their sync finds nothing left to do.
+    void mend(const std::string& table) {
+        const auto files = files_of(options_);
+        const auto env = rocksdb::NewCompositeEnv(files);
+        const auto directory = options_.directory.string();
+        std::unique_lock lock(database_mutex_);
+        if (!database_ || beyond_mending_.contains(table)) {
+            return;
+        }
+        if (!can_mend(*env, directory, table)) {  // or somebody else has just done it
+            beyond_mending_.insert(table);
+            return;
+        }
+        database_.reset();
+        mend_table(*files, *env, directory, table, options_.tell);
+        if (error refused = open_again()) {
+            options_.tell("the store " + directory + " did not open again after " + table + " was mended: " + refused.what);
+        }
     }
 
     error closed() const {
@@ -106,6 +190,8 @@ private:
     const std::unique_ptr<rocksdb_disk> disk_;
     std::shared_mutex database_mutex_;  // exclusive while it is closed and recovered
     std::unique_ptr<rocksdb_database> database_;
+    std::set<std::string> beyond_mending_;      // tables whose copies are damaged as well
+    std::atomic<bool> tables_are_suspect_{false};
     std::uint64_t sound_generation_ = unsound;  // of the loop, when the database was opened
     commit_loop loop_;                          // last: it ends before the database does
 };

@@ -29,7 +29,7 @@ struct rocksdb_options {
     std::shared_ptr<rocksdb::FileSystem> file_system;  // null: the local one; tests bring faults, a distributed one will come here
     bool examine = false;                    // only a store that is there; nothing is compacted behind the reader's back
     bool salvage = false;                    // open a store whose log is damaged, without what cannot be read
-    std::function<void(const std::string&)> tell = [](const std::string&) {};  // is told, line by line, what salvage and a full disk gave up
+    std::function<void(const std::string&)> tell = [](const std::string&) {};  // is told, line by line and from any thread, what was mended, and what salvage and a full disk gave up
 };
 
 /// What an engine with these options holds at most.

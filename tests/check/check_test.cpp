@@ -206,7 +206,7 @@ TEST_CASE("a directory: sound, in use, no store, nothing there") {
     CHECK(refusal(store).code == errc::store_in_use);
 }
 
-TEST_CASE("a flipped bit in a blob file or in a table is found with its file") {
+TEST_CASE("a flipped bit in a blob file, or in a table and its copy, is found with its file") {
     const scratch_directory scratch;
     const auto directory = scratch.path() / "store";
     make_in(directory);
@@ -218,10 +218,11 @@ TEST_CASE("a flipped bit in a blob file or in a table is found with its file") {
         for (const auto& file : std::filesystem::directory_iterator(directory)) {  // small entries stand in the table itself
             std::ifstream in(file.path(), std::ios::binary);
             const std::string bytes{std::istreambuf_iterator<char>(in), {}};
-            const auto at = file.path().extension() == ".sst" || file.path().extension() == ".blob" ? bytes.find("photo3") : std::string::npos;
+            const auto ending = file.path().extension();
+            const auto at = ending == ".sst" || ending == ".copy" || ending == ".blob" ? bytes.find("photo3") : std::string::npos;
             if (at == std::string::npos) continue;
-            damaged = file.path();
-            flip(damaged, static_cast<std::streamoff>(at));
+            if (ending != ".copy") damaged = file.path();
+            flip(file.path(), static_cast<std::streamoff>(at));
         }
         REQUIRE_FALSE(damaged.empty());
         const auto found = check_directory({directory});
@@ -235,10 +236,11 @@ TEST_CASE("a flipped bit in a blob file or in a table is found with its file") {
         for (const auto& file : std::filesystem::directory_iterator(directory)) {
             std::ifstream in(file.path(), std::ios::binary);
             const std::string bytes{std::istreambuf_iterator<char>(in), {}};
-            const auto at = file.path().extension() == ".sst" ? bytes.find("thumbs") : std::string::npos;
+            const auto ending = file.path().extension();
+            const auto at = ending == ".sst" || ending == ".copy" ? bytes.find("thumbs") : std::string::npos;
             if (at == std::string::npos) continue;
-            damaged = file.path();
-            flip(damaged, static_cast<std::streamoff>(at));
+            if (ending == ".sst") damaged = file.path();
+            flip(file.path(), static_cast<std::streamoff>(at));
         }
         REQUIRE_FALSE(damaged.empty());
         const auto found = check_directory({directory});

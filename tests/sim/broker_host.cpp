@@ -30,8 +30,9 @@ void broker_host::later(std::chrono::microseconds wait, std::function<void()> wh
 // ---- its life ----
 
 void broker_host::start() {
-    epoch_ = store_.open();
-    auto recovered = core::shard::recover(habits_.shard, store_.rows(core::start_rows()));
+    auto opened = store_.open();
+    epoch_ = opened.epoch;
+    auto recovered = core::shard::recover(habits_.shard, std::move(opened.rows));
     if (!recovered) throw violation("cannot recover: " + to_string(recovered.failure()));
     driver_.emplace(std::move(recovered.value()), habits_.driver);
     driver_->shard().check();
@@ -181,7 +182,7 @@ void broker_host::perform(driver::actions& a) {
     if (a.fatal) {
         failed_ = true;
         noted_.note(events_.now(), "broker-fatal code", static_cast<std::uint64_t>(a.fatal.code));
-        if (a.fatal.code != errc::outcome_unknown) throw violation("the broker gave up: " + to_string(a.fatal));
+        if (a.fatal.code != errc::outcome_unknown && a.fatal.code != errc::sync_failed) throw violation("the broker gave up: " + to_string(a.fatal));
         later(0us, [this] { crash(); });
         return;
     }

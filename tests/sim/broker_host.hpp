@@ -24,7 +24,11 @@ struct broker_habits {
 class broker_host {
 public:
     broker_host(event_queue& events, random_source& random, trace& noted, checker& judge, slow_store& store, const broker_habits& habits)
-        : events_(events), random_(random), noted_(noted), judge_(judge), store_(store), habits_(habits) {}
+        : events_(events), random_(random), noted_(noted), judge_(judge), store_(store), habits_(habits) {
+        store_.when_power_goes([this] {
+            if (is_up()) crash();
+        });
+    }
 
     bool is_up() const { return driver_.has_value(); }
 

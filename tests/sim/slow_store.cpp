@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "broker/storage/memory_store.hpp"
-
 namespace millrace::sim {
 namespace {
 
@@ -12,12 +10,14 @@ using namespace std::chrono_literals;
 
 }  // namespace
 
-slow_store::slow_store(event_queue& events, random_source& random, const store_manners& manners)
-    : events_(events), random_(random), manners_(manners), engine_(storage::make_memory_store()) {}
-
-core::fencing_epoch slow_store::open() {
+slow_store::opened slow_store::open() {
     failed_ = false;
-    return engine_->open(the_shard).value();
+    while (true) {
+        const auto epoch = machine_.open(the_shard);
+        auto rows = machine_.engine().scan(core::start_rows(), ~std::size_t{0});
+        if (rows) return {epoch, std::move(rows.value())};
+        if (machine_.has_power()) throw violation("the store does not give what a broker starts from: " + to_string(rows.failure()));
+    }
 }
 
 void slow_store::commit(core::fencing_epoch epoch, core::group group, std::function<void(core::group_number, error)> done) {
@@ -28,26 +28,47 @@ void slow_store::commit(core::fencing_epoch epoch, core::group group, std::funct
     });
 }
 
+/// The next group, or all that wait at once: then later turns find nothing left to do.
 void slow_store::apply_next() {
-    auto next = std::move(pending_.front());
-    pending_.pop_front();
-    error failed;
+    if (pending_.empty()) return;
+    const auto all = manners_.side_by_side_in_1000 > 0 && random_.chance(manners_.side_by_side_in_1000);
+    std::vector<pending_group> now;
+    for (auto n = all ? pending_.size() : 1; n > 0; --n) {
+        now.push_back(std::move(pending_.front()));
+        pending_.pop_front();
+    }
     const auto fails_now = !failed_ && random_.below(100'000) < manners_.failed_commit_in_100000;
     const auto applied = fails_now ? random_.chance(500) : !failed_;  // and nothing after the one that failed
     failed_ |= fails_now;
-    if (applied) engine_->commit(the_shard, next.epoch, std::move(next.group.mutations), [&](error e) { failed = std::move(e); });
-    if (failed) throw violation("the store refused a group: " + to_string(failed));
-    if (failed_) failed = {errc::outcome_unknown, "a commit failed half way"};
+    std::vector<error> outcomes(now.size());
+    if (applied) {
+        std::vector<machine::group> groups;
+        for (auto& g : now) groups.push_back({g.epoch, std::move(g.group.mutations)});
+        outcomes = machine_.commit(the_shard, std::move(groups));
+    }
+    if (lost_power()) return;
+    for (std::size_t i = 0; i < now.size(); ++i) {
+        auto& outcome = outcomes.at(i);
+        if (outcome && outcome.code != errc::outcome_unknown && outcome.code != errc::sync_failed)
+            throw violation("the store refused a group: " + to_string(outcome));
+        failed_ = failed_ || outcome;
+        if (failed_ && !outcome) outcome = {errc::outcome_unknown, "a commit failed half way"};
+        tell(std::move(now[i]), std::move(outcome));
+    }
+}
+
+void slow_store::tell(pending_group applied, error outcome) {
     last_told_ = std::max(last_told_, events_.now()) + random_.between(manners_.commit_min, manners_.commit_max) / 2;
-    events_.at(last_told_, [this, life = life_, number = next.group.number, failed, done = std::move(next.done)] {
-        if (life == life_) done(number, failed);
+    events_.at(last_told_, [this, life = life_, number = applied.group.number, outcome = std::move(outcome), done = std::move(applied.done)] {
+        if (life == life_) done(number, outcome);
     });
 }
 
 void slow_store::read(const driver::read_request& request, std::function<void(result<std::vector<storage::stored_entry>>)> done) {
     events_.after(random_.between(0us, manners_.read_max), [this, life = life_, request, done = std::move(done)]() mutable {
         if (life != life_) return;
-        auto found = std::make_shared<result<std::vector<storage::stored_entry>>>(engine_->read(request.partition, request.from, request.bytes));
+        auto found = std::make_shared<result<std::vector<storage::stored_entry>>>(machine_.engine().read(request.partition, request.from, request.bytes));
+        if (lost_power()) return;
         events_.after(random_.between(0us, manners_.read_max), [this, life, found, done = std::move(done)] {
             if (life == life_) done(std::move(*found));
         });
@@ -57,23 +78,28 @@ void slow_store::read(const driver::read_request& request, std::function<void(re
 void slow_store::scan(const driver::scan_request& request, std::function<void(result<std::vector<core::row>>)> done) {
     events_.after(random_.between(0us, manners_.read_max), [this, life = life_, request, done = std::move(done)]() mutable {
         if (life != life_) return;
-        auto found = std::make_shared<result<std::vector<core::row>>>(engine_->scan(request.range, request.limit));
+        auto found = std::make_shared<result<std::vector<core::row>>>(machine_.engine().scan(request.range, request.limit));
+        if (lost_power()) return;
         events_.after(random_.between(0us, manners_.read_max), [this, life, found, done = std::move(done)] {
             if (life == life_) done(std::move(*found));
         });
     });
 }
 
+bool slow_store::lost_power() {
+    if (machine_.has_power()) return false;
+    ++life_;  // nobody hears of what was under way
+    events_.after(0us, power_went_);
+    return true;
+}
+
 void slow_store::crash() {
     ++life_;
-    for (auto kept = failed_ ? 0 : random_.below(pending_.size() + 1); kept > 0; --kept) {
-        auto& next = pending_.front();
-        error failed;
-        engine_->commit(the_shard, next.epoch, std::move(next.group.mutations), [&](error e) { failed = std::move(e); });
-        if (failed) throw violation("the store refused a group: " + to_string(failed));
-        pending_.pop_front();
-    }
+    std::vector<machine::group> under_way;
+    if (!failed_)
+        for (auto& g : pending_) under_way.push_back({g.epoch, std::move(g.group.mutations)});
     pending_.clear();
+    machine_.crash(the_shard, std::move(under_way));
 }
 
 }  // namespace millrace::sim

@@ -1,5 +1,5 @@
-// The memory store with the manners of a disk: commits finish in order and later, reads see one moment and are told at another, and a crash keeps
-// of what was under way whole groups from the front, or nothing.
+// A store with the manners of a disk in simulated time: commits finish in order and later, reads see one moment and are told at another. What becomes of
+// what was under way when the broker ends is the machine's affair.
 #pragma once
 
 #include <deque>
@@ -9,6 +9,7 @@
 #include "broker/driver/driver.hpp"
 #include "broker/storage/store.hpp"
 #include "tests/sim/event_queue.hpp"
+#include "tests/sim/machine.hpp"
 #include "tests/sim/random.hpp"
 
 namespace millrace::sim {
@@ -18,13 +19,23 @@ struct store_manners {
     std::chrono::microseconds commit_max{3'000};
     std::chrono::microseconds read_max{5'000};
     std::uint64_t failed_commit_in_100000 = 0;
+    std::uint64_t side_by_side_in_1000 = 0;  // everything under way is handed to the engine at once
 };
 
 class slow_store {
 public:
-    slow_store(event_queue& events, random_source& random, const store_manners& manners);
+    slow_store(event_queue& events, random_source& random, const store_manners& manners, machine& on)
+        : events_(events), random_(random), manners_(manners), machine_(on) {}
 
-    core::fencing_epoch open();
+    /// Called in an event of its own when the machine has lost power, once: the broker is to crash.
+    void when_power_goes(std::function<void()> what) { power_went_ = std::move(what); }
+
+    /// The shard's new epoch and the rows to start from, whatever happens meanwhile.
+    struct opened {
+        core::fencing_epoch epoch{};
+        std::vector<core::row> rows;
+    };
+    opened open();
     void commit(core::fencing_epoch epoch, core::group group, std::function<void(core::group_number, error)> done);
     void read(const driver::read_request& request, std::function<void(result<std::vector<storage::stored_entry>>)> done);
     void scan(const driver::scan_request& request, std::function<void(result<std::vector<core::row>>)> done);
@@ -32,10 +43,10 @@ public:
     /// The broker is gone: nobody is told anything more.
     void crash();
 
-    /// As a reader sees it now.
-    std::vector<storage::stored_entry> entries(core::partition_id partition) { return engine_->read(partition, {}, ~std::size_t{0}).value(); }
-    std::vector<core::row> rows(const core::row_range& range) { return engine_->scan(range, ~std::size_t{0}).value(); }
-    durability level() const { return engine_->level(); }
+    /// As a reader sees it now. REQUIRES that the machine has power.
+    std::vector<storage::stored_entry> entries(core::partition_id partition) { return machine_.engine().read(partition, {}, ~std::size_t{0}).value(); }
+    std::vector<core::row> rows(const core::row_range& range) { return machine_.engine().scan(range, ~std::size_t{0}).value(); }
+    durability level() const { return machine_.level(); }
 
 private:
     struct pending_group {
@@ -45,11 +56,14 @@ private:
     };
 
     void apply_next();
+    void tell(pending_group applied, error outcome);
+    bool lost_power();
 
     event_queue& events_;
     random_source& random_;
     const store_manners& manners_;
-    std::unique_ptr<storage::store> engine_;
+    machine& machine_;
+    std::function<void()> power_went_;
     std::deque<pending_group> pending_;
     timestamp last_applied_, last_told_;
     bool failed_ = false;

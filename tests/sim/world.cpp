@@ -7,10 +7,12 @@ namespace millrace::sim {
 
 using namespace std::chrono_literals;
 
-world::world(std::uint64_t seed, trace& noted)
+world::world(std::uint64_t seed, trace& noted, machine* on)
     : noted_(noted),
       random_(seed),
-      store_(events_, random_, manners_),
+      own_machine_(on ? nullptr : make_memory_machine(random_)),
+      machine_(on ? *on : *own_machine_),
+      store_(events_, random_, manners_, machine_),
       broker_(events_, random_, noted_, judge_, store_, habits_),
       around_{events_, random_, noted_, judge_, broker_, weather_, known_} {
     draw_weather();
@@ -35,7 +37,7 @@ void world::draw_weather() {
 }
 
 void world::draw_habits() {
-    habits_.shard.level = durability::memory;
+    habits_.shard.level = store_.level();
     habits_.shard.load_bytes = 1u << random_.below(16);
     habits_.shard.load_blocks = static_cast<std::uint32_t>(1 + random_.below(3));
     habits_.shard.window_messages = random_.chance(700) ? 1 : 8u << 20;  // the least there is for each partition, or plenty
@@ -50,6 +52,7 @@ void world::draw_faults() {
     if (random_.chance(700)) faults_.connection_cut = random_.below(300);
     if (random_.chance(500)) faults_.admin_cut = random_.below(100);
     if (random_.chance(300)) manners_.failed_commit_in_100000 = random_.below(60);
+    if (!own_machine_) manners_.side_by_side_in_1000 = random_.below(1000);
 }
 
 std::vector<wanted_topic> world::draw_topics() {
@@ -124,6 +127,7 @@ run_report world::run() {
 void world::settle() {
     around_.settling = true;
     manners_.failed_commit_in_100000 = 0;
+    machine_.end_faults();
     weather_.stall_in_1000 = 0;
     noted_.note(events_.now(), "faults-end");
     const auto since = events_.now();

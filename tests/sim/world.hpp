@@ -29,7 +29,8 @@ struct run_report {
 
 class world {
 public:
-    world(std::uint64_t seed, trace& noted);
+    /// On the memory engine, or on `on`, which outlives it.
+    world(std::uint64_t seed, trace& noted, machine* on = nullptr);
     ~world();
 
     /// Throws violation.
@@ -57,6 +58,8 @@ private:
     store_manners manners_;
     broker_habits habits_;
     fault_plan faults_;
+    const std::unique_ptr<machine> own_machine_;  // none when it runs on another
+    machine& machine_;
     slow_store store_;
     broker_host broker_;
     surroundings around_;

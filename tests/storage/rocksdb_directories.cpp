@@ -93,7 +93,9 @@ TEST_CASE("a directory is made in an existing one, with a slash at its end or wi
 TEST_CASE("a damaged database is corruption") {
     const scratch_directory scratch;
     { open_or_fail(options_for(scratch.path())); }
-    std::ofstream(scratch.path() / "CURRENT", std::ios::trunc) << "MANIFEST-garbage";
+    for (const auto* name : {"CURRENT", "CURRENT.copy"}) {
+        std::ofstream(scratch.path() / name, std::ios::trunc) << "MANIFEST-garbage";
+    }
     const auto refused = refusal_of(options_for(scratch.path()));
     CHECK(refused.code == errc::corruption);
     CHECK(names(refused, scratch.path()));

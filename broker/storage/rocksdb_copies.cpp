@@ -1,0 +1,305 @@
+#include "broker/storage/rocksdb_copies.hpp"
+
+#include <rocksdb/sst_file_reader.h>
+
+#include <algorithm>
+#include <cctype>
+#include <utility>
+#include <vector>
+
+#include "broker/storage/rocksdb_log_scan.hpp"
+
+namespace millrace::storage {
+namespace {
+
+using IO = rocksdb::IOStatus;
+using rocksdb::IODebugContext;
+using rocksdb::IOOptions;
+using rocksdb::Slice;
+
+const IOOptions plain;
+constexpr std::string_view copy_suffix = ".copy";
+constexpr std::string_view manifest_prefix = "MANIFEST-";
+
+std::string copy_of(const std::string& path) { return path + std::string(copy_suffix); }
+
+std::string_view name_in(std::string_view path) { return path.substr(path.rfind('/') + 1); }
+
+bool is_table(std::string_view path) { return path.ends_with(".sst"); }
+
+bool is_manifest(std::string_view path) {
+    const auto name = name_in(path);
+    return name.starts_with(manifest_prefix) && name.find('.') == std::string_view::npos;
+}
+
+bool has_copy(std::string_view path) { return is_table(path) || is_manifest(path); }
+
+IO first_failure(IO one, IO other) {
+    if (!one.ok()) {
+        other.PermitUncheckedError();
+        return one;
+    }
+    return other;
+}
+
+/// Writes everything to two files.
+class doubled_file final : public rocksdb::FSWritableFileOwnerWrapper {
+public:
+    doubled_file(std::unique_ptr<rocksdb::FSWritableFile> file, std::unique_ptr<rocksdb::FSWritableFile> copy)
+        : FSWritableFileOwnerWrapper(std::move(file)), copy_(std::move(copy)) {}
+
+    IO Append(const Slice& data, const IOOptions& options, IODebugContext* debug) override {
+        return first_failure(FSWritableFileOwnerWrapper::Append(data, options, debug), copy_->Append(data, options, debug));
+    }
+    IO Append(const Slice& data, const IOOptions& options, const rocksdb::DataVerificationInfo& sums, IODebugContext* debug) override {
+        return first_failure(FSWritableFileOwnerWrapper::Append(data, options, sums, debug), copy_->Append(data, options, sums, debug));
+    }
+    IO PositionedAppend(const Slice& data, std::uint64_t at, const IOOptions& options, IODebugContext* debug) override {
+        return first_failure(FSWritableFileOwnerWrapper::PositionedAppend(data, at, options, debug), copy_->PositionedAppend(data, at, options, debug));
+    }
+    IO PositionedAppend(const Slice& data, std::uint64_t at, const IOOptions& options, const rocksdb::DataVerificationInfo& sums,
+                        IODebugContext* debug) override {
+        return first_failure(FSWritableFileOwnerWrapper::PositionedAppend(data, at, options, sums, debug),
+                             copy_->PositionedAppend(data, at, options, sums, debug));
+    }
+    IO Truncate(std::uint64_t size, const IOOptions& options, IODebugContext* debug) override {
+        return first_failure(FSWritableFileOwnerWrapper::Truncate(size, options, debug), copy_->Truncate(size, options, debug));
+    }
+    IO Flush(const IOOptions& options, IODebugContext* debug) override {
+        return first_failure(FSWritableFileOwnerWrapper::Flush(options, debug), copy_->Flush(options, debug));
+    }
+    IO Sync(const IOOptions& options, IODebugContext* debug) override {
+        return first_failure(FSWritableFileOwnerWrapper::Sync(options, debug), copy_->Sync(options, debug));
+    }
+    IO Fsync(const IOOptions& options, IODebugContext* debug) override {
+        return first_failure(FSWritableFileOwnerWrapper::Fsync(options, debug), copy_->Fsync(options, debug));
+    }
+    IO Close(const IOOptions& options, IODebugContext* debug) override {
+        return first_failure(FSWritableFileOwnerWrapper::Close(options, debug), copy_->Close(options, debug));
+    }
+
+private:
+    const std::unique_ptr<rocksdb::FSWritableFile> copy_;
+};
+
+std::vector<std::string> names_in(rocksdb::FileSystem& files, const std::string& directory) {
+    std::vector<std::string> names;
+    files.GetChildren(directory, plain, &names, nullptr).PermitUncheckedError();
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+/// The file at once with these bytes.
+IO put(rocksdb::FileSystem& files, const std::string& bytes, const std::string& path) {
+    const auto made = path + ".new";
+    auto status = rocksdb::WriteStringToFile(&files, bytes, made, true);
+    return status.ok() ? files.RenameFile(made, path, plain, nullptr) : status;
+}
+
+std::string bytes_of(rocksdb::FileSystem& files, const std::string& path) {
+    std::string found;
+    rocksdb::ReadFileToString(&files, path, &found).PermitUncheckedError();
+    return found;
+}
+
+/// Whether the text of CURRENT, or of its copy, names one of the files.
+bool names_manifest(const std::string& text, const std::vector<std::string>& names) {
+    if (!text.ends_with('\n')) {
+        return false;
+    }
+    const auto named = text.substr(0, text.size() - 1);
+    return is_manifest(named) && std::binary_search(names.begin(), names.end(), named);
+}
+
+class copying_file_system final : public rocksdb::FileSystemWrapper {
+public:
+    explicit copying_file_system(std::shared_ptr<rocksdb::FileSystem> files) : FileSystemWrapper(std::move(files)) {}
+
+    const char* Name() const override { return "keeping_copies"; }
+
+    IO NewWritableFile(const std::string& path, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSWritableFile>* file,
+                       IODebugContext* debug) override {
+        auto status = target()->NewWritableFile(path, options, file, debug);
+        if (!status.ok() || !has_copy(path)) {
+            return status;
+        }
+        std::unique_ptr<rocksdb::FSWritableFile> copy;
+        status = target()->NewWritableFile(copy_of(path), options, &copy, debug);
+        if (!status.ok()) {
+            file->reset();
+            return status;
+        }
+        *file = std::make_unique<doubled_file>(std::move(*file), std::move(copy));
+        return status;
+    }
+
+    IO DeleteFile(const std::string& path, const IOOptions& options, IODebugContext* debug) override {
+        auto status = target()->DeleteFile(path, options, debug);
+        if (has_copy(path)) {
+            target()->DeleteFile(copy_of(path), options, debug).PermitUncheckedError();  // a store of an earlier program has none
+        }
+        return status;
+    }
+
+    /// How RocksDB changes to another manifest, which is whole by then. The copy goes first: at rest they say the same.
+    IO RenameFile(const std::string& from, const std::string& to, const IOOptions& options, IODebugContext* debug) override {
+        if (name_in(to) == "CURRENT") {
+            auto status = put(*target(), bytes_of(*target(), from), copy_of(to));
+            if (!status.ok()) {
+                return status;
+            }
+        }
+        return target()->RenameFile(from, to, options, debug);
+    }
+
+    IO LinkFile(const std::string& from, const std::string& to, const IOOptions& options, IODebugContext* debug) override {
+        auto status = target()->LinkFile(from, to, options, debug);
+        if (status.ok() && has_copy(from) && has_copy(to)) {
+            target()->LinkFile(copy_of(from), copy_of(to), options, debug).PermitUncheckedError();
+        }
+        return status;
+    }
+};
+
+/// Every block of the table, by its CRC. Empty: sound.
+std::string wrong_in_table(rocksdb::Env& env, const std::string& path) {
+    rocksdb::Options options;
+    options.env = &env;
+    rocksdb::SstFileReader reader(options);
+    auto status = reader.Open(path);
+    if (status.ok()) {
+        status = reader.VerifyChecksum();
+    }
+    return status.ok() ? std::string{} : status.ToString();
+}
+
+/// Copies the bytes; by a file that takes the name, so that there is always one whole.
+IO replace(rocksdb::FileSystem& files, const std::string& from, const std::string& to) {
+    const auto mended = to + ".mended";
+    std::unique_ptr<rocksdb::FSSequentialFile> source;
+    std::unique_ptr<rocksdb::FSWritableFile> made;
+    auto status = files.NewSequentialFile(from, {}, &source, nullptr);
+    if (status.ok()) {
+        status = files.NewWritableFile(mended, {}, &made, nullptr);
+    }
+    std::string buffer(1u << 20, '\0');
+    while (status.ok()) {
+        Slice got;
+        status = source->Read(buffer.size(), plain, &got, buffer.data(), nullptr);
+        if (!status.ok() || got.empty()) {
+            break;
+        }
+        status = made->Append(got, plain, nullptr);
+    }
+    if (status.ok()) {
+        status = made->Sync(plain, nullptr);
+    }
+    if (status.ok()) {
+        status = made->Close(plain, nullptr);
+    }
+    return status.ok() ? files.RenameFile(mended, to, plain, nullptr) : status;
+}
+
+/// Its copy takes the place of a damaged file, which is kept for who wants to look.
+error put_copy_in_place(rocksdb::FileSystem& files, const std::string& path) {
+    files.LinkFile(path, path + ".damaged", plain, nullptr).PermitUncheckedError();  // not every file system can
+    const auto replaced = replace(files, copy_of(path), path);
+    return replaced.ok() ? error{} : error{errc::storage_failure, path + " cannot be mended from its copy: " + replaced.ToString()};
+}
+
+error mend_current(rocksdb::FileSystem& files, const std::string& directory, const std::function<void(const std::string&)>& tell) {
+    const auto names = names_in(files, directory);
+    const auto current = directory + "/CURRENT";
+    if (!std::binary_search(names.begin(), names.end(), "CURRENT") || names_manifest(bytes_of(files, current), names)) {
+        return {};
+    }
+    if (!names_manifest(bytes_of(files, copy_of(current)), names)) {
+        return {errc::corruption, "the store " + directory + " is damaged: CURRENT names no manifest that is there, nor does its copy; restore a backup"};
+    }
+    if (error failed = put_copy_in_place(files, current)) {
+        return failed;
+    }
+    tell("mended: CURRENT named no manifest and was made anew from its copy; nothing is lost");
+    return {};
+}
+
+}  // namespace
+
+std::shared_ptr<rocksdb::FileSystem> keeping_copies(std::shared_ptr<rocksdb::FileSystem> files) {
+    return std::make_shared<copying_file_system>(std::move(files));
+}
+
+error mend_manifest(rocksdb::FileSystem& files, const std::string& directory, const std::function<void(const std::string&)>& tell) {
+    if (error failed = mend_current(files, directory, tell)) {
+        return failed;
+    }
+    const auto named = bytes_of(files, directory + "/CURRENT");
+    if (named.empty()) {
+        return {};
+    }
+    const auto path = directory + "/" + named.substr(0, named.size() - 1);
+    const auto sound = sound_front(files, path);
+    if (sound >= sound_front(files, copy_of(path))) {
+        return {};
+    }
+    if (error failed = put_copy_in_place(files, path)) {
+        return failed;
+    }
+    tell("mended: " + std::string(name_in(path)) + " was sound up to byte " + std::to_string(sound) + " and was made anew from its copy; nothing is lost");
+    return {};
+}
+
+table_state mend_table(rocksdb::FileSystem& files, rocksdb::Env& env, const std::string& directory, const std::string& name,
+                       const std::function<void(const std::string&)>& tell) {
+    const auto path = directory + "/" + name;
+    const auto wrong = wrong_in_table(env, path);
+    if (wrong.empty()) {
+        return table_state::sound;
+    }
+    if (const auto of_copy = wrong_in_table(env, copy_of(path)); !of_copy.empty()) {
+        tell("damaged: " + name + ", and its copy is no better, so it stays as it is: " + wrong + "; the copy: " + of_copy);
+        return table_state::lost;
+    }
+    if (const error failed = put_copy_in_place(files, path)) {
+        tell("damaged: " + name + ": " + wrong + "; " + failed.what);
+        return table_state::lost;
+    }
+    tell("mended: " + name + " was damaged and was made anew from its copy; nothing of it is lost: " + wrong);
+    return table_state::mended;
+}
+
+std::size_t mend_tables(rocksdb::FileSystem& files, rocksdb::Env& env, const std::string& directory, const std::function<void(const std::string&)>& tell) {
+    const auto names = names_in(files, directory);
+    return static_cast<std::size_t>(std::count_if(names.begin(), names.end(), [&](const std::string& name) {
+        return is_table(name) && mend_table(files, env, directory, name, tell) == table_state::mended;
+    }));
+}
+
+bool can_mend(rocksdb::Env& env, const std::string& directory, const std::string& name) {
+    const auto path = directory + "/" + name;
+    return !wrong_in_table(env, path).empty() && wrong_in_table(env, copy_of(path)).empty();
+}
+
+std::string table_named_in(const std::string& words) {
+    const auto end = words.find(".sst");
+    if (end == std::string::npos) {
+        return {};
+    }
+    auto begin = end;
+    while (begin > 0 && std::isdigit(static_cast<unsigned char>(words[begin - 1])) != 0) {
+        --begin;
+    }
+    return begin == end ? std::string{} : words.substr(begin, end + 4 - begin);
+}
+
+void drop_lone_copies(rocksdb::FileSystem& files, const std::string& directory) {
+    const auto names = names_in(files, directory);
+    for (const auto& name : names) {
+        if (name.ends_with(copy_suffix) && has_copy(name.substr(0, name.size() - copy_suffix.size())) &&
+            !std::binary_search(names.begin(), names.end(), name.substr(0, name.size() - copy_suffix.size()))) {
+            files.DeleteFile(directory + "/" + name, plain, nullptr).PermitUncheckedError();
+        }
+    }
+}
+
+}  // namespace millrace::storage

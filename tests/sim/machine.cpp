@@ -1,0 +1,39 @@
+#include "tests/sim/machine.hpp"
+
+#include "broker/storage/memory_store.hpp"
+
+namespace millrace::sim {
+namespace {
+
+class memory_machine final : public machine {
+public:
+    explicit memory_machine(random_source& random) : random_(random), engine_(storage::make_memory_store()) {}
+
+    durability level() const override { return engine_->level(); }
+    storage::store& engine() override { return *engine_; }
+    core::fencing_epoch open(core::shard_id shard) override { return engine_->open(shard).value(); }
+
+    std::vector<error> commit(core::shard_id shard, std::vector<group> groups) override {
+        std::vector<error> outcomes;
+        for (auto& g : groups)
+            engine_->commit(shard, g.epoch, std::move(g.mutations), [&](error outcome) { outcomes.push_back(std::move(outcome)); });
+        return outcomes;
+    }
+
+    void crash(core::shard_id shard, std::vector<group> under_way) override {
+        under_way.resize(random_.below(under_way.size() + 1));
+        commit(shard, std::move(under_way));
+    }
+
+private:
+    random_source& random_;
+    const std::unique_ptr<storage::store> engine_;
+};
+
+}  // namespace
+
+std::unique_ptr<machine> make_memory_machine(random_source& random) {
+    return std::make_unique<memory_machine>(random);
+}
+
+}  // namespace millrace::sim

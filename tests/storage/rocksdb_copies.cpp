@@ -1,0 +1,161 @@
+// Tables, the manifest and CURRENT are kept twice: damage to one of the two costs nothing, and is told.
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <fstream>
+#include <set>
+
+#include "tests/storage/engines.hpp"
+
+namespace millrace::storage {
+namespace {
+
+namespace fs = std::filesystem;
+using Catch::Matchers::Contains;
+
+struct copied_store {
+    scratch_directory scratch;
+    std::vector<std::string> told;
+    std::unique_ptr<store> opened;
+
+    copied_store() {
+        open();
+        const auto epoch = open_shard(*opened);
+        for (std::uint64_t i = 0; i < 20; ++i) {
+            REQUIRE_FALSE(commit(*opened, epoch, {append(partition(1), i, i, text(i)), core::put_row{"row" + std::to_string(10 + i), text(i)}}));
+        }
+        open();  // recovery moves the log into files
+    }
+
+    static std::string text(std::uint64_t i) { return "words of " + std::to_string(i) + std::string(50, '.'); }
+
+    void open() {
+        opened.reset();
+        auto options = options_for(scratch.path());
+        options.tell = [this](const std::string& line) { told.push_back(line); };
+        opened = open_or_fail(options);
+    }
+
+    std::vector<fs::path> files(const std::string& ending) const {
+        std::vector<fs::path> found;
+        for (const auto& file : fs::directory_iterator(scratch.path())) {
+            if (file.path().string().ends_with(ending)) {
+                found.push_back(file.path());
+            }
+        }
+        return found;
+    }
+
+    /// Turns a bit over wherever the words stand in a file with this ending; the name of the last.
+    std::string damage(const std::string& ending, const std::string& words) const {
+        std::string name;
+        for (const auto& path : files(ending)) {
+            std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+            const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+            const auto at = bytes.find(words);
+            if (at == std::string::npos) {
+                continue;
+            }
+            file.clear();
+            file.seekp(static_cast<std::streamoff>(at));
+            file.put(static_cast<char>(bytes[at] ^ 4));
+            name = path.filename().string();
+        }
+        REQUIRE_FALSE(name.empty());
+        return name;
+    }
+
+    void check_whole() {
+        const auto entries = read_texts(*opened, partition(1));
+        REQUIRE(entries.size() == 20);
+        for (std::uint64_t i = 0; i < 20; ++i) {
+            CHECK(entries[i].text == text(i));
+        }
+        CHECK(rows_of(*opened, "row", "row~").size() == 20);
+    }
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(copied_store, "every table, the manifest and CURRENT have a copy, and no copy is alone") {
+    REQUIRE_FALSE(files(".sst").empty());
+    for (const auto& table : files(".sst")) {
+        CHECK(fs::exists(table.string() + ".copy"));
+    }
+    for (const auto& copy : files(".copy")) {
+        CHECK(fs::exists(copy.string().substr(0, copy.string().size() - 5)));
+    }
+    std::ifstream current(scratch.path() / "CURRENT");
+    std::string manifest;
+    current >> manifest;
+    CHECK(fs::exists(scratch.path() / (manifest + ".copy")));
+
+    std::ofstream(scratch.path() / "000999.sst.copy") << "of a table that was never finished";
+    open();
+    CHECK_FALSE(fs::exists(scratch.path() / "000999.sst.copy"));
+    check_whole();
+}
+
+TEST_CASE_METHOD(copied_store, "a damaged table is mended while the store is open, and whoever reads does not notice") {
+    const auto of_rows = GENERATE(true, false);
+    const auto file = damage(".sst", of_rows ? "row" : "words of 7");
+    check_whole();
+    REQUIRE(told.size() >= 1);
+    CHECK_THAT(told.front(), Contains("mended: ") && Contains(".sst was damaged and was made anew from its copy; nothing of it is lost"));
+    const auto lines = told.size();
+    check_whole();
+    const auto epoch = open_shard(*opened);
+    CHECK_FALSE(commit(*opened, epoch, {core::put_row{"later", "x"}}));
+    open();
+    check_whole();
+    CHECK(told.size() == lines);
+}
+
+TEST_CASE_METHOD(copied_store, "a table whose copy is damaged as well is named, and not served") {
+    damage(".sst", "words of 7");
+    damage(".sst.copy", "words of 7");
+    opened.reset();
+    open();
+    const auto found = opened->read(partition(1), {0}, 1u << 20);
+    const auto whole = found && std::all_of(found.value().begin(), found.value().end(), [](const auto& e) { return e.damage.empty(); });
+    CHECK_FALSE(whole);
+}
+
+TEST_CASE_METHOD(copied_store, "a damaged manifest is mended before RocksDB opens without what it named") {
+    opened.reset();
+    std::ifstream current(scratch.path() / "CURRENT");
+    std::string manifest;
+    current >> manifest;
+    const auto at = GENERATE(4, 5, 0, 20);  // the length, which looks like a torn tail; the CRC; what is named
+    std::fstream file(scratch.path() / manifest, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekg(at);
+    const auto byte = static_cast<char>(file.get());
+    file.seekp(at);
+    file.put(static_cast<char>(byte ^ 0x40));
+    file.close();
+    open();
+    check_whole();
+    REQUIRE(told.size() == 1);
+    CHECK_THAT(told.front(), Contains("mended: " + manifest) && Contains("nothing is lost"));
+}
+
+TEST_CASE_METHOD(copied_store, "CURRENT is mended") {
+    opened.reset();
+    std::ofstream(scratch.path() / "CURRENT", std::ios::trunc) << "MANIFEST-\x01";
+    open();
+    check_whole();
+    REQUIRE(told.size() == 1);
+    CHECK_THAT(told.front(), Contains("mended: CURRENT"));
+}
+
+TEST_CASE_METHOD(copied_store, "a store without copies, of an earlier program, opens and gets them") {
+    opened.reset();
+    for (const auto& copy : files(".copy")) {
+        fs::remove(copy);
+    }
+    open();
+    check_whole();
+    CHECK(told.empty());
+    CHECK_FALSE(files(".copy").empty());
+}
+
+}  // namespace millrace::storage
