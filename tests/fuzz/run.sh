@@ -2,7 +2,7 @@
 # Fuzzes every target, or those named, and prints a table. Usage: tests/fuzz/run.sh [SECONDS_EACH | --executions EACH | --keep] [TARGET…]
 #   SECONDS_EACH (10) or --executions say how long each target runs; --keep runs none, and makes corpus/ anew from all that was found so far,
 #   as few inputs as reach the same. What was found lies in build-fuzz/found, and what broke a promise in build-fuzz/findings.
-# Installs clang-16 (270 MB) and builds with it, ASan and UBSan in build-fuzz.
+# Installs clang-16 (270 MB) and builds with it, ASan and UBSan in build-fuzz. FUZZ_BUILT=1 takes what is built.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
