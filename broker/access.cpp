@@ -33,6 +33,12 @@ std::string_view take_word(std::string_view& line) {
     return word;
 }
 
+/// A word as an error may repeat it: one that is as long as a token may be one that stands in the wrong place, and errors go to logs.
+std::string shown(std::string_view word) {
+    if (word.size() < token_bytes_min) return "'" + std::string(word) + "'";
+    return "of " + std::to_string(word.size()) + " characters";
+}
+
 error take_rights(std::string_view list, rights& out) {
     if (list == "none") return {};
     while (true) {
@@ -41,7 +47,7 @@ error take_rights(std::string_view list, rights& out) {
         if (word == name_of(right::publish)) out.publish = true;
         else if (word == name_of(right::consume)) out.consume = true;
         else if (word == name_of(right::admin)) out.admin = true;
-        else return bad("'" + std::string(word) + "' is no right: give publish, consume and admin with commas between them, or none");
+        else return bad("the word " + shown(word) + " is no right: a line is NAME RIGHTS TOKEN, and rights are publish, consume and admin with commas between them, or none");
         if (comma == std::string_view::npos) return {};
         list.remove_prefix(comma + 1);
     }
@@ -189,7 +195,7 @@ error access_list::take_line(std::string_view line) {
     entry e;
     e.who.name = take_word(line);
     if (e.who.name.empty()) return {};
-    if (!is_name(e.who.name)) return bad("the name '" + e.who.name + "' is longer than 255 characters or has others than A-Z a-z 0-9 . _ -");
+    if (!is_name(e.who.name)) return bad("the name " + shown(e.who.name) + " is longer than 255 characters or has others than A-Z a-z 0-9 . _ -");
     if (auto refused = take_rights(take_word(line), e.who.may)) return refused;
     if (auto refused = take_token(take_word(line), e.token, holds_plain_tokens_)) return refused;
     if (!take_word(line).empty()) return bad("more follows the token: a line is NAME RIGHTS TOKEN, and a comment begins with #");

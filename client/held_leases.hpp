@@ -3,6 +3,7 @@
 
 #include <compare>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "client/event.hpp"
@@ -11,6 +12,15 @@ namespace millrace::client {
 
 class held_leases {
 public:
+    held_leases() = default;
+    held_leases(held_leases&& other) noexcept { *this = std::move(other); }
+    held_leases& operator=(held_leases&& other) noexcept {
+        runs_ = std::move(other.runs_);
+        last_ = runs_.end();  // what stood there may have been the other's end, which does not move with its content
+        other.last_ = other.runs_.end();
+        return *this;
+    }
+
     /// Credit that comes free.
     struct freed {
         std::uint32_t messages = 0;

@@ -76,7 +76,7 @@ void producers::forget_topic(topic_id topic) {
 
 void producers::forget_idle(timestamp now) {
     for (auto it = producers_.begin(); it != producers_.end();) {
-        if (now - it->second.used_at <= idle_max) {
+        if (it->second.used_at >= now - idle_max) {
             ++it;
             continue;
         }

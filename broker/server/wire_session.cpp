@@ -77,7 +77,7 @@ std::optional<request> wire_session::translate(const proto::frame& f) {
         case wire::Message::Ping: send(id, wire::CreatePong(builder_)); return std::nullopt;
         case wire::Message::Unsubscribe: {  // the answer overtakes what is queued, and the number may be taken again
             const core::consumer_id leaving{f.head->message_as_Unsubscribe()->consumer()};
-            std::erase_if(pushes_, [&](const driver::push& p) { return p.consumer == leaving; });
+            drop_pushes(leaving);
             break;
         }
         default: break;
@@ -220,12 +220,17 @@ void wire_session::note_unread(std::size_t bytes) {
     unread_records_bytes_ = 0;
 }
 
-void wire_session::ended(const core::consumer_ended& e) {
+/// What waits for a consumer that is no more is not sent, and not counted against the client either.
+void wire_session::drop_pushes(core::consumer_id consumer) {
     std::erase_if(pushes_, [&](const driver::push& p) {
-        const bool its = p.consumer == e.consumer;
+        const bool its = p.consumer == consumer;
         if (its) unread_records_bytes_ -= p.run.records.size();
         return its;
     });
+}
+
+void wire_session::ended(const core::consumer_ended& e) {
+    drop_pushes(e.consumer);
     send(core::request_id{}, wire::CreateConsumerEnded(builder_, static_cast<std::uint32_t>(e.consumer), static_cast<std::uint16_t>(e.why.code),
                                                        builder_.CreateString(e.why.what)));
 }

@@ -131,6 +131,7 @@ private:
     template <class Table>
     void send(core::request_id id, flatbuffers::Offset<Table> message);
     void note_unread(std::size_t bytes);
+    void drop_pushes(core::consumer_id consumer);
     void append_runs(output& out, const std::vector<driver::record_run>& runs);
     void take_push(output& out);
 

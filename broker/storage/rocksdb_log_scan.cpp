@@ -152,6 +152,10 @@ public:
     explicit log_scanner(log_writer* copy = nullptr) : copy_(copy) {}
 
     void begin(std::uint64_t log) {
+        if (before_ > 0) {
+            earlier_log_ = log_;
+            earlier_before_ = before_;
+        }
         log_ = log;
         before_ = 0;
         expected_.reset();
@@ -186,7 +190,7 @@ public:
         if (!region_ || region_->is_zero) {  // zeros to the end were allocated in advance
             return;
         }
-        findings_.spots.push_back({log_, region_->begin, size - region_->begin, before_, 0, false, false});
+        add_spot(region_->begin, size - region_->begin, 0);
     }
 
     log_findings take_findings() { return std::move(findings_); }
@@ -196,6 +200,11 @@ private:
         std::uint64_t begin = 0;
         bool is_zero = true;
     };
+
+    /// `after`: 0 at the end of the log, which nothing follows yet.
+    void add_spot(std::uint64_t at, std::uint64_t bytes, std::uint64_t after) {
+        findings_.spots.push_back({log_, at, bytes, before_, earlier_log_, earlier_before_, after, after > 0, false});
+    }
 
     void skip(std::uint64_t at, std::string_view bytes) {
         if (in_batch_) {
@@ -247,7 +256,7 @@ private:
         const auto is_gap = expected_ && sequence != *expected_;
         if (region_ || is_gap) {
             const auto begin = region_ ? region_->begin : batch_at_;
-            findings_.spots.push_back({log_, begin, batch_at_ - begin, before_, sequence, true, false});
+            add_spot(begin, batch_at_ - begin, sequence);
             region_.reset();
         }
         for (auto& spot : findings_.spots) {
@@ -280,7 +289,9 @@ private:
                 continue;
             }
             spot.is_followed = true;
-            spot.was_synced |= spot.before > 0 ? mark.sequence > spot.before : mark.sequence + 1 >= spot.after;
+            // A process numbers its batches on through all its logs.
+            const auto before = spot.before > 0 ? spot.before : spot.before_in >= mark.first_log ? spot.before_there : 0;
+            spot.was_synced |= before > 0 ? mark.sequence > before : mark.sequence + 1 >= spot.after;
         }
     }
 
@@ -288,6 +299,8 @@ private:
     log_findings findings_;
     std::uint64_t log_ = 0;
     std::uint64_t before_ = 0;               // last sequence of the last valid batch of this log
+    std::uint64_t earlier_log_ = 0;          // the last one before it that has a valid batch, and the last sequence of that
+    std::uint64_t earlier_before_ = 0;
     std::optional<std::uint64_t> expected_;  // that of the next
     std::optional<bad_region> region_;
     std::optional<std::uint64_t> incarnation_;
@@ -306,7 +319,7 @@ error scan_log(rocksdb::FileSystem& files, const std::string& path, log_scanner&
     if (!status.ok()) {
         return unreadable(path, status);
     }
-    const auto buffer = std::make_unique<char[]>(read_bytes);
+    const auto buffer = std::make_unique_for_overwrite<char[]>(read_bytes);
     for (std::uint64_t at = 0;;) {
         std::size_t filled = 0;
         while (filled < read_bytes) {
@@ -358,7 +371,7 @@ error replace_log(rocksdb::FileSystem& files, const std::string& path, Write wri
 rocksdb::IOStatus copy_front(rocksdb::FileSystem& files, const std::string& path, std::uint64_t size, rocksdb::FSWritableFile& to) {
     std::unique_ptr<rocksdb::FSSequentialFile> from;
     auto status = files.NewSequentialFile(path, {}, &from, nullptr);
-    const auto buffer = std::make_unique<char[]>(read_bytes);
+    const auto buffer = std::make_unique_for_overwrite<char[]>(read_bytes);
     while (status.ok() && size > 0) {
         rocksdb::Slice got;
         status = from->Read(std::min<std::uint64_t>(read_bytes, size), plain, &got, buffer.get(), nullptr);

@@ -103,10 +103,14 @@ TEST_CASE("a file that is wrong is refused with its line and what to do") {
     CHECK_THAT(refusal(""), Contains("tokens names nobody") && Contains("NAME RIGHTS TOKEN"));
     CHECK_THAT(refusal("# nothing\n\n"), Contains("names nobody"));
     CHECK_THAT(refusal("# first\nweb publish\n"), Contains("tokens, line 2: there is no token") && Contains("openssl rand"));
-    CHECK_THAT(refusal("web\n"), Contains("line 1: '' is no right"));
+    CHECK_THAT(refusal("web\n"), Contains("line 1: the word '' is no right"));
     CHECK_THAT(refusal("web publish,fly " + token_a), Contains("'fly' is no right") && Contains("publish, consume and admin"));
     CHECK_THAT(refusal("web publish, " + token_a), Contains("'' is no right"));
     CHECK_THAT(refusal("web Publish " + token_a), Contains("'Publish' is no right"));
+    // refusal() sees to it that no token is repeated: here one stands where a right or a name should, for that was forgotten.
+    CHECK_THAT(refusal("web " + token_a), Contains("is no right: a line is NAME RIGHTS TOKEN"));
+    CHECK_THAT(refusal("web publish," + token_a), Contains("is no right"));
+    CHECK_THAT(refusal(token_a + "= publish"), Contains("the name of "));
     CHECK_THAT(refusal("w/b publish " + token_a), Contains("the name 'w/b'"));
     CHECK_THAT(refusal(std::string(256, 'x') + " publish " + token_a), Contains("longer than 255"));
     CHECK_THAT(refusal("web publish short"), Contains("the token has 5 characters") && Contains("16 to 255"));

@@ -147,6 +147,15 @@ public:
         push(wire::CreateGoodbye(builder_, static_cast<std::uint16_t>(code), builder_.CreateString(what)));
     }
 
+    /// A frame with this id, whether it was asked for or not.
+    template <class Table>
+    void feed(std::uint64_t id, flatbuffers::Offset<Table> message, const std::vector<std::byte>& body) {
+        std::vector<std::byte> bytes;
+        proto::append_frame(builder_, id, message, body.size(), bytes);
+        bytes.insert(bytes.end(), body.begin(), body.end());
+        feed_bytes(bytes);
+    }
+
     void feed_bytes(std::span<const std::byte> bytes) {
         while (!bytes.empty()) {
             auto room = m.read_buffer();
@@ -180,14 +189,6 @@ public:
     flatbuffers::FlatBufferBuilder& builder() { return builder_; }
 
 private:
-    template <class Table>
-    void feed(std::uint64_t id, flatbuffers::Offset<Table> message, const std::vector<std::byte>& body) {
-        std::vector<std::byte> bytes;
-        proto::append_frame(builder_, id, message, body.size(), bytes);
-        bytes.insert(bytes.end(), body.begin(), body.end());
-        feed_bytes(bytes);
-    }
-
     /// What the machine wrote is verified by the codec, and kept from the bytes themselves.
     void read_output() {
         outgoing out;

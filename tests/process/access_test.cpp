@@ -230,7 +230,7 @@ TEST_CASE_METHOD(guarded_broker, "SIGHUP reads the tokens again") {
     }
     SECTION("a file that is wrong changes nothing and says where") {
         reload("web publish " + publisher + "\nworker fly " + consumer + "\n", "the tokens stay as they were");
-        CHECK_THAT(broker.process().errors(), Contains(file + ", line 2: 'fly' is no right"));
+        CHECK_THAT(broker.process().errors(), Contains(file + ", line 2: the word 'fly' is no right"));
         CHECK(!stays.publish("photos", "after").code);
         may(consumer, {"topic", "list"});
     }
