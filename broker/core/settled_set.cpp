@@ -237,6 +237,16 @@ sequence settled_set::next_settled(sequence from, sequence limit) const {
     return limit;
 }
 
+sequence settled_set::end() const {
+    auto end = cursor_;
+    if (!runs_.empty()) end = std::max(end, sequence{(runs_.rbegin()->second.last + 1) * block_size});
+    if (partials_.empty()) return end;
+    const auto& [block, part] = *partials_.rbegin();
+    for (auto w = part.bits.size(); w-- > 0;)
+        if (part.bits[w] != 0) return std::max(end, sequence{block * block_size + w * 64 + static_cast<std::uint64_t>(std::bit_width(part.bits[w]))});
+    return end;
+}
+
 std::uint64_t settled_set::count_settled(sequence from, sequence limit) const {
     std::uint64_t count = 0;
     while (from < limit) {

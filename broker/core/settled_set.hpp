@@ -65,6 +65,9 @@ public:
     /// The first settled sequence after `from` (which is unsettled), at most `limit`.
     sequence next_settled(sequence from, sequence limit) const;
 
+    /// One past the last settled sequence, as far as the blocks are known.
+    sequence end() const;
+
     /// How many sequences at or after the cursor are settled, in known blocks.
     std::uint64_t settled_beyond_cursor() const { return beyond_; }
 

@@ -284,10 +284,11 @@ void shard::perform(const input::delete_subscription& c) {
         log.set_low(low_of(t, log.id().index));
         dirty_logs_.insert(log.id());
         reclaim(t, log);
-        // Entries that it alone still needed: not beyond where the first of the others stands.
-        auto passed = log.high();
-        for (const auto& [name, id] : t.subscriptions) passed = std::min(passed, find_subscription(id)->partitions[log.id().index].scan());
-        if (!t.subscriptions.empty() && passed > log.low()) free_holes(t, log, log.low(), passed - 1);
+        // Entries that it alone still needed. Beyond the end of what one of the others has settled there are none; what that one has settled in blocks
+        // that are not known now is looked at when they are loaded.
+        auto settled_end = log.high();
+        for (const auto& [name, id] : t.subscriptions) settled_end = std::min(settled_end, find_subscription(id)->partitions[log.id().index].settled().end());
+        if (!t.subscriptions.empty() && settled_end > log.low()) free_holes(t, log, log.low(), settled_end - 1);
     }
     reply(c.from, answers::done{});
 }

@@ -53,7 +53,8 @@ void shard::free_holes(topic& t, partition_log& log, sequence first, sequence la
         const auto rest_last = range->second;
         unlooked.erase(range);
         if (from > to || from >= log.high()) continue;
-        unlooked[from] = std::max(rest_last, from);  // goes on when it is loaded
+        auto& rest = unlooked[from];  // another range may begin there, and reach further
+        rest = std::max(rest_last, from);  // goes on when it is loaded
         return request_entries(log, from);
     }
     to_free_.erase(log.id());

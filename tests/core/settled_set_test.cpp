@@ -155,6 +155,8 @@ struct model {
         load_until_known(set.cursor(), {bits.size() - 1});
         REQUIRE(set.cursor() == sequence{naive_next(0, false)});
         REQUIRE(set.settled_beyond_cursor() == set.count_settled(set.cursor(), {bits.size()}));
+        const auto last_settled = std::find(bits.rbegin(), bits.rend(), true);
+        REQUIRE(set.end() == sequence{static_cast<std::uint64_t>(bits.rend() - last_settled)});
     }
 
     std::mt19937_64 random;

@@ -192,16 +192,26 @@ void checker::extend_answered(timestamp sent, const reader& from, const std::vec
     }
 }
 
+void checker::adoption_sent(const reader& by, const std::vector<token_range>& presented) {
+    for (const auto& r : presented) {
+        auto* p = find(by.subscription, r.partition);
+        if (!p) return;
+        for (auto at = r.first; at <= r.last; ++at) ++p->failures[at];
+    }
+}
+
 void checker::adopted(timestamp sent, timestamp now, const reader& by, const std::vector<token_range>& presented, const std::vector<token_range>& lost) {
     if (ended_.contains(by.session)) return;
     for (const auto& r : presented) {
         auto* p = find(by.subscription, r.partition);
         if (!p) return;
         for (auto at = r.first; at <= r.last; ++at) {
-            if (contains(lost, r.partition, at, r.attempt)) continue;
+            if (contains(lost, r.partition, at, r.attempt)) {
+                --p->failures[at];
+                continue;
+            }
             const auto settled = p->settled_when.find(at);
             if (settled != p->settled_when.end() && settled->second <= sent) broken("a settled message was leased again", by, r.partition, at);
-            ++p->failures[at];
             p->not_before.erase(at);  // whoever adopted it may give it back
             const auto it = p->held.find(at);
             // Its earlier session is gone: the new one takes the lease over.

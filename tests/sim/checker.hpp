@@ -103,7 +103,9 @@ public:
     void delivered(timestamp now, const reader& to, const delivered_message& m, const std::optional<dead_letter>& died = {});
     void start_sent(timestamp now, const reader& from, const std::vector<token_range>& ranges);
     void extend_answered(timestamp sent, const reader& from, const std::vector<token_range>& ranges, const std::vector<token_range>& lost);
-    /// A returning consumer got these leases back, but for the lost ones.
+    /// A returning consumer shows its leases: each may be its own again, and end badly, though the answer is never heard.
+    void adoption_sent(const reader& by, const std::vector<token_range>& presented);
+    /// It got these leases back, but for the lost ones. REQUIRES adoption_sent() before.
     void adopted(timestamp sent, timestamp now, const reader& by, const std::vector<token_range>& presented, const std::vector<token_range>& lost);
 
     hand_in_key hand_in_sent(timestamp now, const reader& from, hand_in how, std::vector<token_range> ranges);

@@ -41,6 +41,10 @@ struct history {
     void hand_and_answer(timestamp now, const reader& from, hand_in how, std::uint64_t at, std::uint32_t attempt = 1) {
         judge.hand_in_answered(now, hand(now, from, how, at, attempt), {});
     }
+    void adopt(const reader& by, const std::vector<token_range>& presented, const std::vector<token_range>& lost) {
+        judge.adoption_sent(by, presented);
+        judge.adopted(start, start, by, presented, lost);
+    }
     void describe(described_progress p) {
         judge.describe_sent();
         judge.described(the_subscription, {p});
@@ -181,13 +185,13 @@ TEST_CASE("an adopted lease is a lease") {
     h.deliver(start, anna, 1);
     h.judge.session_ended(start, anna.session);
     const auto back = reader_of(3);
-    h.judge.adopted(start, start, back, {{0, {0}, {0}, 1}, {0, {1}, {1}, 1}}, {{0, {1}, {1}, 1}});
+    h.adopt(back, {{0, {0}, {0}, 1}, {0, {1}, {1}, 1}}, {{0, {1}, {1}, 1}});
     CHECK_THROWS_AS(h.deliver(start + 4s, bert, 0, 2), violation);
     CHECK_NOTHROW(h.deliver(start, bert, 1, 2));
-    SECTION("what somebody else holds is not adopted") { CHECK_THROWS_AS(h.judge.adopted(start, start, reader_of(4), {{0, {1}, {1}, 1}}, {}), violation); }
+    SECTION("what somebody else holds is not adopted") { CHECK_THROWS_AS(h.adopt(reader_of(4), {{0, {1}, {1}, 1}}, {}), violation); }
     SECTION("nor what is settled") {
         h.hand_and_answer(start, bert, hand_in::ack, 1, 2);
-        CHECK_THROWS_AS(h.judge.adopted(start, start, reader_of(4), {{0, {1}, {1}, 1}}, {}), violation);
+        CHECK_THROWS_AS(h.adopt(reader_of(4), {{0, {1}, {1}, 1}}, {}), violation);
     }
 }
 
@@ -228,6 +232,18 @@ TEST_CASE("dead letters arrive once, with their true origin") {
     SECTION("with no more failures than there were") {
         CHECK_THROWS_AS(h.bury(0, 0, 3), violation);
         CHECK_THROWS_AS(h.bury(0, 0, 0), violation);
+    }
+    SECTION("an adoption may have been one") {
+        h.deliver(start, anna, 1);
+        h.judge.session_ended(start, anna.session);
+        h.deliver(start, bert, 1, 2);
+        CHECK_THROWS_AS(h.bury(1, 0, 3), violation);
+        h.judge.adoption_sent(reader_of(3), {{0, {1}, {1}, 2}});
+        SECTION("also when its answer was not heard") { CHECK_NOTHROW(h.bury(1, 0, 3)); }
+        SECTION("but not when it was refused") {
+            h.judge.adopted(start, start, reader_of(3), {{0, {1}, {1}, 2}}, {{0, {1}, {1}, 2}});
+            CHECK_THROWS_AS(h.bury(1, 0, 3), violation);
+        }
     }
     SECTION("in the topic that was named") {
         CHECK_THROWS_AS(h.judge.delivered(start, {session_key{90}, 1, the_subscription, the_topic}, {0, {20}, 1, h.payload(0)},

@@ -167,6 +167,7 @@ void lease_client::subscribe(const known_subscription& to, std::vector<token_ran
     c.presented = tokens;
     const auto sent = around_.now();
     around_.noted.note(sent, "subscribe session consumer subscription tokens", static_cast<std::uint64_t>(wire_.session()), number, to.id, tokens.size());
+    around_.judge.adoption_sent(c.who, tokens);
     wire_.ask(
         [&](auto& b) {
             const auto held = on_wire(tokens);
