@@ -116,7 +116,14 @@ void driver::on_committed(timestamp now, core::group_number number, const error&
     counted_.commit_messages.observe(done.messages);
     counted_.commit_bytes.observe(done.record_bytes);
     in_flight_.pop_front();
+    forget_freed();
     step(now, core::input::committed{number});
+}
+
+/// What no read that is under way or begins now can still find.
+void driver::forget_freed() {
+    if (!reading_.empty()) return;
+    std::erase_if(freed_, [&](const auto& f) { return in_flight_.empty() || f.second < in_flight_.front().number; });
 }
 
 void driver::on_time(timestamp now) {
@@ -149,7 +156,7 @@ void driver::flush(timestamp now) {
             // A core that has forgotten the hole would take a cached entry for one that stands, and free it again.
             tail_.forget(freed->partition, freed->last);
             read_.forget(freed->partition, freed->last);
-            if (!reading_.empty()) freed_.emplace(freed->partition, freed->last);
+            freed_.insert_or_assign({freed->partition, freed->last}, group.number);
         } else if (const auto* dropped = std::get_if<core::drop_partition>(&m)) {
             tail_.forget(dropped->partition);
             read_.forget(dropped->partition);
@@ -226,7 +233,7 @@ void driver::on_read(timestamp now, const read_request& request, result<std::vec
     }
     reading_.erase({request.partition, request.from});
     const auto for_core = core_reads_.erase({request.partition, request.from}) > 0;
-    if (reading_.empty()) freed_.clear();
+    forget_freed();
     if (!found) return fail_read(now, request, for_core, found.failure());
 
     core::input::loaded_entries loaded{request.partition, request.from, {}};

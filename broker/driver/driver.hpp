@@ -160,6 +160,7 @@ private:
         std::string why;
     };
     void take_damage(timestamp now, core::partition_id partition, const damaged_range& d, std::optional<sequence> ended_load);
+    void forget_freed();
     void fail_read(timestamp now, const read_request& request, bool for_core, const error& failed);
     void resume_browsing(const read_request& done, const std::vector<core::shared_index>& found);
     bool try_browse(const core::origin& to, const core::answers::browse& wanted);
@@ -179,7 +180,7 @@ private:
     std::vector<core::hand_over> handing_over_;  // wait for the bytes of their message
     std::vector<core::hand_over> put_off_;       // wait for room
     std::set<std::pair<core::partition_id, sequence>> reading_;
-    std::set<std::pair<core::partition_id, sequence>> freed_;       // while reads are under way: these may bring back what is no more
+    std::map<std::pair<core::partition_id, sequence>, core::group_number> freed_;  // until no read can bring back what is no more
     std::set<std::pair<core::partition_id, sequence>> core_reads_;  // of them, those the core asked for
 
     space_gate gate_;

@@ -303,6 +303,25 @@ TEST_CASE("a read that began before an entry was freed does not bring it back") 
     CHECK(seen.peeks[0].runs.front().first == sequence{2});
 }
 
+TEST_CASE("a read that begins while an entry's freeing is under way does not bring it back either") {
+    bench b(tiny);
+    const auto where = b.topic("t");
+    for (int i = 0; i < 3; ++i) {
+        b.publish(where, 1);
+        b.settle();
+    }
+    b.subscribe(2, "t", 100);
+    b.settle();
+    b.ack(2, 1, 1);
+    b.flush();
+    const read_request begun{where, {0}, 1u << 20};
+    b->on_read(b.now_, begun, b.store_->read(where, begun.from, begun.bytes));
+    b.take();
+    CHECK(b.reads_.size() == 1);  // asked for again
+    b.settle();
+    CHECK(b.reads_.empty());
+}
+
 TEST_CASE("peeking sees what is durable: from the tail, from the disk, over holes, beyond the end") {
     const auto from_disk = GENERATE(false, true);
     bench b(from_disk ? tiny : driver_settings{});
