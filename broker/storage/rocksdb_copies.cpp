@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "broker/storage/rocksdb_files.hpp"
 #include "broker/storage/rocksdb_log_scan.hpp"
 
 namespace millrace::storage {
@@ -89,13 +90,6 @@ std::vector<std::string> names_in(rocksdb::FileSystem& files, const std::string&
     return names;
 }
 
-/// The file at once with these bytes.
-IO put(rocksdb::FileSystem& files, const std::string& bytes, const std::string& path) {
-    const auto made = path + ".new";
-    auto status = rocksdb::WriteStringToFile(&files, bytes, made, true);
-    return status.ok() ? files.RenameFile(made, path, plain, nullptr) : status;
-}
-
 std::string bytes_of(rocksdb::FileSystem& files, const std::string& path) {
     std::string found;
     rocksdb::ReadFileToString(&files, path, &found).PermitUncheckedError();
@@ -144,7 +138,7 @@ public:
     /// How RocksDB changes to another manifest, which is whole by then. The copy goes first: at rest they say the same.
     IO RenameFile(const std::string& from, const std::string& to, const IOOptions& options, IODebugContext* debug) override {
         if (name_in(to) == "CURRENT") {
-            auto status = put(*target(), bytes_of(*target(), from), copy_of(to));
+            auto status = replace_file(*target(), copy_of(to), [&](auto& copy) { return append_file(*target(), from, copy); });
             if (!status.ok()) {
                 return status;
             }
@@ -173,37 +167,10 @@ std::string wrong_in_table(rocksdb::Env& env, const std::string& path) {
     return status.ok() ? std::string{} : status.ToString();
 }
 
-/// Copies the bytes; by a file that takes the name, so that there is always one whole.
-IO replace(rocksdb::FileSystem& files, const std::string& from, const std::string& to) {
-    const auto mended = to + ".mended";
-    std::unique_ptr<rocksdb::FSSequentialFile> source;
-    std::unique_ptr<rocksdb::FSWritableFile> made;
-    auto status = files.NewSequentialFile(from, {}, &source, nullptr);
-    if (status.ok()) {
-        status = files.NewWritableFile(mended, {}, &made, nullptr);
-    }
-    std::string buffer(1u << 20, '\0');
-    while (status.ok()) {
-        Slice got;
-        status = source->Read(buffer.size(), plain, &got, buffer.data(), nullptr);
-        if (!status.ok() || got.empty()) {
-            break;
-        }
-        status = made->Append(got, plain, nullptr);
-    }
-    if (status.ok()) {
-        status = made->Sync(plain, nullptr);
-    }
-    if (status.ok()) {
-        status = made->Close(plain, nullptr);
-    }
-    return status.ok() ? files.RenameFile(mended, to, plain, nullptr) : status;
-}
-
 /// Its copy takes the place of a damaged file, which is kept for who wants to look.
 error put_copy_in_place(rocksdb::FileSystem& files, const std::string& path) {
     files.LinkFile(path, path + ".damaged", plain, nullptr).PermitUncheckedError();  // not every file system can
-    const auto replaced = replace(files, copy_of(path), path);
+    const auto replaced = replace_file(files, path, [&](auto& to) { return append_file(files, copy_of(path), to); });
     return replaced.ok() ? error{} : error{errc::storage_failure, path + " cannot be mended from its copy: " + replaced.ToString()};
 }
 
@@ -295,8 +262,11 @@ std::string table_named_in(const std::string& words) {
 void drop_lone_copies(rocksdb::FileSystem& files, const std::string& directory) {
     const auto names = names_in(files, directory);
     for (const auto& name : names) {
-        if (name.ends_with(copy_suffix) && has_copy(name.substr(0, name.size() - copy_suffix.size())) &&
-            !std::binary_search(names.begin(), names.end(), name.substr(0, name.size() - copy_suffix.size()))) {
+        if (!name.ends_with(copy_suffix)) {
+            continue;
+        }
+        const auto original = name.substr(0, name.size() - copy_suffix.size());
+        if (has_copy(original) && !std::binary_search(names.begin(), names.end(), original)) {
             files.DeleteFile(directory + "/" + name, plain, nullptr).PermitUncheckedError();
         }
     }

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "broker/storage/rocksdb_files.hpp"
 #include "proto/crc32c.hpp"
 #include "proto/little_endian.hpp"
 
@@ -322,19 +323,9 @@ error scan_log(rocksdb::FileSystem& files, const std::string& path, log_scanner&
     const auto buffer = std::make_unique_for_overwrite<char[]>(read_bytes);
     for (std::uint64_t at = 0;;) {
         std::size_t filled = 0;
-        while (filled < read_bytes) {
-            rocksdb::Slice got;
-            status = file->Read(read_bytes - filled, plain, &got, buffer.get() + filled, nullptr);
-            if (!status.ok()) {
-                return unreadable(path, status);
-            }
-            if (got.empty()) {
-                break;
-            }
-            if (got.data() != buffer.get() + filled) {
-                std::memmove(buffer.get() + filled, got.data(), got.size());
-            }
-            filled += got.size();
+        status = fill(*file, buffer.get(), read_bytes, filled);
+        if (!status.ok()) {
+            return unreadable(path, status);
         }
         for (std::size_t pos = 0; pos < filled; pos += block_bytes) {
             scanner.take_block({buffer.get() + pos, std::min(block_bytes, filled - pos)}, at + pos);
@@ -347,41 +338,10 @@ error scan_log(rocksdb::FileSystem& files, const std::string& path, log_scanner&
     }
 }
 
-/// Puts what `write` makes of the log at `path` in its place, at once: by a copy that takes its name, which every file system can.
 template <class Write>
 error replace_log(rocksdb::FileSystem& files, const std::string& path, Write write) {
-    const auto copy = path + ".copy";
-    std::unique_ptr<rocksdb::FSWritableFile> to;
-    auto status = files.NewWritableFile(copy, {}, &to, nullptr);
-    if (status.ok()) {
-        status = write(*to);
-    }
-    if (status.ok()) {
-        status = to->Sync(plain, nullptr);
-    }
-    if (status.ok()) {
-        status = to->Close(plain, nullptr);
-    }
-    if (status.ok()) {
-        status = files.RenameFile(copy, path, plain, nullptr);
-    }
+    const auto status = replace_file(files, path, write);
     return status.ok() ? error{} : error{errc::storage_failure, "the log " + path + " cannot be mended: " + status.ToString()};
-}
-
-rocksdb::IOStatus copy_front(rocksdb::FileSystem& files, const std::string& path, std::uint64_t size, rocksdb::FSWritableFile& to) {
-    std::unique_ptr<rocksdb::FSSequentialFile> from;
-    auto status = files.NewSequentialFile(path, {}, &from, nullptr);
-    const auto buffer = std::make_unique_for_overwrite<char[]>(read_bytes);
-    while (status.ok() && size > 0) {
-        rocksdb::Slice got;
-        status = from->Read(std::min<std::uint64_t>(read_bytes, size), plain, &got, buffer.get(), nullptr);
-        if (!status.ok() || got.empty()) {
-            break;
-        }
-        size -= got.size();
-        status = to.Append(got, plain, nullptr);
-    }
-    return status;
 }
 
 /// The number in "000012.log"; nullopt for every other file.
@@ -461,7 +421,7 @@ error cut_torn_tail(rocksdb::FileSystem& files, const std::string& directory, co
         }
     }
     const auto path = directory + "/" + log_file_name(torn->log);
-    return replace_log(files, path, [&](rocksdb::FSWritableFile& to) { return copy_front(files, path, torn->offset, to); });
+    return replace_log(files, path, [&](rocksdb::FSWritableFile& to) { return append_file(files, path, to, torn->offset); });
 }
 
 error salvage_logs(rocksdb::FileSystem& files, const std::string& directory, const log_findings& findings) {
@@ -494,11 +454,7 @@ std::uint64_t sound_front(rocksdb::FileSystem& files, const std::string& path) {
     std::string buffer(block_bytes, '\0');
     for (std::uint64_t at = 0;; at += block_bytes) {
         std::size_t filled = 0;
-        rocksdb::Slice got;
-        while (filled < block_bytes && file->Read(block_bytes - filled, plain, &got, buffer.data() + filled, nullptr).ok() && !got.empty()) {
-            std::memmove(buffer.data() + filled, got.data(), got.size());
-            filled += got.size();
-        }
+        fill(*file, buffer.data(), block_bytes, filled).PermitUncheckedError();  // what cannot be read is not sound
         const auto block = std::string_view(buffer).substr(0, filled);
         std::size_t pos = 0;
         while (const auto found = record_at(block, pos)) {
