@@ -2,12 +2,12 @@
 // exits 0 when every promise was kept. With --flip, bits of what lies on the disk are turned over in between, N times.
 #include <CLI/CLI.hpp>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <random>
 
 #include "tests/power/flip.hpp"
 #include "tests/power/power_machine.hpp"
+#include "tests/sim/watched_seed.hpp"
 #include "tests/sim/world.hpp"
 
 namespace {
@@ -16,25 +16,9 @@ using namespace millrace;
 using power::flip_counts;
 using power::power_counts;
 
-constexpr int exit_violated = 1;
 constexpr int exit_usage = 2;
 constexpr std::size_t traced_events = 200;
 constexpr int flips_each = 4;
-std::uint64_t running_seed = 0;
-bool running_flips = false;
-const sim::trace* running_trace = nullptr;
-
-void print_failure(const char* why) {
-    if (running_trace) running_trace->print(stderr);
-    std::fprintf(stderr, "seed %llu: %s\n  again: millrace-power-cut --cuts 1 --seed %llu%s\n", static_cast<unsigned long long>(running_seed), why,
-                 static_cast<unsigned long long>(running_seed), running_flips ? " --flip" : "");
-    std::fflush(stderr);
-}
-
-void on_abort(int) {
-    print_failure("the broker ended itself");
-    std::_Exit(exit_violated);
-}
 
 void add(power_counts& to, const power_counts& more) {
     to.cuts += more.cuts;
@@ -51,8 +35,7 @@ void add(power_counts& to, const power_counts& more) {
 /// One broker's life with all its cuts, and `flips` for each of them.
 bool run(std::uint64_t seed, int flips, power_counts& total, flip_counts& flipped) {
     sim::trace noted(traced_events);
-    running_seed = seed;
-    running_trace = &noted;
+    const sim::watched_seed watched(seed, noted, "millrace-power-cut --cuts 1 --seed " + std::to_string(seed) + (flips > 0 ? " --flip" : ""));
     auto held = true;
     std::uint64_t rests = 0;
     const auto damage = [&](power::power_machine& m) { power::flip_bits(m.disk(), m.expected(), m.vouched_groups(), seed ^ ++rests << 32, flips, flipped); };
@@ -61,10 +44,9 @@ bool run(std::uint64_t seed, int flips, power_counts& total, flip_counts& flippe
         sim::world world(seed, noted, &machine);
         world.run();
     } catch (const std::exception& broken) {
-        print_failure(broken.what());
+        watched.tell(broken.what());
         held = false;
     }
-    running_trace = nullptr;
     add(total, machine.counts());
     return held;
 }
@@ -103,8 +85,6 @@ int main(int argc, char** argv) {
     }
     std::printf("seeds from %llu\n", static_cast<unsigned long long>(first));
     std::fflush(stdout);
-    running_flips = flip;
-    std::signal(SIGABRT, on_abort);
     power_counts total;
     flip_counts flipped;
     auto seed = first;
@@ -114,7 +94,7 @@ int main(int argc, char** argv) {
         add(total, of_seed);
         if (verbose) print(of_seed, seed, 1);
         if (verbose && flip) print(flipped);
-        if (!held) return exit_violated;
+        if (!held) return sim::exit_violated;
     }
     print(total, first, seed - first);
     if (flip) print(flipped);

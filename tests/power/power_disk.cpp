@@ -196,6 +196,16 @@ private:
     const std::shared_ptr<inode> file_;
 };
 
+template <class Reading, class File>
+IO open_to_read(const platter_ptr& on, const std::string& name, std::unique_ptr<File>& file) {
+    std::lock_guard lock(on->mutex);
+    if (!on->power) return power_disk::platter::dead();
+    const auto found = on->find(name);
+    if (!found) return absent(name);
+    file = std::make_unique<Reading>(on, found);
+    return IO::OK();
+}
+
 class writing final : public rocksdb::FSWritableFile {
 public:
     writing(platter_ptr on, std::shared_ptr<inode> file, bool direct) : on_(std::move(on)), file_(std::move(file)), direct_(direct) {}
@@ -346,21 +356,11 @@ std::shared_ptr<power_disk> power_disk::copy(std::uint64_t seed) const {
 }
 
 IO power_disk::NewSequentialFile(const std::string& name, const rocksdb::FileOptions&, std::unique_ptr<rocksdb::FSSequentialFile>* file, IODebugContext*) {
-    std::lock_guard lock(platter_->mutex);
-    const auto found = platter_->find(name);
-    if (!platter_->power) return platter::dead();
-    if (!found) return absent(name);
-    *file = std::make_unique<reading_in_order>(platter_, found);
-    return IO::OK();
+    return open_to_read<reading_in_order>(platter_, name, *file);
 }
 
 IO power_disk::NewRandomAccessFile(const std::string& name, const rocksdb::FileOptions&, std::unique_ptr<rocksdb::FSRandomAccessFile>* file, IODebugContext*) {
-    std::lock_guard lock(platter_->mutex);
-    const auto found = platter_->find(name);
-    if (!platter_->power) return platter::dead();
-    if (!found) return absent(name);
-    *file = std::make_unique<reading_anywhere>(platter_, found);
-    return IO::OK();
+    return open_to_read<reading_anywhere>(platter_, name, *file);
 }
 
 IO power_disk::NewWritableFile(const std::string& name, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSWritableFile>* file, IODebugContext*) {

@@ -5,36 +5,20 @@
 
 #include <CLI/CLI.hpp>
 #include <atomic>
-#include <csignal>
 #include <cstdio>
 #include <new>
 #include <thread>
 
+#include "tests/sim/watched_seed.hpp"
 #include "tests/sim/world.hpp"
 
 namespace {
 
 using namespace millrace::sim;
 
-constexpr int exit_violated = 1;
 constexpr int exit_usage = 2;
 constexpr unsigned seed_seconds_max = 120;  // of a seed that takes a tenth of one
 std::size_t traced_events = 400;
-std::uint64_t running_seed = 0;
-const trace* running_trace = nullptr;
-
-void print_failure(const char* why) {
-    if (running_trace) running_trace->print(stderr);
-    std::fprintf(stderr, "seed %llu: %s\n  again: millrace-sim --seed %llu\n", static_cast<unsigned long long>(running_seed), why,
-                 static_cast<unsigned long long>(running_seed));
-    std::fflush(stderr);
-}
-
-/// A broken invariant inside the broker aborts: the seed and the way there are told all the same. So with a seed that never ends.
-void on_signal(int signal) {
-    print_failure(signal == SIGALRM ? "it does not come to an end" : signal == SIGABRT ? "the broker ended itself" : "the broker crashed");
-    std::_Exit(exit_violated);
-}
 
 /// What the processes that run seeds share.
 struct tally {
@@ -46,9 +30,7 @@ struct tally {
 
 bool run(std::uint64_t seed, bool verbose, tally& sums) {
     trace noted(traced_events);
-    running_seed = seed;
-    running_trace = &noted;
-    alarm(seed_seconds_max);
+    const watched_seed watched(seed, noted, "millrace-sim --seed " + std::to_string(seed), seed_seconds_max);
     auto held = true;
     try {
         world w(seed, noted);
@@ -62,11 +44,9 @@ bool run(std::uint64_t seed, bool verbose, tally& sums) {
                         static_cast<unsigned long long>(report.recoveries), static_cast<unsigned long long>(report.fingerprint));
         std::fflush(stdout);
     } catch (const std::exception& broken) {
-        print_failure(broken.what());
+        watched.tell(broken.what());
         held = false;
     }
-    alarm(0);
-    running_trace = nullptr;
     return held;
 }
 
@@ -129,7 +109,6 @@ int main(int argc, char** argv) {
         std::fprintf(stderr, "millrace-sim: give --seed S, or --seed-start S --seeds N\n");
         return exit_usage;
     }
-    for (const auto signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGALRM}) std::signal(signal, on_signal);
     void* const shared = mmap(nullptr, sizeof(tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED) {
         std::perror("millrace-sim: mmap");

@@ -65,20 +65,19 @@ void slow_store::tell(pending_group applied, error outcome) {
 }
 
 void slow_store::read(const driver::read_request& request, std::function<void(result<std::vector<storage::stored_entry>>)> done) {
-    events_.after(random_.between(0us, manners_.read_max), [this, life = life_, request, done = std::move(done)]() mutable {
-        if (life != life_) return;
-        auto found = std::make_shared<result<std::vector<storage::stored_entry>>>(machine_.engine().read(request.partition, request.from, request.bytes));
-        if (lost_power()) return;
-        events_.after(random_.between(0us, manners_.read_max), [this, life, found, done = std::move(done)] {
-            if (life == life_) done(std::move(*found));
-        });
-    });
+    look([this, request] { return machine_.engine().read(request.partition, request.from, request.bytes); }, std::move(done));
 }
 
 void slow_store::scan(const driver::scan_request& request, std::function<void(result<std::vector<core::row>>)> done) {
-    events_.after(random_.between(0us, manners_.read_max), [this, life = life_, request, done = std::move(done)]() mutable {
+    look([this, request] { return machine_.engine().scan(request.range, request.limit); }, std::move(done));
+}
+
+/// What `find` sees at one moment is told at another.
+template <class Find, class Done>
+void slow_store::look(Find find, Done done) {
+    events_.after(random_.between(0us, manners_.read_max), [this, life = life_, find = std::move(find), done = std::move(done)]() mutable {
         if (life != life_) return;
-        auto found = std::make_shared<result<std::vector<core::row>>>(machine_.engine().scan(request.range, request.limit));
+        auto found = std::make_shared<decltype(find())>(find());
         if (lost_power()) return;
         events_.after(random_.between(0us, manners_.read_max), [this, life, found, done = std::move(done)] {
             if (life == life_) done(std::move(*found));

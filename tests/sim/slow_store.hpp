@@ -56,6 +56,8 @@ private:
     };
 
     void apply_next();
+    template <class Find, class Done>
+    void look(Find find, Done done);
     void tell(pending_group applied, error outcome);
     bool lost_power();
 
