@@ -132,6 +132,14 @@ public:
 
     actions publish(partition_id where, std::uint32_t count, const std::string& payload = "m") { return publish_bytes(where, count, records(count, payload)); }
 
+    /// Each is settled before the next begins, so that it is an entry of its own.
+    void publish_entries(partition_id where, int entries, std::uint32_t messages_each) {
+        for (int i = 0; i < entries; ++i) {
+            publish(where, messages_each);
+            settle();
+        }
+    }
+
     actions publish_bytes(partition_id where, std::uint32_t count, const std::vector<std::byte>& bytes) {
         driver_->publish(now_, {{session_id{1}, request_id{++published_}}, where, count, durability::memory, bytes, {}});
         return take();
@@ -252,10 +260,7 @@ TEST_CASE("a delivery waits for bytes that must be read") {
 TEST_CASE("what waits for a consumer that has left is dropped") {
     bench b(tiny);
     const auto where = b.topic("t");
-    for (int i = 0; i < 3; ++i) {
-        b.publish(where, 2);
-        b.settle();
-    }
+    b.publish_entries(where, 3, 2);
     const auto leave = GENERATE(0, 1, 2);
     b.subscribe(2, "t", 100);
     if (leave == 0) b.submit(input::unsubscribe{{session_id{2}, request_id{3}}, consumer_id{1}});
@@ -284,10 +289,7 @@ TEST_CASE("an entry that was freed is not found in a cache") {
 TEST_CASE("a read that began before an entry was freed does not bring it back") {
     bench b(tiny);
     const auto where = b.topic("t");
-    for (int i = 0; i < 3; ++i) {
-        b.publish(where, 1);
-        b.settle();
-    }
+    b.publish_entries(where, 3, 1);
     b.subscribe(2, "t", 100);
     b.settle();
     b.peek("t", 1);
@@ -306,10 +308,7 @@ TEST_CASE("a read that began before an entry was freed does not bring it back") 
 TEST_CASE("a read that begins while an entry's freeing is under way does not bring it back either") {
     bench b(tiny);
     const auto where = b.topic("t");
-    for (int i = 0; i < 3; ++i) {
-        b.publish(where, 1);
-        b.settle();
-    }
+    b.publish_entries(where, 3, 1);
     b.subscribe(2, "t", 100);
     b.settle();
     b.ack(2, 1, 1);
@@ -389,10 +388,7 @@ TEST_CASE("a failed commit is fatal") {
 TEST_CASE("a failed read closes who waits for it and refuses a peek") {
     bench b(tiny);
     const auto where = b.topic("t");
-    for (int i = 0; i < 3; ++i) {
-        b.publish(where, 1);
-        b.settle();
-    }
+    b.publish_entries(where, 3, 1);
     b.subscribe(2, "t", 100);
     b.peek("t", 0);
     REQUIRE_FALSE(b.reads_.empty());
@@ -407,10 +403,7 @@ TEST_CASE("a failed read closes who waits for it and refuses a peek") {
 TEST_CASE("a stored entry whose bytes do not parse is a failed read") {
     bench b(tiny);
     const auto where = b.topic("t");
-    for (int i = 0; i < 2; ++i) {
-        b.publish(where, 1);
-        b.settle();
-    }
+    b.publish_entries(where, 2, 1);
     b.subscribe(2, "t", 100);
     REQUIRE_FALSE(b.reads_.empty());
     std::vector<storage::stored_entry> damaged{{sequence{0}, std::make_shared<std::vector<std::byte>>(100), {}}};
@@ -437,10 +430,7 @@ answers::progress_info progress_of(bench& b) {
 TEST_CASE("a damaged entry is named and passed over; nothing else is lost") {
     bench b(tiny);
     const auto where = b.topic("t");
-    for (int i = 0; i < 4; ++i) {
-        b.publish(where, 2);
-        b.settle();
-    }
+    b.publish_entries(where, 4, 2);
     b.damaged_ = sequence{GENERATE(1u, 3u, 7u)};
     const auto lost = b.damaged_->value - 1;
     if (GENERATE(false, true) || lost == 6) b.start_and_wait();  // the core must load what else it has in its window
@@ -465,10 +455,7 @@ TEST_CASE("a damaged entry is named and passed over; nothing else is lost") {
 TEST_CASE("a peek goes on behind a damaged entry") {
     bench b(tiny);
     const auto where = b.topic("t");
-    for (int i = 0; i < 3; ++i) {
-        b.publish(where, 1);
-        b.settle();
-    }
+    b.publish_entries(where, 3, 1);
     b.damaged_ = sequence{0};
     b.peek("t", 0);
     const auto seen = b.settle();

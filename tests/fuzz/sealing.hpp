@@ -7,9 +7,9 @@
 #include <span>
 #include <vector>
 
-#include "proto/crc32c.hpp"
 #include "proto/little_endian.hpp"
 #include "proto/record.hpp"
+#include "tests/proto/seal.hpp"
 
 namespace millrace::fuzz {
 
@@ -31,8 +31,7 @@ private:
 inline bool seal_record(std::span<std::byte> record) {
     if (record.size() < proto::record_header_bytes + 16 || record.size() % proto::record_alignment != 0) return false;
     proto::store(record.data(), static_cast<std::uint32_t>(record.size()));
-    const auto crc = proto::crc32c(proto::crc32c(0, record.data(), 4), record.data() + 8, record.size() - 8);
-    proto::store(record.data() + 4, crc);
+    proto::damage::seal(record);
     return true;
 }
 

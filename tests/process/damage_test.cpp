@@ -43,6 +43,13 @@ struct damaged_store {
         done(broker, {"publish", "films"}, "a film");
     }
 
+    /// A store of a broker that was killed: all of it is in its log.
+    void fill_and_kill(int count) const {
+        auto broker = start();
+        fill(broker, count);
+        broker.kill();
+    }
+
     static std::string words(int i) { return "message" + std::to_string(1000 + i) + std::string(500, 'x'); }
 
     /// A broker that recovers from its log writes what it found there into files.
@@ -85,11 +92,7 @@ std::size_t lines_of(const std::string& text) { return static_cast<std::size_t>(
 }  // namespace
 
 TEST_CASE_METHOD(damaged_store, "a flipped bit in a blob file costs the messages of its entry, which are named, and nothing else") {
-    {
-        auto broker = start();
-        fill(broker, 9);
-        broker.kill();
-    }
+    fill_and_kill(9);
     move_log_into_files();
     damage(".blob", "message1004");
 
@@ -116,11 +119,7 @@ TEST_CASE_METHOD(damaged_store, "a flipped bit in a blob file costs the messages
 }
 
 TEST_CASE_METHOD(damaged_store, "a flipped bit in a table of rows costs nothing: it is made anew from its copy") {
-    {
-        auto broker = start();
-        fill(broker, 1);
-        broker.kill();
-    }
+    fill_and_kill(1);
     move_log_into_files();
     const auto file = damage(".sst", "thumbs");
     auto broker = start();
@@ -132,11 +131,7 @@ TEST_CASE_METHOD(damaged_store, "a flipped bit in a table of rows costs nothing:
 }
 
 TEST_CASE_METHOD(damaged_store, "a table of rows whose copy is damaged as well is refused by the file's name") {
-    {
-        auto broker = start();
-        fill(broker, 1);
-        broker.kill();
-    }
+    fill_and_kill(1);
     move_log_into_files();
     const auto file = damage(".sst", "thumbs");
     CHECK(damage(".copy", "thumbs") == file + ".copy");
@@ -149,11 +144,7 @@ TEST_CASE_METHOD(damaged_store, "a table of rows whose copy is damaged as well i
 }
 
 TEST_CASE_METHOD(damaged_store, "a flipped bit in the log is refused by file and offset, and salvaged without what it hit") {
-    {
-        auto broker = start();
-        fill(broker, 9);
-        broker.kill();
-    }
+    fill_and_kill(9);
     const auto file = damage(".log", "message1004");
     const auto refused = start_refused();
     CHECK(refused.code == 1);

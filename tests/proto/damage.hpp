@@ -11,6 +11,7 @@
 #include "proto/little_endian.hpp"
 #include "record_generated.h"
 #include "samples.hpp"
+#include "tests/proto/seal.hpp"
 
 namespace millrace::proto::damage {
 
@@ -19,11 +20,6 @@ using samples::byte_string;
 inline void set_u32(byte_string& bytes, std::size_t at, std::uint32_t value) { store(bytes.data() + at, value); }
 
 inline void flip_bit(byte_string& bytes, std::size_t bit) { bytes[bit / 8] ^= static_cast<std::byte>(1u << (bit % 8)); }
-
-/// Gives a record the checksum of what it holds now, so that its content is looked at.
-inline void seal(byte_string& record) {
-    set_u32(record, 4, crc32c(crc32c(0, record.data(), 4), record.data() + record_header_bytes, record.size() - record_header_bytes));
-}
 
 /// A sealed record around whatever flatbuffer `builder` holds.
 inline byte_string record_around(const flatbuffers::FlatBufferBuilder& builder) {
