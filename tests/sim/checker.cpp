@@ -306,6 +306,7 @@ void checker::session_ended(timestamp now, session_key session) {
 
 void checker::broker_crashed() {
     under_way_.clear();
+    producers_.broker_crashed();
     for (auto& [id, s] : subscriptions_)
         for (auto& p : s.partitions) p.held.clear();
 }

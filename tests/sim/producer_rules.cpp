@@ -79,6 +79,12 @@ void producer_rules::fenced(incarnation_key who) {
     if (!other) broken("fenced though no other process has opened its name", i.name, "epoch " + std::to_string(i.first_epoch));
 }
 
+void producer_rules::broker_crashed() {
+    for (auto& [name, p] : producers_)
+        for (auto& o : p.openings)
+            if (o.answered == 0) o.answered = ++told_;
+}
+
 // ---- publishing ----
 
 void producer_rules::sent(incarnation_key who, message_number number) {

@@ -47,6 +47,8 @@ public:
     void opening_answered(incarnation_key who, std::uint32_t epoch, const std::vector<position>& told);
     /// It was told that another process has opened its name.
     void fenced(incarnation_key who);
+    /// Openings that were under way have come to it, or never will.
+    void broker_crashed();
 
     // ---- publishing ----
 

@@ -222,6 +222,13 @@ TEST_CASE("nobody is fenced but by another process") {
         h.rules().opening_sent(h.rules().begins("till"));
         CHECK_NOTHROW(h.rules().fenced(h.till));
     }
+    SECTION("by another whose answer was lost with a broker that died before it came back") {
+        h.rules().opening_sent(h.rules().begins("till"));
+        h.judge.broker_crashed();
+        CHECK_NOTHROW(h.rules().fenced(h.till));
+        h.come_back(h.till, 2);
+        CHECK_THROWS_AS(h.rules().fenced(h.till), violation);
+    }
     SECTION("by one of another name") {
         h.rules().opening_sent(h.rules().begins("other"));
         CHECK_THROWS_AS(h.rules().fenced(h.till), violation);
