@@ -3,6 +3,8 @@
 
 #include <set>
 
+#include <xxhash.h>
+
 #include "tests/client/scripted_broker.hpp"
 
 using namespace millrace;
@@ -276,6 +278,24 @@ TEST_CASE("a batch that the broker has taken is sent again byte for byte under i
     CHECK(broker.numbers_resent == std::set<std::uint64_t>{2});
     CHECK(broker.only(2).at.value == 1);
     CHECK(broker.all() == std::vector<std::string>{"one", "two"});
+}
+
+TEST_CASE("a message without a key that was lost on its way goes where it was meant for, not behind what was published later") {
+    counting_broker broker(named());
+    broker.partitions = 3;
+    connect(broker);
+    broker.publish(1, "first");
+    broker.turn();
+    broker.run();
+    auto key = std::string("a");
+    while (XXH64(key.data(), key.size(), 0) % 3 != 0) ++key[0];
+    broker.publish(2, "earlier");  // to another partition, of which the broker knows nothing yet
+    broker.publish(3, "later", key);
+    broker.turn();
+    broker.cut();
+    broker.come_back();
+    broker.run();
+    CHECK(broker.logs == std::map<std::uint32_t, std::vector<std::string>>{{0, {"first", "later"}}, {1, {"earlier"}}});
 }
 
 TEST_CASE("a refused batch refuses those behind it in its partition, and the next one gets its number") {

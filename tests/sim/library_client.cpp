@@ -210,18 +210,29 @@ void library_client::note(client::leases_lost& e) {
 
 void library_client::note(client::consumer_ended& e) { consumers_.erase(e.consumer); }
 
+/// A settlement tells what was lost of everything so far. A broker that was restarted gives a token again: the earlier one is meant.
+void library_client::mark_lost(consumer& c, const token_range& one) {
+    for (auto* acks : {&c.settling, &c.acked})
+        for (auto& a : *acks)
+            if (!a.lost && a.what.partition == one.partition && a.what.attempt == one.attempt && a.what.first == one.first) {
+                a.lost = true;
+                return;
+            }
+}
+
 void library_client::settled(client::consumer_number number, const client::completed& e) {
     const auto it = consumers_.find(number);
     if (it == consumers_.end()) return;
     auto& c = it->second;
     const auto* answer = std::get_if<client::settlement>(&e.content);
     if (answer)
-        for (const auto& r : answer->lost) c.lost.push_back({r.partition, r.first, r.last, r.attempt});
+        for (const auto& r : answer->lost)
+            for (auto at = r.first; at <= r.last; ++at) mark_lost(c, {r.partition, at, at, r.attempt});
     for (const auto& a : std::exchange(c.settling, {})) {
         if (e.refused || !answer)
             around_.judge.hand_in_unanswered(a.key);
         else
-            around_.judge.hand_in_answered(around_.now(), a.key, c.lost);
+            around_.judge.hand_in_answered(around_.now(), a.key, a.lost ? std::vector{a.what} : std::vector<token_range>{});
     }
 }
 

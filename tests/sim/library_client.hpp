@@ -31,6 +31,7 @@ private:
     struct ack_under_way {
         hand_in_key key{};
         token_range what;
+        bool lost = false;
     };
     struct consumer {
         reader who;
@@ -38,7 +39,6 @@ private:
         std::vector<held_delivery> held;
         std::vector<ack_under_way> acked;     // nobody has asked for their settlement yet
         std::vector<ack_under_way> settling;  // somebody has
-        std::vector<token_range> lost;        // whatever was told: a token that is lost stays lost
     };
 
     // its connection
@@ -60,6 +60,7 @@ private:
     void note(client::consumer_ended& e);
     void note(client::welcomed& e);
     void note(client::ended& e);
+    static void mark_lost(consumer& c, const token_range& one);
     void settled(client::consumer_number number, const client::completed& e);
 
     // what it does

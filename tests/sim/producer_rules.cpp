@@ -125,9 +125,14 @@ void producer_rules::stored(std::uint32_t topic, std::uint32_t partition, sequen
     if (!first || forgotten_.contains(topic)) return;
     auto& order = producers_[i.name].order[{topic, partition}];
     const auto it = order.try_emplace(at, i.first_epoch, number).first;
-    if (it != order.begin() && std::prev(it)->second > it->second) broken("messages are not in the order in which they were sent", i.name, where);
-    if (const auto next = std::next(it); next != order.end() && it->second > next->second)
-        broken("messages are not in the order in which they were sent", i.name, where);
+    const auto compare = [&](const auto& one, const auto& other) {
+        if (one.second > other.second)
+            broken("messages are not in the order in which they were sent", i.name,
+                   where + ": " + text(one.second.second) + " of epoch " + std::to_string(one.second.first) + " comes before " + text(other.second.second) +
+                       " of epoch " + std::to_string(other.second.first));
+    };
+    if (it != order.begin()) compare(*std::prev(it), *it);
+    if (const auto next = std::next(it); next != order.end()) compare(*it, *next);
 }
 
 }  // namespace millrace::sim
