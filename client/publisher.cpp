@@ -111,6 +111,7 @@ error publisher::learn(route& r, const wire::MetadataOk& content) {
     if (places->code() != 0) return {static_cast<errc>(places->code()), "there is no topic '" + r.name + "'"};
     if (!places->partitions() || places->partitions()->size() == 0 || places->partitions()->size() > limits::partitions)
         return {errc::malformed_frame, "the broker gave topic '" + r.name + "' no usable number of partitions"};
+    if (r.id != 0 && r.id != places->id()) park_all_of(r, r.id);
     r.id = places->id();
     r.known = true;
     resize(r, places->partitions()->size());
@@ -158,17 +159,16 @@ void publisher::park_all(std::vector<std::unique_ptr<batch>> batches) {
     }
 }
 
-/// The topic that `gone` was sent to is no more. Whatever else was meant for it is placed again together with it, in the order of the calls: it would be
-/// refused one by one, behind what is published meanwhile. What is under way stays there, for its credit and its number, and is refused too.
-void publisher::park_all_of(const batch& gone) {
-    auto& r = *gone.to;
+/// Topic `gone` is no more. Whatever was meant for it is placed again together, in the order of the calls: it would be refused one by one, behind what is
+/// published meanwhile. What is under way stays there, for its credit and its number, and is refused too.
+void publisher::park_all_of(route& r, std::uint32_t gone) {
     for (auto& [id, b] : in_flight_) {
-        if (b->to != &r || b->topic != gone.topic || b->second_try) continue;
+        if (b->to != &r || b->topic != gone || b->second_try) continue;
         b->second_try = true;
         park_again(*b);
         b->operations.clear();
     }
-    if (r.id != gone.topic) return;  // it is known by now what came after it
+    if (r.id != gone) return;  // it is known by now what came after it
     std::vector<std::unique_ptr<batch>> waiting;
     for (auto& b : closed_) {
         if (b->to != &r) continue;
@@ -332,7 +332,7 @@ error publisher::on_refused(std::uint64_t id, const error& refused) {
         auto& r = *b->to;
         b->second_try = true;
         park_again(*b);
-        park_all_of(*b);
+        park_all_of(r, b->topic);
         recycle(std::move(b->records));
         if (!r.parked.empty()) resolve(r);
         return {};

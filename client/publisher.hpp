@@ -140,7 +140,7 @@ private:
     void resize(route& r, std::size_t partitions);
     void park_again(batch& b);
     void park_all(std::vector<std::unique_ptr<batch>> batches);
-    void park_all_of(const batch& gone);
+    void park_all_of(route& r, std::uint32_t gone);
     bool may_send(const batch& b) const noexcept;
     void send_closed();
     void send(std::unique_ptr<batch> b);
