@@ -82,6 +82,21 @@ TEST_CASE("a sequence is given once") {
     CHECK_NOTHROW(h.judge.publish_answered(the_topic, 0, {10}, {h.judge.publish("orders", 5)}));
 }
 
+TEST_CASE("a named producer's message is stored once") {
+    history h;
+    const auto one = h.judge.publish("orders", 5, true);
+    h.judge.publish_answered(the_topic, 0, {10}, {one});
+    CHECK_NOTHROW(h.judge.delivered(start, anna, {0, {10}, 1, checker::payload_of(one, 5)}));
+    CHECK_THROWS_AS(h.judge.delivered(start, anna, {0, {11}, 1, checker::payload_of(one, 5)}), violation);
+    CHECK_THROWS_AS(h.judge.delivered(start, anna, {1, {10}, 1, checker::payload_of(one, 5)}), violation);
+
+    SECTION("another's may be there twice, when it was sent again") {
+        const auto unnamed = h.judge.publish("orders", 5);
+        h.judge.publish_answered(the_topic, 0, {12}, {unnamed});
+        CHECK_NOTHROW(h.judge.delivered(start, anna, {0, {13}, 1, checker::payload_of(unnamed, 5)}));
+    }
+}
+
 TEST_CASE("an answered publish is not lost") {
     history h;
     for (std::uint64_t at = 0; at < 9; ++at) {

@@ -1,0 +1,43 @@
+// The broker under test: the shipped program, on a host and a disk of its own, at the same place in each of its lives.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/blackbox/network.hpp"
+#include "tests/process/broker_process.hpp"
+#include "tests/process/small_disk.hpp"
+
+namespace millrace::blackbox {
+
+class broker_under_test {
+public:
+    broker_under_test(host& on, process::small_disk& disk) : host_(on), disk_(disk), listen_(on.address() + ":0") {}
+    ~broker_under_test();
+
+    /// Until it serves. Throws with its words when it does not.
+    void start();
+    /// kill -9, and waits.
+    void kill();
+    /// SIGTERM; the exit code.
+    int stop();
+    void send(int signal);
+
+    /// The exit code, when it has ended.
+    std::optional<int> ended();
+
+    /// HOST:PORT
+    const std::string& address() const { return listen_; }
+    /// The end of what it has logged.
+    std::string last_words();
+
+private:
+    host& host_;
+    process::small_disk& disk_;
+    std::string listen_;
+    std::optional<process::broker_process> process_;
+};
+
+}  // namespace millrace::blackbox

@@ -1,0 +1,70 @@
+// millrace-black-box: a real broker and real clients, on a network and a disk of their own, with a fault every few seconds; what the clients saw is judged by the
+// checker of the simulator. The seed draws the faults and what clients choose; what the machine does in between is not in its hands.
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "tests/blackbox/world.hpp"
+
+namespace millrace::blackbox {
+namespace {
+
+constexpr int exit_skipped = 77;  // what ctest takes for "skipped"
+
+struct options {
+    double minutes = 1;
+    std::uint64_t seed = 1;
+};
+
+int run(const options& o) {
+    std::unique_ptr<world> w;
+    try {
+        w = std::make_unique<world>(o.seed);
+    } catch (const std::exception& e) {
+        std::cout << "skipped: " << e.what() << '\n';
+        return exit_skipped;
+    }
+    w->begin();
+    sim::random_source random(o.seed + 1);
+    const auto end = history::clock::now() + std::chrono::duration_cast<milliseconds>(std::chrono::duration<double, std::ratio<60>>(o.minutes));
+    std::uint64_t kills = 0;
+    while (history::clock::now() < end && !w->told().convicted()) {
+        std::this_thread::sleep_for(milliseconds(random.between(500, 5'000)));
+        w->told().begin_doubt_of_broker();
+        w->broker().kill();
+        w->told().end_doubt_of_broker();
+        w->broker().start();
+        ++kills;
+    }
+    const auto took = w->finish();
+    const auto s = w->told().sums();
+    std::cout << "seed " << o.seed << ": " << kills << " kills, " << s.sent << " published, " << s.answered << " answered, " << s.refused << " refused, " << s.delivered
+              << " delivered, " << s.again << " of them again, " << s.dead_letters << " dead letters, " << s.settled << " settled, " << s.lost << " lost, " << s.sessions
+              << " sessions, silence " << s.silence_max.count() << " ms at most, settled in " << took.count() << " ms, " << w->told().violations().size()
+              << " violations\n";
+    for (const auto& [why, count] : s.refusals) std::cout << "  " << count << " × " << why << '\n';
+    if (w->told().convicted()) std::cout << "the broker said:\n" << w->broker().last_words();
+    return w->told().convicted() ? 1 : 0;
+}
+
+}  // namespace
+}  // namespace millrace::blackbox
+
+int main(int argc, char** argv) {
+    using namespace millrace::blackbox;
+    options o;
+    CLI::App app("Breaks a broker and its network for some minutes and checks that every promise is kept", "millrace-black-box");
+    app.add_option("--minutes", o.minutes, "how long there are faults")->capture_default_str();
+    app.add_option("--seed", o.seed, "of the faults, and of what clients choose")->capture_default_str();
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+        return app.exit(e) == 0 ? 0 : 2;
+    }
+    std::cout << "seed " << o.seed << std::endl;
+    try {
+        return run(o);
+    } catch (const std::exception& e) {
+        std::cerr << "millrace-black-box: " << e.what() << '\n';
+        return 1;
+    }
+}
