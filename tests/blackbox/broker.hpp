@@ -25,8 +25,11 @@ public:
     int stop();
     void send(int signal);
 
-    /// The exit code, when it has ended.
-    std::optional<int> ended();
+    /// Starts it, and kills it before it serves, or when it does.
+    void start_and_kill(process::milliseconds after);
+
+    /// The exit code, when it has ended though nobody asked it to.
+    std::optional<int> ended_unasked();
 
     /// HOST:PORT
     const std::string& address() const { return listen_; }
@@ -37,7 +40,10 @@ private:
     host& host_;
     process::small_disk& disk_;
     std::string listen_;
+    std::vector<std::string> arguments() const;
+
     std::optional<process::broker_process> process_;
+    bool is_asked_to_end_ = false;
 };
 
 }  // namespace millrace::blackbox

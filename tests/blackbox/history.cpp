@@ -97,12 +97,13 @@ void history::publish_sent() {
     ++sums_.sent;
 }
 
-void history::publish_answered() {
+void history::publish_answered(host_number where) {
     const std::lock_guard lock(mutex_);
     ++sums_.answered;
     ++this_second().published;
     const auto moment = clock::now();
-    const auto silence = std::chrono::duration_cast<std::chrono::milliseconds>(moment - std::exchange(answered_at_, moment));
+    const auto silence = std::chrono::duration_cast<std::chrono::milliseconds>(moment - std::exchange(answered_at_[0], moment));
+    answered_at_[where] = moment;
     sums_.silence_max = std::max(sums_.silence_max, silence);
 }
 
@@ -148,9 +149,10 @@ bool history::convicted() const {
     return !violations_.empty();
 }
 
-history::clock::time_point history::answered_at() const {
+history::clock::time_point history::answered_at(host_number where) const {
     const std::lock_guard lock(mutex_);
-    return answered_at_;
+    const auto found = answered_at_.find(where);
+    return found == answered_at_.end() ? begun_ : found->second;
 }
 
 }  // namespace millrace::blackbox

@@ -60,7 +60,7 @@ public:
     // ---- what is counted ----
 
     void publish_sent();
-    void publish_answered();
+    void publish_answered(host_number where);
     void publish_refused(const std::string& why);
     void delivered(std::uint32_t attempt, bool is_dead_letter);
     void settled(std::size_t messages, std::size_t lost);
@@ -72,8 +72,8 @@ public:
 
     /// Since the run began.
     std::chrono::milliseconds age() const { return std::chrono::duration_cast<std::chrono::milliseconds>(clock::now() - begun_); }
-    /// When the newest publish was answered; for how long a fault kept publishes waiting.
-    clock::time_point answered_at() const;
+    /// When the newest publish of a host was answered; of any, when `where` is 0.
+    clock::time_point answered_at(host_number where) const;
 
 private:
     void note_violation(const std::string& what);
@@ -89,7 +89,7 @@ private:
     unsigned doubts_of_broker_ = 0;
     std::uint64_t last_session_ = 0;
     clock::time_point begun_ = clock::now();
-    clock::time_point answered_at_ = begun_;
+    std::map<host_number, clock::time_point> answered_at_{{0, begun_}};
     std::vector<second> seconds_;
     totals sums_;
     std::vector<std::string> violations_;

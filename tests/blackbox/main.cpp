@@ -3,6 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "tests/blackbox/faults.hpp"
+#include "tests/blackbox/report.hpp"
 #include "tests/blackbox/world.hpp"
 
 namespace millrace::blackbox {
@@ -24,24 +26,10 @@ int run(const options& o) {
         return exit_skipped;
     }
     w->begin();
-    sim::random_source random(o.seed + 1);
-    const auto end = history::clock::now() + std::chrono::duration_cast<milliseconds>(std::chrono::duration<double, std::ratio<60>>(o.minutes));
-    std::uint64_t kills = 0;
-    while (history::clock::now() < end && !w->told().convicted()) {
-        std::this_thread::sleep_for(milliseconds(random.between(500, 5'000)));
-        w->told().begin_doubt_of_broker();
-        w->broker().kill();
-        w->told().end_doubt_of_broker();
-        w->broker().start();
-        ++kills;
-    }
+    faults trouble(*w, o.seed + 1);
+    trouble.run(std::chrono::duration_cast<milliseconds>(std::chrono::duration<double, std::ratio<60>>(o.minutes)));
     const auto took = w->finish();
-    const auto s = w->told().sums();
-    std::cout << "seed " << o.seed << ": " << kills << " kills, " << s.sent << " published, " << s.answered << " answered, " << s.refused << " refused, " << s.delivered
-              << " delivered, " << s.again << " of them again, " << s.dead_letters << " dead letters, " << s.settled << " settled, " << s.lost << " lost, " << s.sessions
-              << " sessions, silence " << s.silence_max.count() << " ms at most, settled in " << took.count() << " ms, " << w->told().violations().size()
-              << " violations\n";
-    for (const auto& [why, count] : s.refusals) std::cout << "  " << count << " × " << why << '\n';
+    print_report(std::cout, {o.seed, trouble.marks(), took, w->told(), w->wires().packets()});
     if (w->told().convicted()) std::cout << "the broker said:\n" << w->broker().last_words();
     return w->told().convicted() ? 1 : 0;
 }

@@ -22,8 +22,8 @@ client::connection_settings settings_of(const std::string& server, const std::st
 }  // namespace
 
 struct producer::state : std::enable_shared_from_this<state> {
-    state(scene& s, boost::asio::io_context& io, const std::string& its_name, std::uint64_t seed)
-        : among(s), name(its_name), random(seed), broker(io.get_executor(), settings_of(s.server, its_name)), pause(io) {}
+    state(scene& s, boost::asio::io_context& io, host_number here, const std::string& its_name, std::uint64_t seed)
+        : among(s), where(here), name(its_name), random(seed), broker(io.get_executor(), settings_of(s.server, its_name)), pause(io) {}
 
     void connect() {
         broker.async_connect([self = weak_from_this()](boost::system::error_code failed, const client::broker_description& about) {
@@ -81,11 +81,12 @@ struct producer::state : std::enable_shared_from_this<state> {
             return;
         }
         among.told.tell([&](sim::checker& judge, timestamp) { judge.publish_answered(topic, r.partition, r.sequence, {number}); });
-        among.told.publish_answered();
+        among.told.publish_answered(where);
         if (r.level < durability::disk) among.told.violate(name + ": a publish was answered before it was on disk");
     }
 
     scene& among;
+    const host_number where;
     std::string name;
     sim::random_source random;
     client::connection broker;
@@ -97,8 +98,8 @@ struct producer::state : std::enable_shared_from_this<state> {
     bool is_refused = false;
 };
 
-producer::producer(scene& among, boost::asio::io_context& io, const std::string& name, std::uint64_t seed)
-    : state_(std::make_shared<state>(among, io, name, seed)) {
+producer::producer(scene& among, boost::asio::io_context& io, host_number where, const std::string& name, std::uint64_t seed)
+    : state_(std::make_shared<state>(among, io, where, name, seed)) {
     state_->connect();
 }
 

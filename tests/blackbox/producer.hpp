@@ -15,7 +15,7 @@ namespace millrace::blackbox {
 /// Lives on the thread of its host. A handler may outlive it, so what handlers touch is shared.
 class producer {
 public:
-    producer(scene& among, boost::asio::io_context& io, const std::string& name, std::uint64_t seed);
+    producer(scene& among, boost::asio::io_context& io, host_number where, const std::string& name, std::uint64_t seed);
     ~producer();
 
     std::size_t under_way() const;

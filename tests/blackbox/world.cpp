@@ -67,7 +67,7 @@ void world::populate(client_host_state& on) {
     auto& io = on.machine->io();
     const auto where = on.machine->number();
     for (unsigned i = 0; i < producers_each; ++i)
-        on.producers.push_back(std::make_unique<producer>(scene_, io, "producer-" + std::to_string(where) + "-" + std::to_string(i), random_.next()));
+        on.producers.push_back(std::make_unique<producer>(scene_, io, where, "producer-" + std::to_string(where) + "-" + std::to_string(i), random_.next()));
     for (const auto& s : scene_.subscriptions)
         for (int i = 0; i < 2; ++i) on.consumers.push_back(std::make_unique<consumer>(scene_, io, where, s, random_.next()));
 }
@@ -104,7 +104,7 @@ milliseconds world::finish() {
     // A round that began before the last publish was answered says nothing: two more rounds have to agree.
     std::uint64_t settled_at = 0;
     for (;;) {
-        if (broker_.ended() || since() > settled_within) break;
+        if (broker_.ended_unasked() || since() > settled_within) break;
         const auto rounds = home_.run([&] { return watcher_->rounds(); });
         if (!is_settled()) settled_at = 0;
         else if (settled_at == 0) settled_at = rounds + 2;
@@ -114,7 +114,8 @@ milliseconds world::finish() {
     const auto took = since();
     if (settled_at == 0) told_.violate("not settled " + std::to_string(took.count()) + " ms after the last fault: " + unsettled());
     depopulate();
-    if (const auto code = broker_.stop(); code != 0) told_.violate("the broker ended with " + std::to_string(code));
+    if (const auto code = broker_.ended_unasked()) told_.violate("the broker ended by itself with " + std::to_string(*code));
+    else if (const auto stopped = broker_.stop(); stopped != 0) told_.violate("the broker ended with " + std::to_string(stopped));
     if (settled_at != 0) told_.tell([](sim::checker& judge, timestamp) { judge.settle_accounts(); });
     return took;
 }
