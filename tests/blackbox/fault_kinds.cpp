@@ -30,12 +30,99 @@ remedy kill_broker_twice(const victim& v) {
     };
 }
 
+/// It answers what it had taken, says goodbye, and comes back.
+remedy restart_broker(const victim& v) {
+    v.of.told().begin_doubt_of_broker();
+    if (const auto code = v.of.broker().stop(); code != 0) v.of.told().violate("the broker ended with " + std::to_string(code) + " when it was asked to");
+    return [&w = v.of] {
+        w.told().end_doubt_of_broker();
+        w.broker().start();
+    };
+}
+
+/// It stands still, shorter than any side waits for the other: no session ends of it, and no lease is given away before what came meanwhile was read.
+remedy stop_broker(const victim& v) {
+    v.of.broker().send(SIGSTOP);
+    return [&w = v.of] { w.broker().send(SIGCONT); };
+}
+
+/// Likewise.
+remedy stop_host(const victim& v) {
+    auto& machine = v.of.client_host(v.host);
+    machine.freeze();
+    return [&machine] { machine.thaw(); };
+}
+
+/// For longer than the broker waits: it ends the sessions of that host, which hears of it late.
+remedy stop_host_for_long(const victim& v) {
+    auto& machine = v.of.client_host(v.host);
+    v.of.told().begin_doubt(machine.number());
+    machine.freeze();
+    return [&w = v.of, &machine] {
+        w.told().end_doubt(machine.number());
+        machine.thaw();
+    };
+}
+
+// ---- the network ---------------------------------------------------------------------------------------------------------------
+
+void set_both_ways(world& w, host_number whose, const weather& now) {
+    w.wires().set(whose, world::broker_host, now);
+    w.wires().set(world::broker_host, whose, now);
+}
+
+/// Nothing gets through. TCP sends again ever more seldom, so what it lasts is at most doubled, and still no side gives the other up.
+remedy cut_off(const victim& v) {
+    const auto whose = v.of.client_host(v.host).number();
+    set_both_ways(v.of, whose, {.cut = true});
+    return [&w = v.of, whose] { set_both_ways(w, whose, {}); };
+}
+
+/// Nothing gets through for longer than either side waits for the other.
+remedy cut_off_for_long(const victim& v) {
+    const auto whose = v.of.client_host(v.host).number();
+    v.of.told().begin_doubt(whose);
+    set_both_ways(v.of, whose, {.cut = true});
+    return [&w = v.of, whose] {
+        w.told().end_doubt(whose);
+        set_both_ways(w, whose, {});
+    };
+}
+
+/// One direction is cut: the other side is heard, and hears nothing.
+remedy cut_one_way(const victim& v) {
+    const auto whose = v.of.client_host(v.host).number();
+    const auto is_deaf = v.random.chance(500);
+    v.of.wires().set(is_deaf ? world::broker_host : whose, is_deaf ? whose : world::broker_host, {.cut = true});
+    return [&w = v.of, whose] { set_both_ways(w, whose, {}); };
+}
+
+/// Packets are late, overtake each other, get lost, and come twice.
+remedy disturb(const victim& v) {
+    const auto whose = v.of.client_host(v.host).number();
+    weather now;
+    now.delay = v.random.between(0us, 80'000us);
+    now.jitter = v.random.between(0us, 40'000us);
+    now.lost_permille = static_cast<unsigned>(v.random.below(100));
+    now.doubled_permille = static_cast<unsigned>(v.random.below(50));
+    set_both_ways(v.of, whose, now);
+    return [&w = v.of, whose] { set_both_ways(w, whose, {}); };
+}
+
 }  // namespace
 
 std::vector<fault_kind> fault_kinds() {
     return {
         {"broker killed", place::broker, 4, 0ms, 2s, always, kill_broker},
         {"broker killed, and while it starts", place::broker, 1, 0ms, 500ms, always, kill_broker_twice},
+        {"broker restarted", place::broker, 1, 0ms, 1s, always, restart_broker},
+        {"broker stopped (SIGSTOP)", place::broker, 3, 100ms, 6s, always, stop_broker},
+        {"client host stopped", place::host, 4, 100ms, 8s, always, stop_host},
+        {"client host stopped for long", place::host, 1, 33s, 40s, always, stop_host_for_long},
+        {"client host cut off", place::wire, 4, 100ms, 6s, always, cut_off},
+        {"client host cut off for long", place::wire, 1, 33s, 45s, always, cut_off_for_long},
+        {"client host cut off one way", place::wire, 4, 100ms, 6s, always, cut_one_way},
+        {"packets late, lost, doubled, out of order", place::wire, 4, 1s, 12s, always, disturb},
     };
 }
 

@@ -61,10 +61,17 @@ void faults::begin_one() {
     const auto number = kind.where == fault_kind::place::broker ? 0 : world_.client_host(host).number();
     const auto where = place_of(kind, number);
     const auto is_taken = std::any_of(active_.begin(), active_.end(), [&](const active& a) { return a.where == where; });
-    if (is_taken || !kind.is_possible(world_)) return;
+    if (is_taken || !kind.is_possible(world_) || (number != 0 && is_last_left(number))) return;
     marks_.push_back({kind.name, where, world_.told().age(), {}, {}});
     active_.push_back({marks_.size() - 1, where, number, {}, kind.begin({world_, host, random_})});
     active_.back().until = history::clock::now() + length;
+}
+
+/// One client host is always left alone, so that a silence is the broker's.
+bool faults::is_last_left(host_number one) const {
+    std::set<host_number> struck{0, one};
+    for (const auto& a : active_) struck.insert(a.whose);
+    return struck.size() > world::client_hosts;
 }
 
 void faults::end_due(moment now) {

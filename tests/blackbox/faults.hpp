@@ -70,6 +70,7 @@ private:
 
     void begin_one();
     const fault_kind& draw_kind();
+    bool is_last_left(host_number one) const;
     void end_due(moment now);
     void end(active& a);
     void watch_recovery();
