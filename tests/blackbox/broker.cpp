@@ -1,6 +1,28 @@
 #include "tests/blackbox/broker.hpp"
 
+#include <sys/mount.h>
+
+#include <filesystem>
+#include <fstream>
+
 namespace millrace::blackbox {
+namespace {
+
+/// Where Debian has the one for programs with threads.
+std::string find_faketime() {
+    for (const auto* place : {"/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1"})
+        if (std::filesystem::exists(place)) return place;
+    return {};
+}
+
+}  // namespace
+
+broker_under_test::broker_under_test(host& on, process::small_disk& disk)
+    : host_(on), disk_(disk), listen_(on.address() + ":0"), faketime_(find_faketime()) {
+    // What libfaketime leaves there of a killed process goes with this process; the disk has given it mounts of its own.
+    if (has_clock()) ::mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=16m");
+    set_clock(std::chrono::seconds{0});
+}
 
 broker_under_test::~broker_under_test() {
     host_.run([&] { process_.reset(); });
@@ -10,9 +32,30 @@ std::vector<std::string> broker_under_test::arguments() const {
     return {"--store", disk_.store(), "--listen", listen_, "--admin", "none", "--insecure"};
 }
 
+std::vector<std::string> broker_under_test::command() const {
+    std::vector<std::string> all;
+    if (has_clock())
+        all = {"/usr/bin/env", "LD_PRELOAD=" + faketime_, "FAKETIME_TIMESTAMP_FILE=" + (scratch_.path() / "clock").string(), "FAKETIME_DONT_FAKE_MONOTONIC=1",
+               "FAKETIME_CACHE_DURATION=1"};
+    all.push_back(MILLRACED_PATH);
+    const auto more = arguments();
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+}
+
+void broker_under_test::set_clock(std::chrono::seconds ahead) {
+    clock_ = ahead;
+    const auto place = scratch_.path() / "clock";
+    const auto fresh = scratch_.path() / "clock.new";
+    std::ofstream(fresh) << (ahead.count() < 0 ? "" : "+") << ahead.count() << '\n';
+    std::filesystem::rename(fresh, place);
+}
+
 void broker_under_test::start() {
     host_.run([&] {
-        process_.emplace(arguments());
+        const auto words = command();
+        process_.emplace(std::vector<std::string>(words.begin() + 1, words.end()), words.front());
+        clock_at_start_ = clock_;
         listen_ = process_->address();
         is_asked_to_end_ = false;
     });
@@ -20,7 +63,8 @@ void broker_under_test::start() {
 
 void broker_under_test::start_and_kill(process::milliseconds after) {
     host_.run([&] {
-        process::child_process started(MILLRACED_PATH, arguments());
+        const auto words = command();
+        process::child_process started(words.front(), {words.begin() + 1, words.end()});
         if (!started.wait(after)) started.kill();
     });
 }

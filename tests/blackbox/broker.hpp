@@ -1,6 +1,7 @@
 // The broker under test: the shipped program, on a host and a disk of its own, at the same place in each of its lives.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,11 +15,18 @@ namespace millrace::blackbox {
 
 class broker_under_test {
 public:
-    broker_under_test(host& on, process::small_disk& disk) : host_(on), disk_(disk), listen_(on.address() + ":0") {}
+    broker_under_test(host& on, process::small_disk& disk);
     ~broker_under_test();
 
     /// Until it serves. Throws with its words when it does not.
     void start();
+
+    /// Whether its wall clock can be set: libfaketime is here.
+    bool has_clock() const { return !faketime_.empty(); }
+    /// So far from the true one, from now on; it reads it when it starts.
+    void set_clock(std::chrono::seconds ahead);
+    /// Whether the next life has another clock than the last one began with.
+    bool is_clock_changed() const { return clock_ != clock_at_start_; }
     /// kill -9, and waits.
     void kill();
     /// SIGTERM; the exit code.
@@ -40,7 +48,12 @@ private:
     host& host_;
     process::small_disk& disk_;
     std::string listen_;
+    std::string faketime_;  // the library, or none
+    scratch_directory scratch_;
+    std::chrono::seconds clock_{0}, clock_at_start_{0};
     std::vector<std::string> arguments() const;
+    /// The program and its arguments, under libfaketime where that is.
+    std::vector<std::string> command() const;
 
     std::optional<process::broker_process> process_;
     bool is_asked_to_end_ = false;

@@ -8,6 +8,7 @@ namespace {
 using place = fault_kind::place;
 
 bool always(world&) { return true; }
+bool has_clock(world& w) { return w.broker().has_clock(); }
 
 /// What dies with it was never promised: its sessions, and the leases they held without a client that comes back for them.
 remedy kill_broker(const victim& v) {
@@ -15,7 +16,7 @@ remedy kill_broker(const victim& v) {
     v.of.broker().kill();
     return [&w = v.of] {
         w.told().end_doubt_of_broker();
-        w.broker().start();
+        w.restart_broker();
     };
 }
 
@@ -26,7 +27,7 @@ remedy kill_broker_twice(const victim& v) {
     return [&w = v.of, soon = milliseconds(v.random.below(80))] {
         w.broker().start_and_kill(soon);
         w.told().end_doubt_of_broker();
-        w.broker().start();
+        w.restart_broker();
     };
 }
 
@@ -36,7 +37,7 @@ remedy restart_broker(const victim& v) {
     if (const auto code = v.of.broker().stop(); code != 0) v.of.told().violate("the broker ended with " + std::to_string(code) + " when it was asked to");
     return [&w = v.of] {
         w.told().end_doubt_of_broker();
-        w.broker().start();
+        w.restart_broker();
     };
 }
 
@@ -62,6 +63,20 @@ remedy stop_host_for_long(const victim& v) {
         w.told().end_doubt(machine.number());
         machine.thaw();
     };
+}
+
+/// The wall clock of its machine is set, by seconds or hours, to either side of the true time. The broker reads it when it starts.
+remedy set_clock(const victim& v) {
+    const auto most = v.random.chance(500) ? 20u : 7'200u;
+    const auto ahead = std::chrono::seconds(v.random.below(2 * most + 1)) - std::chrono::seconds(most);
+    v.of.broker().set_clock(ahead);
+    return [] {};
+}
+
+/// And it is killed at once.
+remedy set_clock_and_kill(const victim& v) {
+    set_clock(v);
+    return kill_broker(v);
 }
 
 // ---- the network ---------------------------------------------------------------------------------------------------------------
@@ -117,6 +132,8 @@ std::vector<fault_kind> fault_kinds() {
         {"broker killed, and while it starts", place::broker, 1, 0ms, 500ms, always, kill_broker_twice},
         {"broker restarted", place::broker, 1, 0ms, 1s, always, restart_broker},
         {"broker stopped (SIGSTOP)", place::broker, 3, 100ms, 6s, always, stop_broker},
+        {"broker's clock set", place::broker, 1, 0ms, 1s, has_clock, set_clock},
+        {"broker's clock set, and killed", place::broker, 2, 0ms, 1s, has_clock, set_clock_and_kill},
         {"client host stopped", place::host, 4, 100ms, 8s, always, stop_host},
         {"client host stopped for long", place::host, 1, 33s, 40s, always, stop_host_for_long},
         {"client host cut off", place::wire, 4, 100ms, 6s, always, cut_off},

@@ -20,7 +20,10 @@ std::string place_of(const fault_kind& kind, host_number host) {
 
 }  // namespace
 
-faults::faults(world& among, std::uint64_t seed) : world_(among), random_(seed), kinds_(fault_kinds()) {}
+faults::faults(world& among, std::uint64_t seed, const std::string& only) : world_(among), random_(seed), kinds_(fault_kinds()) {
+    std::erase_if(kinds_, [&](const fault_kind& k) { return std::string(k.name).find(only) == std::string::npos; });
+    if (kinds_.empty()) throw std::runtime_error("no fault is called '" + only + "'");
+}
 
 void faults::run(milliseconds how_long) {
     const auto over = history::clock::now() + how_long;
@@ -91,7 +94,13 @@ void faults::end(active& a) {
     recovering_.push_back({a.mark, a.whose, history::clock::now()});
 }
 
+/// Who is struck again before has not recovered from the one fault alone.
+bool faults::is_struck_again(const recovering& r) const {
+    return std::any_of(active_.begin(), active_.end(), [&](const active& a) { return a.whose == 0 || a.whose == r.whose; });
+}
+
 void faults::watch_recovery() {
+    std::erase_if(recovering_, [&](const recovering& r) { return is_struck_again(r); });
     std::erase_if(recovering_, [&](const recovering& r) {
         const auto answered = world_.told().answered_at(r.whose);
         if (answered <= r.since) return false;

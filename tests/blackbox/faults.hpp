@@ -41,12 +41,13 @@ struct fault_mark {
     std::string kind;
     std::string whom;
     milliseconds begun{0}, ended{0};   // since the run began
-    std::optional<milliseconds> recovery;  // from its end until those whom it had struck had a publish answered
+    std::optional<milliseconds> recovery;  // from its end until those whom it had struck had a publish answered, when nothing else struck them
 };
 
 class faults {
 public:
-    faults(world& among, std::uint64_t seed);
+    /// Only kinds whose names contain `only`.
+    faults(world& among, std::uint64_t seed, const std::string& only = {});
 
     /// Until the time has passed or a promise was broken. No fault lasts when it returns.
     void run(milliseconds how_long);
@@ -74,6 +75,7 @@ private:
     void end_due(moment now);
     void end(active& a);
     void watch_recovery();
+    bool is_struck_again(const recovering& r) const;
     void watch_broker();
 
     world& world_;

@@ -15,7 +15,14 @@ constexpr int exit_skipped = 77;  // what ctest takes for "skipped"
 struct options {
     double minutes = 1;
     std::uint64_t seed = 1;
+    std::string only;
 };
+
+std::string names_of_faults() {
+    std::string names;
+    for (const auto& k : fault_kinds()) names += (names.empty() ? "" : "; ") + std::string(k.name);
+    return names;
+}
 
 int run(const options& o) {
     std::unique_ptr<world> w;
@@ -26,7 +33,7 @@ int run(const options& o) {
         return exit_skipped;
     }
     w->begin();
-    faults trouble(*w, o.seed + 1);
+    faults trouble(*w, o.seed + 1, o.only);
     trouble.run(std::chrono::duration_cast<milliseconds>(std::chrono::duration<double, std::ratio<60>>(o.minutes)));
     const auto took = w->finish();
     print_report(std::cout, {o.seed, trouble.marks(), took, w->told(), w->wires().packets()});
@@ -43,6 +50,7 @@ int main(int argc, char** argv) {
     CLI::App app("Breaks a broker and its network for some minutes and checks that every promise is kept", "millrace-black-box");
     app.add_option("--minutes", o.minutes, "how long there are faults")->capture_default_str();
     app.add_option("--seed", o.seed, "of the faults, and of what clients choose")->capture_default_str();
+    app.add_option("--only", o.only, "faults with this in their name, of: " + names_of_faults());
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {

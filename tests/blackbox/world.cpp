@@ -81,6 +81,11 @@ void world::depopulate() {
     home_.run([&] { watcher_.reset(); });
 }
 
+void world::restart_broker() {
+    if (broker_.is_clock_changed()) told_.tell([](sim::checker& judge, timestamp) { judge.clock_set(); });
+    broker_.start();
+}
+
 // ---- the end ---------------------------------------------------------------------------------------------------------------------
 
 bool world::is_settled() {

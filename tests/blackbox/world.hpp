@@ -33,6 +33,9 @@ public:
     broker_under_test& broker() { return broker_; }
     host& client_host(std::size_t i) { return *hosts_.at(i)->machine; }
 
+    /// It is gone, and comes back.
+    void restart_broker();
+
     /// The clients begin.
     void begin();
 

@@ -315,6 +315,11 @@ void checker::broker_crashed() {
         for (auto& p : s.partitions) p.held.clear();
 }
 
+void checker::clock_set() {
+    for (auto& [id, s] : subscriptions_)
+        for (auto& p : s.partitions) p.not_before.clear();
+}
+
 // ---- what the broker says of itself ----
 
 void checker::describe_sent() {

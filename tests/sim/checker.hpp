@@ -125,6 +125,8 @@ public:
     void session_ended(timestamp now, session_key session);
     /// The broker died: leases are forgotten, answers under way will not come.
     void broker_crashed();
+    /// The broker began anew with another clock: what was to wait for a time may come at once. Its clock does not go back, so nothing waits longer.
+    void clock_set();
 
     // ---- what the broker says of itself ----
 
