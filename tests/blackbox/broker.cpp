@@ -1,26 +1,20 @@
 #include "tests/blackbox/broker.hpp"
 
-#include <sys/mount.h>
-
 #include <filesystem>
 #include <fstream>
 
 namespace millrace::blackbox {
 namespace {
 
-/// Where Debian has the one for programs with threads.
-std::string find_faketime() {
-    for (const auto* place : {"/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1"})
-        if (std::filesystem::exists(place)) return place;
-    return {};
-}
+#ifdef MILLRACE_WALL_CLOCK_PATH
+constexpr const char* wall_clock = MILLRACE_WALL_CLOCK_PATH;
+#else
+constexpr const char* wall_clock = "";
+#endif
 
 }  // namespace
 
-broker_under_test::broker_under_test(host& on, process::small_disk& disk)
-    : host_(on), disk_(disk), listen_(on.address() + ":0"), faketime_(find_faketime()) {
-    // What libfaketime leaves there of a killed process goes with this process; the disk has given it mounts of its own.
-    if (has_clock()) ::mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=16m");
+broker_under_test::broker_under_test(host& on, process::small_disk& disk) : host_(on), disk_(disk), listen_(on.address() + ":0") {
     set_clock(std::chrono::seconds{0});
 }
 
@@ -34,21 +28,21 @@ std::vector<std::string> broker_under_test::arguments() const {
 
 std::vector<std::string> broker_under_test::command() const {
     std::vector<std::string> all;
-    if (has_clock())
-        all = {"/usr/bin/env", "LD_PRELOAD=" + faketime_, "FAKETIME_TIMESTAMP_FILE=" + (scratch_.path() / "clock").string(), "FAKETIME_DONT_FAKE_MONOTONIC=1",
-               "FAKETIME_CACHE_DURATION=1"};
+    if (has_clock()) all = {"/usr/bin/env", std::string("LD_PRELOAD=") + wall_clock, "MILLRACE_WALL_CLOCK=" + clock_file().string()};
     all.push_back(MILLRACED_PATH);
     const auto more = arguments();
     all.insert(all.end(), more.begin(), more.end());
     return all;
 }
 
+bool broker_under_test::has_clock() const { return *wall_clock != '\0'; }
+
 void broker_under_test::set_clock(std::chrono::seconds ahead) {
     clock_ = ahead;
-    const auto place = scratch_.path() / "clock";
-    const auto fresh = scratch_.path() / "clock.new";
-    std::ofstream(fresh) << (ahead.count() < 0 ? "" : "+") << ahead.count() << '\n';
-    std::filesystem::rename(fresh, place);
+    const std::chrono::nanoseconds nanoseconds = ahead;
+    const auto count = nanoseconds.count();
+    std::fstream file(clock_file(), std::filesystem::exists(clock_file()) ? std::ios::in | std::ios::out : std::ios::out);  // as it is mapped: in place
+    file.write(reinterpret_cast<const char*>(&count), sizeof count);
 }
 
 void broker_under_test::start() {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <chrono>
-#include <memory>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,8 +21,8 @@ public:
     /// Until it serves. Throws with its words when it does not.
     void start();
 
-    /// Whether its wall clock can be set: libfaketime is here.
-    bool has_clock() const { return !faketime_.empty(); }
+    /// Whether its wall clock can be set.
+    bool has_clock() const;
     /// So far from the true one, from now on; it reads it when it starts.
     void set_clock(std::chrono::seconds ahead);
     /// Whether the next life has another clock than the last one began with.
@@ -48,12 +48,12 @@ private:
     host& host_;
     process::small_disk& disk_;
     std::string listen_;
-    std::string faketime_;  // the library, or none
     scratch_directory scratch_;
     std::chrono::seconds clock_{0}, clock_at_start_{0};
     std::vector<std::string> arguments() const;
-    /// The program and its arguments, under libfaketime where that is.
+    /// The program and its arguments, with a wall clock that can be set.
     std::vector<std::string> command() const;
+    std::filesystem::path clock_file() const { return scratch_.path() / "clock"; }
 
     std::optional<process::broker_process> process_;
     bool is_asked_to_end_ = false;
