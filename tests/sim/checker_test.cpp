@@ -228,6 +228,13 @@ TEST_CASE("a failed message waits for its backoff") {
     h.hand_and_answer(start, anna, hand_in::nack, 0);
     CHECK_THROWS_AS(h.deliver(start + 999ms, bert, 0, 2), violation);
     CHECK_NOTHROW(h.deliver(start + 1s, bert, 0, 2));
+
+    SECTION("unless the broker came back with another clock, which may be ahead") {
+        h.deliver(start + 2s, anna, 1);
+        h.hand_and_answer(start + 2s, anna, hand_in::nack, 1);
+        h.judge.clock_set();
+        CHECK_NOTHROW(h.deliver(start + 2s, bert, 1, 2));
+    }
 }
 
 TEST_CASE("dead letters arrive once, with their true origin") {
