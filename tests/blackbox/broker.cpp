@@ -16,6 +16,7 @@ constexpr const char* wall_clock = "";
 
 broker_under_test::broker_under_test(host& on, process::small_disk& disk) : host_(on), disk_(disk), listen_(on.address() + ":0") {
     set_clock(std::chrono::seconds{0});
+    std::filesystem::create_directory(faults());
 }
 
 broker_under_test::~broker_under_test() {
@@ -27,9 +28,9 @@ std::vector<std::string> broker_under_test::arguments() const {
 }
 
 std::vector<std::string> broker_under_test::command() const {
-    std::vector<std::string> all;
-    if (has_clock()) all = {"/usr/bin/env", std::string("LD_PRELOAD=") + wall_clock, "MILLRACE_WALL_CLOCK=" + clock_file().string()};
-    all.push_back(MILLRACED_PATH);
+    std::vector<std::string> all{"/usr/bin/env", "MILLRACE_FAULTS=" + faults().string(), "MILLRACE_WALL_CLOCK=" + clock_file().string()};
+    if (has_clock()) all.push_back(std::string("LD_PRELOAD=") + wall_clock);
+    all.push_back(program());
     const auto more = arguments();
     all.insert(all.end(), more.begin(), more.end());
     return all;
@@ -47,6 +48,7 @@ void broker_under_test::set_clock(std::chrono::seconds ahead) {
 
 void broker_under_test::start() {
     host_.run([&] {
+        ++lives_;
         const auto words = command();
         process_.emplace(std::vector<std::string>(words.begin() + 1, words.end()), words.front());
         clock_at_start_ = clock_;
@@ -79,6 +81,23 @@ int broker_under_test::stop() {
 
 void broker_under_test::send(int signal) {
     host_.run([&] { process_->process().send(signal); });
+}
+
+void broker_under_test::expect_end() {
+    host_.run([&] { is_asked_to_end_ = true; });
+}
+
+std::optional<int> broker_under_test::wait_for_end(process::milliseconds at_most) {
+    return host_.run([&] { return process_->process().wait(at_most); });
+}
+
+void broker_under_test::fail_once(const std::string& fault) { std::ofstream(faults() / fault) << '1'; }
+
+bool broker_under_test::has_struck(const std::string& fault) const { return !std::filesystem::exists(faults() / fault); }
+
+void broker_under_test::slow_down(process::milliseconds each) {
+    if (each.count() == 0) std::filesystem::remove(faults() / "slow");
+    else std::ofstream(faults() / "slow") << each.count();
 }
 
 std::optional<int> broker_under_test::ended_unasked() {

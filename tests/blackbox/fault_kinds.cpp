@@ -9,6 +9,7 @@ using place = fault_kind::place;
 
 bool always(world&) { return true; }
 bool has_clock(world& w) { return w.broker().has_clock(); }
+bool has_faulty_disk(world& w) { return w.broker().has_faulty_disk(); }
 
 /// What dies with it was never promised: its sessions, and the leases they held without a client that comes back for them.
 remedy kill_broker(const victim& v) {
@@ -79,6 +80,68 @@ remedy set_clock_and_kill(const victim& v) {
     return kill_broker(v);
 }
 
+// ---- its disk ------------------------------------------------------------------------------------------------------------------
+
+/// Until a publish that was sent to it is answered. False after so long.
+bool wait_until_it_answers(world& w, milliseconds at_most) {
+    const auto begun = history::clock::now();
+    while (w.told().answered_at(0) < begun) {
+        if (history::clock::now() - begun > at_most) return false;
+        std::this_thread::sleep_for(5ms);
+    }
+    return true;
+}
+
+/// Somebody else fills it, but for what acks need: publishes are refused, and nothing else changes.
+remedy fill_disk(const victim& v) {
+    v.of.disk().fill_up((24u << 20) + v.random.below(24u << 20));
+    return [&w = v.of] { w.disk().remove_filling(); };
+}
+
+/// To the last byte, and what the broker gives back meanwhile too: its store fails, its shard is thrown away, and it comes back by itself when there is room.
+remedy fill_disk_to_the_last_byte(const victim& v) {
+    v.of.told().begin_doubt_of_broker();
+    v.of.disk().fill_up(0);
+    return [&w = v.of] {
+        w.disk().fill_up(0);
+        std::this_thread::sleep_for(1s);
+        w.disk().remove_filling();
+        if (!wait_until_it_answers(w, 30s)) w.told().violate("the broker does not take a publish 30 s after its disk has room again");
+        w.told().end_doubt_of_broker();
+    };
+}
+
+/// A write fails: nobody knows what of it is there. The broker opens its store again, and its clients come back.
+remedy fail_write(const victim& v) {
+    v.of.told().begin_doubt_of_broker();
+    v.of.broker().fail_once("fail-write");
+    return [&w = v.of] {
+        if (!wait_until_it_answers(w, 30s)) w.told().violate("the broker does not take a publish 30 s after a write has failed");
+        if (!w.broker().has_struck("fail-write")) w.told().violate("publishes are answered, and nothing is written");
+        w.told().end_doubt_of_broker();
+    };
+}
+
+/// A sync fails: what of the log is on the disk is not known, and a process that goes on may never learn it. It ends with 70.
+remedy fail_sync(const victim& v) {
+    v.of.told().begin_doubt_of_broker();
+    v.of.broker().expect_end();
+    v.of.broker().fail_once("fail-sync");
+    return [&w = v.of] {
+        const auto code = w.broker().wait_for_end(30s);
+        if (code != 70) w.told().violate("the broker " + (code ? "ended with " + std::to_string(*code) : "goes on") + " after a failed sync");
+        if (!code) w.broker().kill();
+        w.told().end_doubt_of_broker();
+        w.restart_broker();
+    };
+}
+
+/// It crawls.
+remedy slow_disk(const victim& v) {
+    v.of.broker().slow_down(milliseconds(v.random.between(20, 400)));
+    return [&w = v.of] { w.broker().slow_down(0ms); };
+}
+
 // ---- the network ---------------------------------------------------------------------------------------------------------------
 
 void set_both_ways(world& w, host_number whose, const weather& now) {
@@ -134,6 +197,11 @@ std::vector<fault_kind> fault_kinds() {
         {"broker stopped (SIGSTOP)", place::broker, 3, 100ms, 6s, always, stop_broker},
         {"broker's clock set", place::broker, 1, 0ms, 1s, has_clock, set_clock},
         {"broker's clock set, and killed", place::broker, 2, 0ms, 1s, has_clock, set_clock_and_kill},
+        {"disk full", place::broker, 2, 500ms, 5s, always, fill_disk},
+        {"disk full to the last byte", place::broker, 2, 100ms, 4s, always, fill_disk_to_the_last_byte},
+        {"a write fails", place::broker, 2, 0ms, 100ms, has_faulty_disk, fail_write},
+        {"a sync fails", place::broker, 2, 0ms, 500ms, has_faulty_disk, fail_sync},
+        {"disk slow", place::broker, 2, 1s, 6s, has_faulty_disk, slow_disk},
         {"client host stopped", place::host, 4, 100ms, 8s, always, stop_host},
         {"client host stopped for long", place::host, 1, 33s, 40s, always, stop_host_for_long},
         {"client host cut off", place::wire, 4, 100ms, 6s, always, cut_off},

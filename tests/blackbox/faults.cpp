@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <numeric>
+#include <regex>
+#include <stdexcept>
 
 namespace millrace::blackbox {
 namespace {
@@ -21,8 +23,9 @@ std::string place_of(const fault_kind& kind, host_number host) {
 }  // namespace
 
 faults::faults(world& among, std::uint64_t seed, const std::string& only) : world_(among), random_(seed), kinds_(fault_kinds()) {
-    std::erase_if(kinds_, [&](const fault_kind& k) { return std::string(k.name).find(only) == std::string::npos; });
-    if (kinds_.empty()) throw std::runtime_error("no fault is called '" + only + "'");
+    const std::regex wanted(only);
+    std::erase_if(kinds_, [&](const fault_kind& k) { return !std::regex_search(k.name, wanted); });
+    if (kinds_.empty()) throw std::runtime_error("no fault has '" + only + "' in its name");
 }
 
 void faults::run(milliseconds how_long) {
@@ -89,9 +92,9 @@ void faults::end_due(moment now) {
 }
 
 void faults::end(active& a) {
-    a.end();
     marks_[a.mark].ended = world_.told().age();
     recovering_.push_back({a.mark, a.whose, history::clock::now()});
+    a.end();
 }
 
 /// Who is struck again before has not recovered from the one fault alone.

@@ -46,7 +46,7 @@ struct fault_mark {
 
 class faults {
 public:
-    /// Only kinds whose names contain `only`.
+    /// Only kinds in whose names the regular expression `only` is found.
     faults(world& among, std::uint64_t seed, const std::string& only = {});
 
     /// Until the time has passed or a promise was broken. No fault lasts when it returns.

@@ -50,7 +50,7 @@ int main(int argc, char** argv) {
     CLI::App app("Breaks a broker and its network for some minutes and checks that every promise is kept", "millrace-black-box");
     app.add_option("--minutes", o.minutes, "how long there are faults")->capture_default_str();
     app.add_option("--seed", o.seed, "of the faults, and of what clients choose")->capture_default_str();
-    app.add_option("--only", o.only, "faults with this in their name, of: " + names_of_faults());
+    app.add_option("--only", o.only, "faults with this regular expression in their name, of: " + names_of_faults());
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {

@@ -53,6 +53,7 @@ struct producer::state : std::enable_shared_from_this<state> {
         last_burst = moment;
         owed = std::min(owed + passed * among.rate, 200.0);
         const auto held_back = std::exchange(is_refused, false);
+        if (held_back) owed = std::min(owed, 1.0);
         if (!held_back && !among.settling)
             for (; owed >= 1 && under_way < window; owed -= 1) publish_one();
         wait(held_back ? after_refusal : turn);

@@ -147,9 +147,10 @@ void checker::consumer_opened(const reader& consumer) {
 void checker::delivered(timestamp now, const reader& to, const delivered_message& m, const std::optional<dead_letter>& died) {
     ++deliveries_;
     check_content(to.topic, m, died);
-    if (ended_.contains(to.session)) return;
     auto* p = find(to.subscription, m.partition);
     if (!p) return;
+    ++p->failures[m.at];  // it may end badly
+    if (ended_.contains(to.session)) return;
     if (m.at < subscriptions_.at(to.subscription).promise.starts[m.partition]) broken("delivered before the subscription's start", to, m.partition, m.at);
     auto& flags = flags_of(*p, m.at);
     if (flags & acked) broken("delivered after its ack was answered", to, m.partition, m.at);
@@ -161,7 +162,6 @@ void checker::delivered(timestamp now, const reader& to, const delivered_message
         if (m.at < next) broken("first deliveries out of order", to, m.partition, m.at);
         next = m.at + 1;
     }
-    ++p->failures[m.at];  // it may end badly
     auto& high = known_high_[{to.topic, m.partition}];
     high = std::max(high, m.at + 1);
     hold(for_ever, to, m.partition, m.at, m.attempt, false, now);

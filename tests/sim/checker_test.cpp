@@ -255,6 +255,13 @@ TEST_CASE("dead letters arrive once, with their true origin") {
         CHECK_THROWS_AS(h.bury(0, 0, 3), violation);
         CHECK_THROWS_AS(h.bury(0, 0, 0), violation);
     }
+    SECTION("what a session does that may have been ended may count") {
+        h.deliver(start, anna, 1);
+        h.judge.session_ended(start, bert.session);
+        h.deliver(start, bert, 1, 2);
+        h.hand(start, bert, hand_in::reject, 1, 2);
+        CHECK_NOTHROW(h.bury(1, 0, 3));
+    }
     SECTION("an adoption may have been one") {
         h.deliver(start, anna, 1);
         h.judge.session_ended(start, anna.session);
