@@ -219,6 +219,7 @@ private:
     void retry_hand_overs();
     void check_ages();
     void arm(subscription& s, std::uint32_t partition);
+    void begin_time(timestamp now);
     void fire_timers();
     void wake_at(timestamp when);
 
