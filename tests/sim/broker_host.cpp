@@ -154,6 +154,8 @@ void broker_host::sweep() {
             if (auto* c = find(id)) c->session->check_time(events_.now());
             finish(id);
         }
+        look_at_space();
+        run();
         schedule_flush();
         sweep();
     });
@@ -186,6 +188,7 @@ void broker_host::perform(driver::actions& a) {
         later(0us, [this] { crash(); });
         return;
     }
+    if (a.wants_space) look_at_space();
     for (const auto& answer : a.answers) {
         const auto* refused = std::get_if<error>(&answer.what);
         noted_.note(events_.now(), "answer session request refused", number(answer.to.session), static_cast<std::uint64_t>(answer.to.request),
@@ -233,6 +236,10 @@ void broker_host::perform(driver::actions& a) {
             schedule_flush();
         });
     }
+}
+
+void broker_host::look_at_space() {
+    drive([&](driver::driver& d) { d.on_space(events_.now(), store_.space()); });
 }
 
 void broker_host::schedule_flush() {

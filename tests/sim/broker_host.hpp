@@ -60,6 +60,7 @@ private:
     void drive(Input input);
     void run();
     void perform(driver::actions& a);
+    void look_at_space();
     void schedule_flush();
     void arm_deadline();
     void sweep();

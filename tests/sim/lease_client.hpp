@@ -60,6 +60,8 @@ private:
     void extend_some(std::uint32_t number);
     void hand_in_some(std::uint32_t number, hand_in how, bool everything);
     void publish();
+    void publish(const std::string& topic, const known_topic& to);
+    void prove_publishing();
     void peek();
     void settle();
 
@@ -75,6 +77,7 @@ private:
     std::uint64_t number_;
     timestamp silent_until_;
     timestamp pinged_at_;
+    bool proven_ = false;  // after the faults: publishing goes on
     proto::record_encoder encoder_;
 };
 

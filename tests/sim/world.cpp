@@ -53,6 +53,9 @@ void world::draw_faults() {
     if (random_.chance(700)) faults_.connection_cut = random_.below(300);
     if (random_.chance(500)) faults_.admin_cut = random_.below(100);
     if (random_.chance(300)) manners_.failed_commit_in_100000 = random_.below(60);
+    if (random_.chance(300)) faults_.disk_fills = random_.below(300);
+    disk_reserve_ = 1u << random_.between(10, 22);
+    around_.disk_fills = faults_.disk_fills > 0;
     if (!own_machine_) manners_.side_by_side_in_1000 = random_.below(1000);
 }
 
@@ -108,8 +111,16 @@ void world::every_second() {
         for (auto& c : producers_)
             if (random_.chance(faults_.connection_cut)) c->cut();
         if (random_.chance(faults_.admin_cut)) admin_->cut();
+        if (random_.chance(faults_.disk_fills)) change_disk();
     }
     events_.after(random_.between(500ms, 1500ms), [this] { every_second(); });
+}
+
+/// Somebody else has filled it, or has made room.
+void world::change_disk() {
+    const auto free = random_.chance(500) ? random_.below(2 * disk_reserve_) : disk_reserve_ * random_.between(2, 100);
+    noted_.note(events_.now(), "disk free reserve", free, disk_reserve_);
+    store_.set_disk(storage::disk_space{free, disk_reserve_});
 }
 
 run_report world::run() {
@@ -130,8 +141,10 @@ run_report world::run() {
 
 void world::settle() {
     around_.settling = true;
+    around_.settling_since = events_.now();
     manners_.failed_commit_in_100000 = 0;
     machine_.end_faults();
+    if (store_.space()) store_.set_disk(storage::disk_space{~std::uint64_t{0} >> 1, disk_reserve_});
     weather_.stall_in_1000 = 0;
     noted_.note(events_.now(), "faults-end");
     const auto since = events_.now();

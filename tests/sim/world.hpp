@@ -17,6 +17,7 @@ struct fault_plan {
     std::uint64_t broker_crash = 0;
     std::uint64_t connection_cut = 0;
     std::uint64_t admin_cut = 0;
+    std::uint64_t disk_fills = 0;
 };
 
 struct run_report {
@@ -47,6 +48,7 @@ private:
     std::vector<wanted_subscription> draw_subscriptions();
     void keep_acting(std::function<void()> act, std::chrono::microseconds least, std::chrono::microseconds most);
     void every_second();
+    void change_disk();
     void settle();
     void check_store();
 
@@ -59,6 +61,7 @@ private:
     store_manners manners_;
     broker_habits habits_;
     fault_plan faults_;
+    std::uint64_t disk_reserve_ = 0;
     const std::unique_ptr<machine> own_machine_;  // none when it runs on another
     machine& machine_;
     slow_store store_;
