@@ -71,10 +71,11 @@ private:
     void ack_some(client::consumer_number number, consumer& c);
 
     bool is_named() const { return !producer_.empty(); }
-    client::moment moment_now() const { return client::moment(std::chrono::duration_cast<client::duration>(around_.now().time_since_epoch())); }
+    client::moment moment_now() const { return client::moment(clocks_.steady(around_.now())); }
 
     surroundings& around_;
     std::uint64_t number_;
+    machine_clocks clocks_;
     std::string producer_;  // empty: unnamed
     bool returns_ = false;
     std::shared_ptr<connection> wire_;

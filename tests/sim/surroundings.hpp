@@ -8,6 +8,7 @@
 #include "tests/sim/broker_host.hpp"
 #include "tests/sim/checker.hpp"
 #include "tests/sim/event_queue.hpp"
+#include "tests/sim/machine_clocks.hpp"
 #include "tests/sim/network.hpp"
 #include "tests/sim/random.hpp"
 #include "tests/sim/trace.hpp"
@@ -45,6 +46,7 @@ struct surroundings {
     broker_host& broker;
     const network_weather& weather;
     catalog& known;
+    bool clocks_differ = false;  // one machine's from another's
     bool disk_fills = false;  // now and then: publishes and new topics may be refused
     bool settling = false;    // the faults are over: everybody finishes what is there
     timestamp settling_since = timestamp::max();

@@ -13,7 +13,7 @@ world::world(std::uint64_t seed, trace& noted, machine* on)
       own_machine_(on ? nullptr : make_memory_machine(random_)),
       machine_(on ? *on : *own_machine_),
       store_(events_, random_, manners_, machine_),
-      broker_(events_, random_, noted_, judge_, store_, habits_),
+      broker_(events_, random_, noted_, judge_, store_, habits_, clocks_),
       around_{events_, random_, noted_, judge_, broker_, weather_, known_} {
     draw_weather();
     draw_habits();
@@ -56,7 +56,16 @@ void world::draw_faults() {
     if (random_.chance(300)) faults_.disk_fills = random_.below(300);
     disk_reserve_ = 1u << random_.between(10, 22);
     around_.disk_fills = faults_.disk_fills > 0;
+    if (random_.chance(300)) draw_clocks();
     if (!own_machine_) manners_.side_by_side_in_1000 = random_.below(1000);
+}
+
+/// The broker's steady clock is off by 2 in 100 at most, and so is each client's; its wall clock is set besides. A tenth more is how broker time follows it.
+void world::draw_clocks() {
+    clocks_.drift_in_1000 = static_cast<std::int64_t>(random_.below(41)) - 20;
+    faults_.clock_set = random_.below(200);
+    around_.clocks_differ = true;
+    judge_.clocks_run_up_to(1130);
 }
 
 std::vector<wanted_topic> world::draw_topics() {
@@ -112,6 +121,7 @@ void world::every_second() {
             if (random_.chance(faults_.connection_cut)) c->cut();
         if (random_.chance(faults_.admin_cut)) admin_->cut();
         if (random_.chance(faults_.disk_fills)) change_disk();
+        if (random_.chance(faults_.clock_set)) set_clock();
     }
     events_.after(random_.between(500ms, 1500ms), [this] { every_second(); });
 }
@@ -121,6 +131,13 @@ void world::change_disk() {
     const auto free = random_.chance(500) ? random_.below(2 * disk_reserve_) : disk_reserve_ * random_.between(2, 100);
     noted_.note(events_.now(), "disk free reserve", free, disk_reserve_);
     store_.set_disk(storage::disk_space{free, disk_reserve_});
+}
+
+/// By a little, or by up to six hours, forward or back.
+void world::set_clock() {
+    const auto most = random_.chance(500) ? std::chrono::microseconds{5s} : std::chrono::microseconds{6h};
+    clocks_.wall_ahead = random_.between(0us, 2 * most) - most;
+    noted_.note(events_.now(), "wall-clock ahead-ms", clocks_.wall_ahead.count() / 1000);
 }
 
 run_report world::run() {

@@ -18,6 +18,7 @@ struct fault_plan {
     std::uint64_t connection_cut = 0;
     std::uint64_t admin_cut = 0;
     std::uint64_t disk_fills = 0;
+    std::uint64_t clock_set = 0;
 };
 
 struct run_report {
@@ -44,11 +45,13 @@ private:
     void draw_weather();
     void draw_habits();
     void draw_faults();
+    void draw_clocks();
     std::vector<wanted_topic> draw_topics();
     std::vector<wanted_subscription> draw_subscriptions();
     void keep_acting(std::function<void()> act, std::chrono::microseconds least, std::chrono::microseconds most);
     void every_second();
     void change_disk();
+    void set_clock();
     void settle();
     void check_store();
 
@@ -60,6 +63,7 @@ private:
     network_weather weather_;
     store_manners manners_;
     broker_habits habits_;
+    machine_clocks clocks_;  // of the broker
     fault_plan faults_;
     std::uint64_t disk_reserve_ = 0;
     const std::unique_ptr<machine> own_machine_;  // none when it runs on another
