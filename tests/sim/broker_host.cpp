@@ -8,6 +8,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
+constexpr auto write_timeout = 30s;
+
 std::uint64_t number(core::session_id id) { return static_cast<std::uint64_t>(id); }
 
 std::vector<std::byte> bytes_of(const server::output& out) {
@@ -163,6 +165,12 @@ void broker_host::sweep() {
         std::vector<core::session_id> all;
         for (const auto& [id, c] : clients_) all.push_back(id);
         for (const auto id : all) {
+            if (auto* c = find(id); c && c->writing && events_.now() - c->wire->took_at(side::client) > write_timeout) {
+                const auto wire = c->wire;
+                wire->detach(side::broker);
+                wire->cut();
+                end_session(id);
+            }
             if (auto* c = find(id)) c->session->check_time(now());
             finish(id);
         }

@@ -37,7 +37,8 @@ void expect(const wire::Failed& failed, std::initializer_list<errc> expected) {
 lease_client::lease_client(surroundings& around, std::uint64_t number)
     : around_(around),
       wire_(around, {[this] { welcomed(); }, [this](const proto::frame& f) { pushed(f); }, [this] { lost(); }}),
-      number_(number) {}
+      number_(number),
+      stingy_(around.random.chance(100)) {}
 
 bool lease_client::is_idle() const {
     return kept_.empty() && std::all_of(consumers_.begin(), consumers_.end(), [](const auto& c) { return c.second.held.empty() && c.second.presented.empty(); });
@@ -100,6 +101,7 @@ void lease_client::deliver(const wire::Deliver& message, std::span<const std::by
 
 void lease_client::act() {
     if (!wire_.is_open()) {
+        if (around_.settling && number_ > settling_max) return;
         if (around_.settling || around_.random.chance(300)) wire_.connect();
         return;
     }
@@ -120,7 +122,7 @@ void lease_client::act() {
     switch (around_.random.below(20)) {
         case 0:
         case 1:
-        case 2: return give_credit(number);
+        case 2: return stingy_ && around_.random.chance(950) ? void() : give_credit(number);
         case 3:
         case 4:
         case 5: return start_some(number);
@@ -135,8 +137,9 @@ void lease_client::act() {
     }
 }
 
-/// Acks everything there is.
+/// Acks everything there is. A few are enough for it.
 void lease_client::settle() {
+    if (number_ > settling_max) return wire_.leave();
     prove_publishing();
     for (const auto& s : around_.known.subscriptions) {
         const auto reads = std::any_of(consumers_.begin(), consumers_.end(), [&](const auto& c) { return c.second.of.id == s.id && !c.second.leaving; });

@@ -8,16 +8,18 @@
 #include <optional>
 
 #include "client/machine.hpp"
+#include "tests/sim/peer.hpp"
 #include "tests/sim/surroundings.hpp"
 
 namespace millrace::sim {
 
-class library_client {
+class library_client : public peer {
 public:
     library_client(surroundings& around, std::uint64_t number);
 
-    void act();
-    void cut();
+    void act() override;
+    void cut() override;
+    connection* wire() override { return wire_.get(); }
 
 private:
     struct publish_under_way {
