@@ -39,7 +39,8 @@ void print_report(std::ostream& out, const outcome& of) {
     const auto s = of.told.sums();
     out << "seed " << of.seed << ": " << of.told.age().count() / 1000 << " s, " << of.marks.size() << " faults, " << of.told.violations().size() << " violations\n"
         << "  published " << s.sent << ", answered " << s.answered << ", refused " << s.refused << "; delivered " << s.delivered << ", of them again " << s.again
-        << ", dead letters " << s.dead_letters << "; settled " << s.settled << ", of them too late " << s.lost << "; sessions " << s.sessions << "\n"
+        << ", dead letters " << s.dead_letters << "; settled " << s.settled << ", of them too late " << s.lost << "; sessions " << s.sessions << ", of them "
+        << s.returns << " come back to with " << s.leases_shown << " leases, " << s.leases_taken_up << " of them renewed there\n"
         << "  packets passed " << of.packets.passed << ", dropped " << of.packets.dropped << "\n"
         << "  longest without an answered publish " << ms(s.silence_max) << "; everything settled " << ms(of.settled_in) << " after the last fault\n";
     for (const auto& [kind, k] : by_kind(of.marks))
