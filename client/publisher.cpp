@@ -45,8 +45,9 @@ void publisher::resume() {
 void publisher::publish(ticket operation, std::string_view topic, message&& m, publish_options options) {
     if (fenced_) return finish_one(operation, fenced_);
     auto& r = route_to(topic);
-    if (r.known && !r.resolving) return append(r, operation, m, options, false);
-    r.parked.push_back({operation, std::move(m), options, false, talk_.now});
+    const placing to{++calls_, operation, options};
+    if (r.known && !r.resolving) return append(r, m, to);
+    r.parked.push_back({to, std::move(m), talk_.now});
     resolve(r);
 }
 
@@ -95,11 +96,12 @@ void publisher::on_metadata(std::uint64_t id, const error& refused, const wire::
     r.resolving = false;
     const auto failed = refused ? refused : learn(r, *content);
     if (failed) r.known = false;
+    std::sort(r.parked.begin(), r.parked.end(), [](const auto& one, const auto& other) { return one.to.call < other.to.call; });
     for (auto& p : std::exchange(r.parked, {})) {
         if (failed)
-            finish_one(p.operation, failed);
+            finish_one(p.to.operation, failed);
         else
-            append(r, p.operation, p.content, p.options, p.second_try);
+            append(r, p.content, p.to);
     }
 }
 
@@ -109,6 +111,7 @@ error publisher::learn(route& r, const wire::MetadataOk& content) {
     if (places->code() != 0) return {static_cast<errc>(places->code()), "there is no topic '" + r.name + "'"};
     if (!places->partitions() || places->partitions()->size() == 0 || places->partitions()->size() > limits::partitions)
         return {errc::malformed_frame, "the broker gave topic '" + r.name + "' no usable number of partitions"};
+    if (r.id != 0 && r.id != places->id()) park_all_of(r, r.id);
     r.id = places->id();
     r.known = true;
     resize(r, places->partitions()->size());
@@ -138,8 +141,8 @@ void publisher::resize(route& r, std::size_t partitions) {
 /// Takes the messages of a batch apart again. Rare: its topic was deleted and created again, or the connection is lost.
 void publisher::park_again(batch& b) {
     std::span<const std::byte> rest(*b.records);
-    for (const auto operation : b.operations) {
-        parked_publish p{operation, {}, {b.least}, b.second_try, b.opened};
+    for (std::size_t i = 0; i < b.operations.size(); ++i) {
+        parked_publish p{{b.calls[i], b.operations[i], {b.least}, b.second_try, b.partition}, {}, b.opened};
         const auto length = proto::record_length(rest);
         assert(length);
         const auto failed = proto::decode_record(rest.first(*length), p.content);
@@ -149,27 +152,44 @@ void publisher::park_again(batch& b) {
     }
 }
 
-/// In the order they were published: a route has these before what waits for its lookup.
-void publisher::park_before(std::vector<std::unique_ptr<batch>> earlier) {
-    if (earlier.empty()) return;
-    std::vector<std::vector<parked_publish>> later;
-    for (auto* r : all_routes_) later.push_back(std::exchange(r->parked, {}));
-    for (auto& b : earlier) {
+void publisher::park_all(std::vector<std::unique_ptr<batch>> batches) {
+    for (auto& b : batches) {
         park_again(*b);
         recycle(std::move(b->records));
     }
-    auto next = later.begin();
-    for (auto* r : all_routes_) {
-        r->parked.insert(r->parked.end(), std::make_move_iterator(next->begin()), std::make_move_iterator(next->end()));
-        ++next;
+}
+
+/// Topic `gone` is no more. Whatever was meant for it is placed again together, in the order of the calls: it would be refused one by one, behind what is
+/// published meanwhile. What is under way stays there, for its credit and its number, and is refused too.
+void publisher::park_all_of(route& r, std::uint32_t gone) {
+    for (auto& [id, b] : in_flight_) {
+        if (b->to != &r || b->topic != gone || b->second_try) continue;
+        b->second_try = true;
+        park_again(*b);
+        b->operations.clear();
     }
+    if (r.id != gone) return;  // it is known by now what came after it
+    std::vector<std::unique_ptr<batch>> waiting;
+    for (auto& b : closed_) {
+        if (b->to != &r) continue;
+        if (b->number != 0) numbers_.answered(b->place());
+        waiting.push_back(std::move(b));
+    }
+    std::erase(closed_, nullptr);
+    for (auto& b : r.open)
+        if (b) waiting.push_back(take_open(*b));
+    park_all(std::move(waiting));
 }
 
 // ---- messages to batches -------------------------------------------------------------------------------------------------
 
-void publisher::append(route& r, ticket operation, const message& m, publish_options options, bool second_try) {
-    const auto partition = m.key.empty() ? r.sticky : partition_of_key(m.key, r.open.size());
-    auto& b = open_batch(r, partition, options, record_bytes_at_most(m), second_try);
+std::uint32_t publisher::partition_for(const route& r, const message& m, const placing& to) const {
+    if (!m.key.empty()) return partition_of_key(m.key, r.open.size());
+    return to.partition && *to.partition < r.open.size() ? *to.partition : r.sticky;
+}
+
+void publisher::append(route& r, const message& m, const placing& to) {
+    auto& b = open_batch(r, partition_for(r, m, to), to.options, record_bytes_at_most(m), to.second_try);
     const auto before = b.records->size();
     auto refused = encoder_.append(m, settings_.compression, *b.records);
     const auto bytes = b.records->size() - before;
@@ -180,10 +200,11 @@ void publisher::append(route& r, ticket operation, const message& m, publish_opt
     }
     if (refused) {
         if (b.operations.empty()) recycle(take_open(b)->records);
-        return finish_one(operation, refused);
+        return finish_one(to.operation, refused);
     }
-    b.operations.push_back(operation);
-    b.second_try |= second_try;
+    b.operations.push_back(to.operation);
+    b.calls.push_back(to.call);
+    b.second_try |= to.second_try;
     if (b.operations.size() >= batch_messages_max_ || b.records->size() >= batch_bytes_max_) close(b);
 }
 
@@ -192,8 +213,9 @@ publisher::batch& publisher::open_batch(route& r, std::uint32_t partition, publi
     auto& place = r.open[partition];
     if (place && (place->least != options.least || place->records->size() + bytes_at_most > batch_bytes_max_)) close(*place);
     if (!place) {
-        place = std::make_unique<batch>(batch{&r, partition, options.least, second_try, talk_.now, empty_buffer(), {}, 0});
+        place = std::make_unique<batch>(batch{&r, partition, options.least, second_try, talk_.now, empty_buffer(), {}, {}, 0});
         place->operations.reserve(operations_last_);
+        place->calls.reserve(operations_last_);
         open_.push_back(place.get());
     }
     return *place;
@@ -285,7 +307,7 @@ void publisher::renumber() {
             closed_.push_back(std::move(b));
         }
     }
-    park_before(std::move(unknown));
+    park_all(std::move(unknown));
 }
 
 std::unique_ptr<publisher::batch> publisher::take_in_flight(std::uint64_t id) {
@@ -310,6 +332,7 @@ error publisher::on_refused(std::uint64_t id, const error& refused) {
         auto& r = *b->to;
         b->second_try = true;
         park_again(*b);
+        park_all_of(r, b->topic);
         recycle(std::move(b->records));
         if (!r.parked.empty()) resolve(r);
         return {};
@@ -364,7 +387,7 @@ void publisher::expire_parked(const error& refused) {
     for (auto* r : all_routes_) {
         std::erase_if(r->parked, [&](const parked_publish& p) {
             if (p.asked + talk_.request_timeout > talk_.now) return false;
-            finish_one(p.operation, refused);
+            finish_one(p.to.operation, refused);
             return true;
         });
     }
@@ -389,14 +412,14 @@ void publisher::interrupt(const error& reason, bool resend) {
     for (auto* r : all_routes_) r->known = r->resolving = false;
     lookups_.clear();
     std::deque<std::unique_ptr<batch>> numbered;
-    std::vector<std::unique_ptr<batch>> earlier;  // what was sent, then what was gathered
+    std::vector<std::unique_ptr<batch>> unnumbered;
     for (auto& [id, b] : std::exchange(in_flight_, {})) {
         if (!resend || fenced_ || b->follows_refused)
             finish(std::move(b), {}, durability::memory, fenced_ ? fenced_ : reason);
         else if (b->number != 0)
             numbered.push_back(std::move(b));
         else
-            earlier.push_back(std::move(b));
+            unnumbered.push_back(std::move(b));
     }
     in_flight_messages_ = 0;
     in_flight_bytes_ = 0;
@@ -404,11 +427,11 @@ void publisher::interrupt(const error& reason, bool resend) {
         if (b->number != 0)
             numbered.push_back(std::move(b));
         else
-            earlier.push_back(std::move(b));
+            unnumbered.push_back(std::move(b));
     }
     closed_ = std::move(numbered);
-    while (!open_.empty()) earlier.push_back(take_open(*open_.front()));
-    park_before(std::move(earlier));
+    while (!open_.empty()) unnumbered.push_back(take_open(*open_.front()));
+    park_all(std::move(unnumbered));
 }
 
 void publisher::fence(const error& reason) {
@@ -417,7 +440,7 @@ void publisher::fence(const error& reason) {
     for (auto& b : std::exchange(closed_, {})) finish(std::move(b), {}, durability::memory, reason);
     while (!open_.empty()) finish(take_open(*open_.front()), {}, durability::memory, reason);
     for (auto* r : all_routes_)
-        for (auto& p : std::exchange(r->parked, {})) finish_one(p.operation, reason);
+        for (auto& p : std::exchange(r->parked, {})) finish_one(p.to.operation, reason);
 }
 
 void publisher::fail_all(const error& reason) {
@@ -425,7 +448,7 @@ void publisher::fail_all(const error& reason) {
     for (auto& b : closed_) finish(std::move(b), {}, durability::memory, reason);
     while (!open_.empty()) finish(take_open(*open_.front()), {}, durability::memory, reason);
     for (auto* r : all_routes_)
-        for (auto& p : std::exchange(r->parked, {})) finish_one(p.operation, reason);
+        for (auto& p : std::exchange(r->parked, {})) finish_one(p.to.operation, reason);
     in_flight_.clear();
     closed_.clear();
     lookups_.clear();

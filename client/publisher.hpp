@@ -4,6 +4,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -75,11 +76,18 @@ public:
     bool idle() const noexcept;
 
 private:
-    struct parked_publish {
+    /// One publish() and what is to become of its message.
+    struct placing {
+        std::uint64_t call;  // the how-manieth it was
         ticket operation;
-        message content;
         publish_options options;
-        bool second_try;
+        bool second_try = false;  // see batch
+        std::optional<std::uint32_t> partition{};  // where it was before, if that is there: what follows it there must not overtake it
+    };
+
+    struct parked_publish {
+        placing to;
+        message content;
         moment asked;
     };
 
@@ -93,7 +101,7 @@ private:
         bool resolving = false;
         std::vector<std::unique_ptr<batch>> open;  // by partition
         std::uint32_t sticky = 0;                  // where messages without a key go until that batch closes
-        std::vector<parked_publish> parked;        // until the topic is known
+        std::vector<parked_publish> parked;        // until the topic is known; in any order
     };
 
     struct batch {
@@ -104,6 +112,7 @@ private:
         moment opened;
         record_buffer records;
         std::vector<ticket> operations;
+        std::vector<std::uint64_t> calls;  // of the operations: the how-manieth publish() each was
         std::size_t count = 0;  // records, once it is sent: also after its operations were given up
         std::uint32_t topic = 0;   // id, once it is sent
         std::uint64_t number = 0;  // by a named producer, once it is sent
@@ -123,13 +132,15 @@ private:
     void resolve_parked();
     void expire_parked(const error& refused);
     error learn(route& r, const wire::MetadataOk& content);
-    void append(route& r, ticket operation, const message& m, publish_options options, bool second_try);
+    void append(route& r, const message& m, const placing& to);
+    std::uint32_t partition_for(const route& r, const message& m, const placing& to) const;
     batch& open_batch(route& r, std::uint32_t partition, publish_options options, std::size_t bytes_at_most, bool second_try);
     void close(batch& b);
     std::unique_ptr<batch> take_open(batch& b);
     void resize(route& r, std::size_t partitions);
     void park_again(batch& b);
-    void park_before(std::vector<std::unique_ptr<batch>> earlier);
+    void park_all(std::vector<std::unique_ptr<batch>> batches);
+    void park_all_of(route& r, std::uint32_t gone);
     bool may_send(const batch& b) const noexcept;
     void send_closed();
     void send(std::unique_ptr<batch> b);
@@ -161,6 +172,7 @@ private:
     bool connected_ = false;          // false: no topic can be looked up
     std::map<std::uint64_t, route*> lookups_;  // metadata requests under way
 
+    std::uint64_t calls_ = 0;  // of publish()
     std::vector<batch*> open_;                     // in the order they were opened; owned by their routes
     std::deque<std::unique_ptr<batch>> closed_;    // wait for credit, in order; those with numbers of an earlier connection first
     std::map<std::uint64_t, std::unique_ptr<batch>> in_flight_;  // by request id

@@ -266,6 +266,33 @@ TEST_CASE("a topic that was created again is looked up once more and its message
     }
 }
 
+TEST_CASE("what was meant for a topic that was created again keeps its order, also with what is published meanwhile") {
+    scripted_broker broker;
+    start(broker, 2, {.publish_messages = 4, .publish_bytes = 1u << 20, .idle_timeout = 0});
+    for (std::uint64_t i = 1; i <= 3; ++i) {
+        publish(broker, i, std::to_string(i));  // two are under way; the third waits for credit
+        publish(broker, 10 + i, std::to_string(10 + i), "key-1");
+        broker.turn();
+    }
+    broker.refuse(wire::Message::Publish, errc::no_such_topic);
+    publish(broker, 20, "20");
+    broker.turn();
+    broker.know_topic("photos", 6, 1);
+    std::vector<std::byte> placed;
+    while (broker.count(wire::Message::Publish) > 0) {
+        const auto next = std::find_if(broker.sent.begin(), broker.sent.end(), [](const auto& f) { return f.kind() == wire::Message::Publish; });
+        if (next->head().message_as_Publish()->topic() == 5) {
+            broker.refuse(wire::Message::Publish, errc::no_such_topic);
+        } else {
+            placed.insert(placed.end(), next->body.begin(), next->body.end());
+            broker.publish_done(placed.size());
+        }
+    }
+    const message keyed_1{"key-1", {}, "11"}, keyed_2{"key-1", {}, "12"}, keyed_3{"key-1", {}, "13"};
+    CHECK(placed == records_of({{"", {}, "1"}, keyed_1, {"", {}, "2"}, keyed_2, {"", {}, "3"}, keyed_3, {"", {}, "20"}}));
+    for (const auto operation : {1u, 11u, 2u, 12u, 3u, 13u, 20u}) CHECK_FALSE(broker.only(operation).refused);
+}
+
 TEST_CASE("more partitions seen in a description are used") {
     scripted_broker broker;
     start(broker, 1);

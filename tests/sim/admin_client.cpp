@@ -181,7 +181,7 @@ std::string admin_client::unsettled() const {
 // ---- changing ----
 
 void admin_client::forget_topic(const std::string& name) {
-    around_.known.topics.erase(name);
+    if (const auto known = around_.known.topics.extract(name)) around_.judge.topic_forgotten(known.mapped().id);
     for (const auto& s : std::vector(around_.known.subscriptions))
         if (s.topic == name) forget_subscription(s);
 }

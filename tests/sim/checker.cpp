@@ -52,6 +52,11 @@ message_number checker::publish(const std::string& topic, std::size_t bytes, boo
     return message_number{sent_.size()};
 }
 
+void checker::topic_created(std::uint32_t topic, const std::string& name) {
+    topics_[topic] = name;
+    producers_.topic_created(topic);
+}
+
 void checker::publish_answered(std::uint32_t topic, std::uint32_t partition, sequence first, const std::vector<message_number>& numbers) {
     for (std::size_t i = 0; i < numbers.size(); ++i) bind(topic, partition, first + i, static_cast<std::uint64_t>(numbers[i]), true);
     auto& high = known_high_[{topic, partition}];
@@ -67,8 +72,9 @@ void checker::bind(std::uint32_t topic, std::uint32_t partition, sequence at, st
     auto& there = p.content[at.value];
     if (there != 0 && there != number)
         broken("two messages at one place", place_text(topic, partition, at) + ": numbers " + std::to_string(there) + " and " + std::to_string(number));
-    if (promise && p.promised[at.value]) broken("a sequence was given twice", place_text(topic, partition, at));
+    if (promise && p.promised[at.value] && !producers_.is_numbered(message_number{number})) broken("a sequence was given twice", place_text(topic, partition, at));
     there = number;
+    producers_.stored(topic, partition, at, message_number{number});
     bind_once(sent_[number - 1], {topic, partition, at}, number);
     if (promise) p.promised[at.value] = true;
 }
@@ -311,6 +317,7 @@ void checker::session_ended(timestamp now, session_key session) {
 
 void checker::broker_crashed() {
     under_way_.clear();
+    producers_.broker_crashed();
     for (auto& [id, s] : subscriptions_)
         for (auto& p : s.partitions) p.held.clear();
 }

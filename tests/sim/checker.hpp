@@ -4,6 +4,7 @@
 //   no answered publish is lost · no answered ack is delivered again · payloads arrive intact, each in its one place
 //   first deliveries of a partition come to one consumer in order · nobody else is given a message while its lease lasts
 //   dead letters arrive once, with their true origin · nothing comes before its backoff · the numbers add up and never go back
+//   and what is promised to named producers: tests/sim/producer_rules.hpp
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "millrace/message.hpp"
+#include "tests/sim/producer_rules.hpp"
 #include "tests/sim/violation.hpp"
 
 namespace millrace::sim {
@@ -23,8 +25,6 @@ namespace millrace::sim {
 enum class session_key : std::uint64_t {};
 /// A request that hands messages in.
 enum class hand_in_key : std::uint64_t {};
-/// The number that the checker gave a message; it is in its payload.
-enum class message_number : std::uint64_t {};
 
 struct token_range {
     std::uint32_t partition = 0;
@@ -83,7 +83,9 @@ public:
 
     // ---- topics and subscriptions ----
 
-    void topic_created(std::uint32_t topic, const std::string& name) { topics_[topic] = name; }
+    void topic_created(std::uint32_t topic, const std::string& name);
+    /// It is deleted, or may be: of its producers nothing is promised until it is known again.
+    void topic_forgotten(std::uint32_t topic) { producers_.topic_forgotten(topic); }
     void subscription_created(std::uint32_t subscription, subscription_promise promise);
     /// Nothing is promised for it any more.
     void subscription_forgotten(std::uint32_t subscription) { subscriptions_.erase(subscription); }
@@ -96,6 +98,11 @@ public:
     /// often it is sent.
     message_number publish(const std::string& topic, std::size_t bytes, bool once = false);
     void publish_answered(std::uint32_t topic, std::uint32_t partition, sequence first, const std::vector<message_number>& numbers);
+
+    /// What named producers open, send and are told. Their messages are told to publish() and publish_answered() too.
+    producer_rules& producers() { return producers_; }
+    /// Somebody has looked at a message without taking it.
+    void seen(std::uint32_t topic, const delivered_message& m, const std::optional<dead_letter>& died = {}) { check_content(topic, m, died); }
 
     // ---- consuming ----
 
@@ -199,6 +206,7 @@ private:
     std::uint8_t& flags_of(progress_history& p, sequence at);
     void lose(timestamp now, session_key session);
 
+    producer_rules producers_;
     std::vector<sent_message> sent_;  // by number - 1
     std::map<std::uint32_t, std::string> topics_;
     std::map<std::uint32_t, std::uint64_t> skipped_to_;

@@ -1,4 +1,5 @@
-// A process that uses the client library's state machine as it is: it publishes by name, consumes, acks in bursts and asks for settlement.
+// A process that uses the client library's state machine as it is: it publishes by name, in some runs as a named producer, consumes, starts some of what it
+// has, acks in bursts and asks for settlement. In some runs its connection comes back by itself; now and then it dies and begins anew.
 #pragma once
 
 #include <functional>
@@ -13,7 +14,7 @@ namespace millrace::sim {
 
 class library_client {
 public:
-    library_client(surroundings& around, std::uint64_t number) : around_(around), number_(number) {}
+    library_client(surroundings& around, std::uint64_t number);
 
     void act();
     void cut();
@@ -23,33 +24,65 @@ private:
         std::string topic;
         message_number number{};
     };
+    struct held_delivery {
+        client::delivery what;
+        bool started = false;
+    };
+    struct ack_under_way {
+        hand_in_key key{};
+        token_range what;
+        bool lost = false;
+    };
     struct consumer {
         reader who;
-        std::string topic;
         bool open = false;
-        std::vector<client::delivery> held;
-        std::vector<hand_in_key> acked;  // not settled yet
-        bool settling = false;
+        std::vector<held_delivery> held;
+        std::vector<ack_under_way> acked;     // nobody has asked for their settlement yet
+        std::vector<ack_under_way> settling;  // somebody has
     };
 
+    // its connection
+    void begin();
     void connect();
+    void leave_connection();
+    void end();
+    void received(std::span<const std::byte> bytes);
     void turn();
-    void drop();
+    void send();
     void arm();
-    void publish();
-    void subscribe();
-    void ack_some(client::consumer_number number, consumer& c);
+
+    // what comes out of the machine
     void note(client::published& e);
     void note(client::delivered& e);
-    void settled(client::consumer_number number, const std::vector<hand_in_key>& keys, const client::completed& e);
+    void note(client::completed& e);
+    void note(client::consumer_interrupted& e);
+    void note(client::leases_lost& e);
+    void note(client::consumer_ended& e);
+    void note(client::welcomed& e);
+    void note(client::ended& e);
+    static void mark_lost(consumer& c, const token_range& one);
+    void settled(client::consumer_number number, const client::completed& e);
 
+    // what it does
+    void publish();
+    void subscribe();
+    void unsubscribe();
+    void start_some(client::consumer_number number, consumer& c);
+    void ack_some(client::consumer_number number, consumer& c);
+
+    bool is_named() const { return !producer_.empty(); }
     client::moment moment_now() const { return client::moment(std::chrono::duration_cast<client::duration>(around_.now().time_since_epoch())); }
 
     surroundings& around_;
     std::uint64_t number_;
+    std::string producer_;  // empty: unnamed
+    bool returns_ = false;
     std::shared_ptr<connection> wire_;
     std::unique_ptr<client::machine> machine_;
     session_key session_{};
+    incarnation_key incarnation_{};  // of a named producer
+    bool fenced_ = false;
+    timestamp connect_at_;
     std::uint64_t last_ticket_ = 0;
     std::map<client::ticket, publish_under_way> publishing_;
     std::map<client::ticket, std::function<void(const client::completed&)>> asked_;

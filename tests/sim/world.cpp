@@ -22,6 +22,7 @@ world::world(std::uint64_t seed, trace& noted, machine* on)
     admin_ = std::make_unique<admin_client>(around_, topics_, draw_subscriptions());
     for (auto i = random_.between(1, 2); i > 0; --i) libraries_.push_back(std::make_unique<library_client>(around_, i));
     for (auto i = random_.between(2, 6); i > 0; --i) leasers_.push_back(std::make_unique<lease_client>(around_, i));
+    for (auto i = random_.below(3); i > 0; --i) producers_.push_back(std::make_unique<producer_client>(around_, random_.chance(600) ? "till" : "desk"));
 }
 
 world::~world() = default;
@@ -104,6 +105,8 @@ void world::every_second() {
             if (random_.chance(faults_.connection_cut)) c->cut();
         for (auto& c : libraries_)
             if (random_.chance(faults_.connection_cut)) c->cut();
+        for (auto& c : producers_)
+            if (random_.chance(faults_.connection_cut)) c->cut();
         if (random_.chance(faults_.admin_cut)) admin_->cut();
     }
     events_.after(random_.between(500ms, 1500ms), [this] { every_second(); });
@@ -116,6 +119,7 @@ run_report world::run() {
     events_.run_until(began + 2s);  // most of the topics are there
     for (auto& c : libraries_) keep_acting([&c] { c->act(); }, 1ms, 80ms);
     for (auto& c : leasers_) keep_acting([&c] { c->act(); }, 1ms, 60ms);
+    for (auto& c : producers_) keep_acting([&c] { c->act(); }, 1ms, 80ms);
     every_second();
     events_.run_until(events_.now() + random_.between(5s, 60s));
     settle();

@@ -8,6 +8,7 @@
 #include "tests/sim/admin_client.hpp"
 #include "tests/sim/lease_client.hpp"
 #include "tests/sim/library_client.hpp"
+#include "tests/sim/producer_client.hpp"
 
 namespace millrace::sim {
 
@@ -67,6 +68,7 @@ private:
     std::unique_ptr<admin_client> admin_;
     std::vector<std::unique_ptr<library_client>> libraries_;
     std::vector<std::unique_ptr<lease_client>> leasers_;
+    std::vector<std::unique_ptr<producer_client>> producers_;
 };
 
 }  // namespace millrace::sim
