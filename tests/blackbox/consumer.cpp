@@ -32,6 +32,7 @@ struct handed_in {
     sim::hand_in_key key{};
     sim::hand_in how{};
     sim::token_range token;
+    bool was_started = false;
 };
 
 /// One connection, and what is held over it.
@@ -123,9 +124,22 @@ struct consumer::state : std::enable_shared_from_this<state> {
         among.told.tell([&](sim::checker& judge, timestamp) { judge.consumer_opened(v.who); });
         if (v.is_leaving) return;  // they are given up
         for (auto& [when, j] : v.jobs) show(v, j);
-        for (auto* list : {&v.settling, &v.given})
+        for (auto* list : {&v.settling, &v.given}) {
+            // What was not started had perhaps been given back by the loss before it was handed in, and that had no effect.
+            std::erase_if(*list, [](const handed_in& h) { return !h.was_started; });
             for (auto& h : *list) show_again(v, h);
+        }
         among.told.came_back(v.jobs.size());
+    }
+
+    /// What was shown is somebody else's, or settled: to hand it in has no effect.
+    void forget(visit& v, const std::vector<client::lost_range>& lost) {
+        std::erase_if(v.jobs, [&](const auto& j) {
+            const auto token = token_of(j.second.what);
+            const auto is_lost = covers(lost, token);
+            if (is_lost) among.told.tell("not given back", v.who, token, [](sim::checker&, timestamp) {});
+            return is_lost;
+        });
     }
 
     void show(const visit& v, job& j) {
@@ -150,6 +164,7 @@ struct consumer::state : std::enable_shared_from_this<state> {
             opened.from = std::move(from);
             opened.who = {opened.key, 1, me.of.id, me.of.topic.id};
             me.among.told.tell([&](sim::checker& judge, timestamp) { judge.consumer_opened(opened.who); });
+            if (me.comes_back) opened.from.on_leases_lost(me.in_this_visit([](state& self, visit& here, const std::vector<client::lost_range>& lost) { self.forget(here, lost); }));
             opened.leave_at = history::clock::now() + milliseconds(me.random.between(500, 30'000));
             me.receive(opened);
         }));
@@ -194,9 +209,9 @@ struct consumer::state : std::enable_shared_from_this<state> {
             auto node = v.jobs.extract(v.jobs.begin());
             auto& j = node.mapped();
             if (among.settling) {
-                hand_in(v, j.what, sim::hand_in::ack);
+                hand_in(v, j.what, sim::hand_in::ack, j.is_started);
             } else if (moment_now >= j.end_at) {
-                hand_in(v, j.what, j.end);
+                hand_in(v, j.what, j.end, j.is_started);
             } else {
                 renew(v, j);
                 j.renew_at = moment_now + of.visibility / 3;
@@ -229,7 +244,10 @@ struct consumer::state : std::enable_shared_from_this<state> {
     void take(visit& v, client::delivery& d) {
         std::optional<sim::dead_letter> died;
         if (d.origin) died = sim::dead_letter{d.origin->topic, d.origin->subscription, d.origin->partition, d.origin->sequence, d.origin->failures};
-        among.told.tell("delivered", v.who, token_of(d), [&](sim::checker& judge, timestamp when) {
+        // The life that matters of a dead letter is that of the message that died.
+        const auto who = died ? origin_reader(v, *died) : v.who;
+        const auto token = died ? sim::token_range{died->partition, died->at, died->at, died->failures} : token_of(d);
+        among.told.tell(died ? "arrived as a dead letter, after so many failures" : "delivered", who, token, [&](sim::checker& judge, timestamp when) {
             judge.delivered(when, v.who, {d.partition, d.sequence, d.attempt, std::move(d.message.payload)}, died);
         });
         among.told.delivered(d.attempt, died.has_value());
@@ -237,17 +255,26 @@ struct consumer::state : std::enable_shared_from_this<state> {
         decide(v, d);
     }
 
+    sim::reader origin_reader(const visit& v, const sim::dead_letter& died) const {
+        for (const auto& s : among.subscriptions)
+            if (s.topic.name == died.topic && s.name == died.subscription) return {v.key, 1, s.id, s.topic.id};
+        return v.who;
+    }
+
     void decide(visit& v, const client::delivery& d) {
-        const auto choice = among.settling ? 0 : random.below(1000);
-        if (choice < 650) return hand_in(v, d, sim::hand_in::ack);
-        if (choice < 700) return hand_in(v, d, sim::hand_in::nack);
-        if (choice < 705) return hand_in(v, d, sim::hand_in::reject);
-        if (choice < 730) return hand_in(v, d, sim::hand_in::release);
+        // Of what is not started nobody says whether handing it in had an effect, when the connection was lost meanwhile.
         job j{d};
+        if (comes_back) start(v, j, random.chance(850));
+        if (comes_back && !j.is_started) return;
+        const auto choice = among.settling ? 0 : random.below(1000);
+        if (choice < 650) return hand_in(v, d, sim::hand_in::ack, comes_back);
+        if (choice < 700) return hand_in(v, d, sim::hand_in::nack, comes_back);
+        if (choice < 705) return hand_in(v, d, sim::hand_in::reject, comes_back);
+        if (choice < 730 && !comes_back) return hand_in(v, d, sim::hand_in::release);
         const auto length = milliseconds(random.below(static_cast<std::uint64_t>(of.visibility.count()) * 3));
         j.end_at = history::clock::now() + length;
         j.end = random.chance(100) ? sim::hand_in::nack : sim::hand_in::ack;
-        if (choice >= 750) start(v, j, random.chance(850));
+        if (choice >= 750 && !comes_back) start(v, j, random.chance(850));
         keep(v, std::move(j));
     }
 
@@ -283,9 +310,9 @@ struct consumer::state : std::enable_shared_from_this<state> {
         std::erase_if(v.jobs, [&](const auto& j) { return token_of(j.second.what).first == token.first && token_of(j.second.what).partition == token.partition; });
     }
 
-    void hand_in(visit& v, const client::delivery& d, sim::hand_in how) {
+    void hand_in(visit& v, const client::delivery& d, sim::hand_in how, bool was_started = false) {
         const auto token = token_of(d);
-        among.told.tell(name_of(how), v.who, token, [&](sim::checker& judge, timestamp when) { v.given.push_back({judge.hand_in_sent(when, v.who, how, {token}), how, token}); });
+        among.told.tell(name_of(how), v.who, token, [&](sim::checker& judge, timestamp when) { v.given.push_back({judge.hand_in_sent(when, v.who, how, {token}), how, token, was_started}); });
         switch (how) {
             case sim::hand_in::ack: return v.from.ack(d);
             case sim::hand_in::nack: return v.from.nack(d, "it failed");
@@ -305,7 +332,13 @@ struct consumer::state : std::enable_shared_from_this<state> {
         }));
     }
 
-    void settled(const visit& v, const std::vector<handed_in>& all, boost::system::error_code failed, const client::settlement& done) {
+    /// A settlement names every loss since the last one, also of what was handed in after it was asked for: the next will not name it again.
+    void settled(visit& v, std::vector<handed_in> all, boost::system::error_code failed, const client::settlement& done) {
+        std::erase_if(v.given, [&](const handed_in& h) {
+            const auto is_named = covers(done.lost, h.token);
+            if (is_named) all.push_back(h);
+            return is_named;
+        });
         const auto is_unknown = failed || done.lost.size() >= lost_told_max;
         const auto lost = tokens_of(done.lost);
         std::size_t late = 0;
