@@ -15,6 +15,7 @@
 #include "broker/access.hpp"
 #include "broker/admin/http_server.hpp"
 #include "broker/broker_view.hpp"
+#include "broker/driver/broker_clock.hpp"
 #include "broker/explain_memory.hpp"
 #include "broker/local_file_system.hpp"
 #include "broker/log.hpp"
@@ -58,12 +59,20 @@ void raise_descriptor_limit() {
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0) spdlog::warn("cannot raise the limit of open files above {}", limit.rlim_cur);
 }
 
-/// Broker time: the wall clock at start, then steady, so that it never goes back while the broker runs.
-server::broker::clock broker_clock() {
-    const auto wall = std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
-    const auto steady = std::chrono::steady_clock::now();
-    return [wall, steady] {
-        return wall + std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - steady);
+driver::broker_clock::reading read_clocks() {
+    return {std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now()),
+            std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch())};
+}
+
+/// Broker time, for one thread; `stored` is the latest that the store tells of.
+server::broker::clock broker_time(timestamp stored) {
+    return [clock = std::make_shared<driver::broker_clock>(stored, read_clocks())] {
+        const auto now = clock->now(read_clocks());
+        if (const auto ahead = clock->take_jump())
+            log_line(spdlog::level::warn, {{"ahead_ms", ahead->count() / 1000}},
+                     "the wall clock is " + std::to_string(ahead->count() / 1'000'000) + " s ahead of broker time, which follows it by a tenth at most: leases and backoffs " +
+                         (ahead->count() > 0 ? "end up to a tenth early" : "last up to a ninth longer"));
+        return now;
     };
 }
 
@@ -119,6 +128,7 @@ int run(const options& o) {
     server::broker_settings settings;
     settings.shard = core::shard_id{0};
     settings.sessions_max = o.max_connections;
+    settings.driver.scrub_bytes_per_second = o.scrub_rate;
     settings.session.broker_name = "millraced " MILLRACE_VERSION;
     settings.new_key = [random = std::make_shared<std::random_device>()] { return std::uint64_t{(*random)()} << 32 | (*random)(); };
     if (access.value()) settings.session.access = &*access.value();
@@ -126,8 +136,9 @@ int run(const options& o) {
     if (!opened) return complain(opened.failure().code == errc::sync_failed ? exit_store_failed : exit_failed, opened.failure());
 
     const auto epoch = opened.value().epoch;
+    const auto told_time = opened.value().shard.told_time();
     asio::io_context io(1);
-    const auto clock = broker_clock();
+    const auto clock = broker_time(told_time);
     server::broker broker(io, std::move(opened.value()), *store.value(), settings, clock);
     const broker_view view(broker, {MILLRACE_VERSION, o.store}, clock);
     admin::pages pages(view, settings.session.access);

@@ -67,6 +67,9 @@ public:
     /// Why each subscription that is in quarantine is.
     std::vector<error> quarantined() const;
 
+    /// The latest time that its rows told of when it was recovered: broker time has been there.
+    timestamp told_time() const { return told_time_; }
+
     /// "partition 3 of topic 'photos'"
     std::string place_of(partition_id id) const;
 
@@ -85,6 +88,9 @@ public:
     /// The topics that follow the id `after`, oldest first; no more once so many partitions, and subscriptions in them, have been looked at. Empty: there
     /// are none.
     std::vector<topic_figures> figures_after(topic_id after, std::size_t partitions) const;
+
+    /// The first message that is kept at or after `from` of `partition`, in the order of topics and partitions; none: there is no more.
+    std::optional<std::pair<partition_id, sequence>> kept_from(partition_id partition, sequence from) const;
 
     std::size_t topics() const { return topics_.size(); }
     std::size_t subscriptions() const { return subscriptions_.size(); }
@@ -125,6 +131,7 @@ private:
     error recover_logs(const found_rows& found);
     error recover_progress(const found_rows& found);
     error recover_failures(const found_rows& found);
+    void recover_time(const found_rows& found);
     void recover_work();
 
     // shard.cpp: groups and loads
@@ -275,6 +282,7 @@ private:
     timestamp next_age_check_;
     bool just_recovered_ = false;  // what was being reclaimed or expired is taken up by the first tick
     std::optional<timestamp> opened_at_;
+    timestamp told_time_;
     bool adopting_ = false;  // returning clients may still claim what they held before a restart: such partitions give nothing
 };
 

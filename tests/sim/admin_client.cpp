@@ -69,7 +69,6 @@ void admin_client::skip_while_uncertain() {
 
 void admin_client::act() {
     skip_while_uncertain();
-    if (around_.settling) settling_since_ = std::min(settling_since_, around_.now());
     if (!wire_.is_open()) return wire_.connect();
     if (!wire_.is_welcome() || busy_) return;
     for (const auto& t : topics_)
@@ -84,6 +83,7 @@ void admin_client::act() {
 // ---- making ----
 
 void admin_client::create(const wanted_topic& t) {
+    const auto sent = around_.now();
     ask(
         [&](auto& b) {
             const auto name = b.CreateString(t.name);
@@ -91,8 +91,9 @@ void admin_client::create(const wanted_topic& t) {
                                                             t.expires ? wire::LimitPolicy::expire : wire::LimitPolicy::refuse);
             return wire::CreateCreateTopic(b, name, settings);
         },
-        [this, &t](const proto::frame& f) {
+        [this, &t, sent](const proto::frame& f) {
             if (const auto* info = f.head->message_as_TopicInfo()) return learn(t, *info);
+            if (around_.may_be_refused(refusal(f), sent)) return;
             expect(f, {errc::topic_exists});
             ask([&](auto& b) { return wire::CreateDescribeTopic(b, b.CreateString(t.name)); },
                 [this, &t](const proto::frame& answer) {
@@ -111,6 +112,7 @@ void admin_client::learn(const wanted_topic& t, const wire::TopicInfo& info) {
 void admin_client::create(const wanted_subscription& s) {
     const auto start = s.guest ? static_cast<wire::StartKind>(around_.random.below(3)) : wire::StartKind::earliest;
     const auto at = around_.random.below(3000);
+    const auto sent = around_.now();
     ask(
         [&](auto& b) {
             const auto topic = b.CreateString(s.topic);
@@ -120,8 +122,9 @@ void admin_client::create(const wanted_subscription& s) {
                 wire::CreateSubscriptionSettings(b, millis(s.visibility), s.max_deliveries, millis(s.backoff_min), millis(s.backoff_max), dead_letter);
             return wire::CreateCreateSubscription(b, topic, name, settings, wire::CreateStartFrom(b, start, at));
         },
-        [this, &s](const proto::frame& f) {
+        [this, &s, sent](const proto::frame& f) {
             if (const auto* info = f.head->message_as_SubscriptionInfo()) return learn(s, *info);
+            if (around_.may_be_refused(refusal(f), sent)) return;
             expect(f, {errc::subscription_exists, errc::no_such_topic});
             if (refusal(f) == errc::no_such_topic) return forget_topic(s.topic);
             ask([&](auto& b) { return wire::CreateDescribeSubscription(b, b.CreateString(s.topic), b.CreateString(s.name)); },
@@ -166,7 +169,7 @@ std::string admin_client::unsettled() const {
     std::string out;
     for (const auto& s : around_.known.subscriptions) {
         const auto it = described_.find(s.id);
-        if (it == described_.end() || it->second.when < settling_since_) {
+        if (it == described_.end() || it->second.when < around_.settling_since) {
             out += s.topic + "/" + s.name + " was not described; ";
             continue;
         }

@@ -70,7 +70,6 @@ private:
     std::map<std::uint32_t, described> described_;
     std::map<std::uint32_t, timestamp> purged_until_;  // topics of which anything may be skipped until then
     std::size_t next_described_ = 0;
-    timestamp settling_since_ = timestamp::max();
     timestamp guests_from_;
     bool busy_ = false;
 };

@@ -8,6 +8,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
+constexpr auto write_timeout = 30s;
+
 std::uint64_t number(core::session_id id) { return static_cast<std::uint64_t>(id); }
 
 std::vector<std::byte> bytes_of(const server::output& out) {
@@ -34,6 +36,7 @@ void broker_host::start() {
     epoch_ = opened.epoch;
     auto recovered = core::shard::recover(habits_.shard, std::move(opened.rows));
     if (!recovered) throw violation("cannot recover: " + to_string(recovered.failure()));
+    start_clock(recovered.value().told_time());
     driver_.emplace(std::move(recovered.value()), habits_.driver);
     driver_->shard().check();
     failed_ = false;
@@ -41,6 +44,17 @@ void broker_host::start() {
     noted_.note(events_.now(), "broker-start epoch", static_cast<std::uint64_t>(epoch_));
     arm_deadline();
     sweep();
+}
+
+/// A wall clock that was set forward while the broker was away ends backoffs early: they count from when it comes back.
+void broker_host::start_clock(timestamp stored) {
+    const auto before = clock_ ? now() : timestamp{};
+    clock_.emplace(stored, read_clocks());
+    if (now() > before) judge_.time_leapt();
+}
+
+driver::broker_clock::reading broker_host::read_clocks() const {
+    return {clocks_.wall(events_.now()), clocks_.steady(events_.now())};
 }
 
 void broker_host::crash() {
@@ -72,7 +86,7 @@ void broker_host::accept(const std::shared_ptr<connection>& c) {
     settings.epoch = epoch_;
     settings.level = store_.level();
     settings.key = random_.between(1, ~std::uint64_t{0} - 1);
-    clients_[id] = {c, std::make_unique<server::wire_session>(id, settings, events_.now()), false};
+    clients_[id] = {c, std::make_unique<server::wire_session>(id, settings, now()), false};
     c->attach(side::broker, {[this, id](std::span<const std::byte> bytes) { received(id, bytes); }, [this, id] { end_session(id); },
                              [this, id] {
                                  if (auto* written = find(id)) written->writing = false;
@@ -88,7 +102,7 @@ void broker_host::received(core::session_id id, std::span<const std::byte> bytes
         const auto count = std::min(space.size(), bytes.size());
         std::copy_n(bytes.begin(), count, space.begin());
         bytes = bytes.subspan(count);
-        c->session->received(events_.now(), count);
+        c->session->received(now(), count);
         while (auto r = c->session->next()) {
             if (const auto* former = std::get_if<server::former_session>(&*r)) {
                 end_former(id, *former);
@@ -96,9 +110,9 @@ void broker_host::received(core::session_id id, std::span<const std::byte> bytes
             }
             drive([&](driver::driver& d) {
                 if (const auto* p = std::get_if<driver::publish_request>(&*r))
-                    d.publish(events_.now(), *p);
+                    d.publish(now(), *p);
                 else
-                    d.submit(events_.now(), std::get<core::any_input>(*r));
+                    d.submit(now(), std::get<core::any_input>(*r));
             });
         }
         to_write_.insert(id);
@@ -118,7 +132,7 @@ void broker_host::finish(core::session_id id) {
     judge_.session_ended(events_.now(), session_key{number(id)});
     if (closing.session->has_output()) closing.wire->send(side::broker, bytes_of(closing.session->take_output()));
     closing.wire->shut(side::broker);
-    drive([&](driver::driver& d) { d.submit(events_.now(), core::input::session_lost{id}); });
+    drive([&](driver::driver& d) { d.submit(now(), core::input::session_lost{id}); });
     run();
 }
 
@@ -133,7 +147,7 @@ void broker_host::end_session(core::session_id id) {
     if (clients_.erase(id) == 0) return;
     noted_.note(events_.now(), "session-lost session", number(id));
     judge_.session_ended(events_.now(), session_key{number(id)});
-    drive([&](driver::driver& d) { d.submit(events_.now(), core::input::session_lost{id}); });
+    drive([&](driver::driver& d) { d.submit(now(), core::input::session_lost{id}); });
     run();
     schedule_flush();
 }
@@ -151,9 +165,17 @@ void broker_host::sweep() {
         std::vector<core::session_id> all;
         for (const auto& [id, c] : clients_) all.push_back(id);
         for (const auto id : all) {
-            if (auto* c = find(id)) c->session->check_time(events_.now());
+            if (auto* c = find(id); c && c->writing && events_.now() - c->wire->took_at(side::client) > write_timeout) {
+                const auto wire = c->wire;
+                wire->detach(side::broker);
+                wire->cut();
+                end_session(id);
+            }
+            if (auto* c = find(id)) c->session->check_time(now());
             finish(id);
         }
+        look_at_space();
+        run();
         schedule_flush();
         sweep();
     });
@@ -186,6 +208,7 @@ void broker_host::perform(driver::actions& a) {
         later(0us, [this] { crash(); });
         return;
     }
+    if (a.wants_space) look_at_space();
     for (const auto& answer : a.answers) {
         const auto* refused = std::get_if<error>(&answer.what);
         noted_.note(events_.now(), "answer session request refused", number(answer.to.session), static_cast<std::uint64_t>(answer.to.request),
@@ -214,25 +237,29 @@ void broker_host::perform(driver::actions& a) {
         noted_.note(events_.now(), "commit group mutations", static_cast<std::uint64_t>(g.number), g.mutations.size());
         store_.commit(epoch_, std::move(g), [this](core::group_number done, error refused) {
             noted_.note(events_.now(), "committed group refused", static_cast<std::uint64_t>(done), static_cast<std::uint64_t>(refused.code));
-            drive([&](driver::driver& d) { d.on_committed(events_.now(), done, refused); });
-            if (!refused) drive([&](driver::driver& d) { d.flush(events_.now()); });
+            drive([&](driver::driver& d) { d.on_committed(now(), done, refused); });
+            if (!refused) drive([&](driver::driver& d) { d.flush(now()); });
             run();
         });
     }
     for (const auto& r : a.reads) {
         store_.read(r, [this, r](auto found) {
-            drive([&](driver::driver& d) { d.on_read(events_.now(), r, std::move(found)); });
+            drive([&](driver::driver& d) { d.on_read(now(), r, std::move(found)); });
             run();
             schedule_flush();
         });
     }
     for (const auto& s : a.scans) {
         store_.scan(s, [this, s](auto found) {
-            drive([&](driver::driver& d) { d.on_scanned(events_.now(), s, std::move(found)); });
+            drive([&](driver::driver& d) { d.on_scanned(now(), s, std::move(found)); });
             run();
             schedule_flush();
         });
     }
+}
+
+void broker_host::look_at_space() {
+    drive([&](driver::driver& d) { d.on_space(now(), store_.space()); });
 }
 
 void broker_host::schedule_flush() {
@@ -240,7 +267,7 @@ void broker_host::schedule_flush() {
     flush_scheduled_ = true;
     later(random_.chance(200) ? random_.between(0us, 500us) : 0us, [this] {
         flush_scheduled_ = false;
-        drive([&](driver::driver& d) { d.flush(events_.now()); });
+        drive([&](driver::driver& d) { d.flush(now()); });
         run();
     });
 }
@@ -251,10 +278,10 @@ void broker_host::arm_deadline() {
     if (due == armed_) return;
     armed_ = due;
     if (!due) return;
-    events_.at(*due, [this, life = life_, due] {
+    events_.after(clocks_.until(std::max(0us, std::chrono::duration_cast<std::chrono::microseconds>(*due - now()))), [this, life = life_, due] {
         if (life != life_ || armed_ != due) return;
         armed_.reset();
-        drive([&](driver::driver& d) { d.on_time(events_.now()); });
+        drive([&](driver::driver& d) { d.on_time(now()); });
         run();
         schedule_flush();
     });

@@ -6,9 +6,11 @@
 #include <memory>
 #include <optional>
 
+#include "broker/driver/broker_clock.hpp"
 #include "broker/driver/driver.hpp"
 #include "broker/server/wire_session.hpp"
 #include "tests/sim/checker.hpp"
+#include "tests/sim/machine_clocks.hpp"
 #include "tests/sim/network.hpp"
 #include "tests/sim/slow_store.hpp"
 #include "tests/sim/trace.hpp"
@@ -23,8 +25,8 @@ struct broker_habits {
 
 class broker_host {
 public:
-    broker_host(event_queue& events, random_source& random, trace& noted, checker& judge, slow_store& store, const broker_habits& habits)
-        : events_(events), random_(random), noted_(noted), judge_(judge), store_(store), habits_(habits) {
+    broker_host(event_queue& events, random_source& random, trace& noted, checker& judge, slow_store& store, const broker_habits& habits, const machine_clocks& clocks)
+        : events_(events), random_(random), noted_(noted), judge_(judge), store_(store), habits_(habits), clocks_(clocks) {
         store_.when_power_goes([this] {
             if (is_up()) crash();
         });
@@ -51,6 +53,9 @@ private:
         bool writing = false;
     };
 
+    void start_clock(timestamp stored);
+    driver::broker_clock::reading read_clocks() const;
+    timestamp now() { return clock_->now(read_clocks()); }
     void received(core::session_id id, std::span<const std::byte> bytes);
     void write(core::session_id id);
     void end_session(core::session_id id);
@@ -60,6 +65,7 @@ private:
     void drive(Input input);
     void run();
     void perform(driver::actions& a);
+    void look_at_space();
     void schedule_flush();
     void arm_deadline();
     void sweep();
@@ -72,7 +78,9 @@ private:
     checker& judge_;
     slow_store& store_;
     const broker_habits& habits_;
+    const machine_clocks& clocks_;
 
+    std::optional<driver::broker_clock> clock_;
     std::optional<driver::driver> driver_;
     core::fencing_epoch epoch_{};
     std::map<core::session_id, client> clients_;

@@ -191,7 +191,7 @@ void checker::start_sent(timestamp now, const reader& from, const std::vector<to
         for (auto at = r.first; at <= r.last; ++at) {
             const auto it = p->held.find(at);
             if (it == p->held.end() || !it->second.is(from, r.attempt) || it->second.until != for_ever) continue;
-            it->second.until = now + subscriptions_.at(from.subscription).promise.visibility;
+            it->second.until = now + lasting(subscriptions_.at(from.subscription).promise.visibility);
         }
     }
 }
@@ -204,7 +204,7 @@ void checker::extend_answered(timestamp sent, const reader& from, const std::vec
             const auto it = p->held.find(at);
             if (it == p->held.end() || !it->second.is(from, r.attempt) || contains(lost, r.partition, at, r.attempt)) continue;
             it->second.start_known = true;
-            if (it->second.until != for_ever) it->second.until = std::max(it->second.until, sent + subscriptions_.at(from.subscription).promise.visibility);
+            if (it->second.until != for_ever) it->second.until = std::max(it->second.until, sent + lasting(subscriptions_.at(from.subscription).promise.visibility));
         }
     }
 }
@@ -233,7 +233,7 @@ void checker::adopted(timestamp sent, timestamp now, const reader& by, const std
             const auto it = p->held.find(at);
             // Its earlier session is gone: the new one takes the lease over.
             if (it != p->held.end() && lost_.contains(it->second.session)) p->held.erase(it);
-            const auto until = sent + subscriptions_.at(by.subscription).promise.visibility;
+            const auto until = sent + lasting(subscriptions_.at(by.subscription).promise.visibility);
             if (until > now) hold(until, by, r.partition, at, r.attempt, true, now);  // else it may have ended before it was told
         }
     }
@@ -277,7 +277,7 @@ void checker::hand_in_answered(timestamp now, hand_in_key which, const std::vect
             if (done.how == hand_in::ack || done.how == hand_in::reject) p->settled_when.try_emplace(at, now);
             if (done.how == hand_in::ack) flags_of(*p, at) |= in_time ? acked | acked_in_time : acked;
             if (done.how == hand_in::reject) flags_of(*p, at) |= rejected;
-            if (done.how == hand_in::nack && in_time) p->not_before[at] = done.sent + promise.backoff_min;
+            if (done.how == hand_in::nack && in_time) p->not_before[at] = done.sent + lasting(promise.backoff_min);
         }
     }
 }
@@ -300,7 +300,7 @@ void checker::lose(timestamp now, session_key session) {
                     ++it;
                     continue;
                 }
-                h.until = std::min(h.until, now + session_grace);
+                h.until = std::min(h.until, now + lasting(session_grace));
                 it = h.start_known ? std::next(it) : p.held.erase(it);
             }
     std::erase_if(under_way_, [&](const auto& u) { return u.second.from.session == session; });
@@ -322,7 +322,7 @@ void checker::broker_crashed() {
         for (auto& p : s.partitions) p.held.clear();
 }
 
-void checker::clock_set() {
+void checker::time_leapt() {
     for (auto& [id, s] : subscriptions_)
         for (auto& p : s.partitions) p.not_before.clear();
 }

@@ -76,7 +76,7 @@ struct described_progress {
 
 class checker {
 public:
-    static constexpr std::chrono::seconds session_grace{10};
+    static constexpr std::chrono::milliseconds session_grace{10'000};
 
     /// The payload of message `number`: `bytes` long at least, recognisable byte by byte.
     static std::string payload_of(message_number number, std::size_t bytes);
@@ -132,8 +132,11 @@ public:
     void session_ended(timestamp now, session_key session);
     /// The broker died: leases are forgotten, answers under way will not come.
     void broker_crashed();
-    /// The broker began anew with another clock: what was to wait for a time may come at once. Its clock does not go back, so nothing waits longer.
-    void clock_set();
+    /// From now on the broker's clock may run at up to so many thousandths of the time that this is told: what it promises to wait for may be over so
+    /// much earlier.
+    void clocks_run_up_to(std::uint64_t in_1000) { fastest_in_1000_ = in_1000; }
+    /// Broker time has gone on by more than time has: what waited for a time may come.
+    void time_leapt();
 
     // ---- what the broker says of itself ----
 
@@ -217,6 +220,9 @@ private:
     std::set<session_key> lost_, ended_;
     std::map<origin_of_dead, place> dead_arrived_;
     std::map<std::pair<std::uint32_t, std::uint32_t>, sequence> known_high_, high_when_asked_;
+    std::chrono::microseconds lasting(std::chrono::milliseconds promised) const { return std::chrono::microseconds{promised} * 1000 / fastest_in_1000_; }
+
+    std::uint64_t fastest_in_1000_ = 1000;
     std::uint64_t last_hand_in_ = 0;
     std::uint64_t deliveries_ = 0;
 };

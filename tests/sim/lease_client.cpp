@@ -37,7 +37,8 @@ void expect(const wire::Failed& failed, std::initializer_list<errc> expected) {
 lease_client::lease_client(surroundings& around, std::uint64_t number)
     : around_(around),
       wire_(around, {[this] { welcomed(); }, [this](const proto::frame& f) { pushed(f); }, [this] { lost(); }}),
-      number_(number) {}
+      number_(number),
+      stingy_(around.random.chance(100)) {}
 
 bool lease_client::is_idle() const {
     return kept_.empty() && std::all_of(consumers_.begin(), consumers_.end(), [](const auto& c) { return c.second.held.empty() && c.second.presented.empty(); });
@@ -100,6 +101,7 @@ void lease_client::deliver(const wire::Deliver& message, std::span<const std::by
 
 void lease_client::act() {
     if (!wire_.is_open()) {
+        if (around_.settling && number_ > settling_max) return;
         if (around_.settling || around_.random.chance(300)) wire_.connect();
         return;
     }
@@ -120,7 +122,7 @@ void lease_client::act() {
     switch (around_.random.below(20)) {
         case 0:
         case 1:
-        case 2: return give_credit(number);
+        case 2: return stingy_ && around_.random.chance(950) ? void() : give_credit(number);
         case 3:
         case 4:
         case 5: return start_some(number);
@@ -135,8 +137,10 @@ void lease_client::act() {
     }
 }
 
-/// Acks everything there is.
+/// Acks everything there is. A few are enough for it.
 void lease_client::settle() {
+    if (number_ > settling_max) return wire_.leave();
+    prove_publishing();
     for (const auto& s : around_.known.subscriptions) {
         const auto reads = std::any_of(consumers_.begin(), consumers_.end(), [&](const auto& c) { return c.second.of.id == s.id && !c.second.leaving; });
         if (!reads) subscribe(s, {});
@@ -302,8 +306,19 @@ void lease_client::publish() {
     if (around_.known.topics.empty()) return;
     auto it = around_.known.topics.begin();
     std::advance(it, static_cast<std::ptrdiff_t>(random.below(around_.known.topics.size())));
-    const auto& [name, topic] = *it;
-    if (!topic.library) return;  // dead letters are published by the broker
+    if (it->second.library) publish(it->first, it->second);  // dead letters are published by the broker
+}
+
+/// When the faults are over and the broker has had time to see it, whoever publishes is answered.
+void lease_client::prove_publishing() {
+    const auto topic = around_.known.topics.find("orders");
+    if (proven_ || topic == around_.known.topics.end() || around_.now() - around_.settling_since < 3s) return;
+    proven_ = true;
+    publish(topic->first, topic->second);
+}
+
+void lease_client::publish(const std::string& name, const known_topic& topic) {
+    auto& random = around_.random;
     const auto partition = static_cast<std::uint32_t>(random.below(topic.partitions));
     const auto many = random.chance(4);
     const auto count = many ? random.between(3000, 4096) : random.between(1, random.chance(100) ? 200 : 20);
@@ -320,8 +335,12 @@ void lease_client::publish() {
                        count, static_cast<std::uint64_t>(numbers.front()));
     wire_.ask_with(
         records, [&](auto& b) { return wire::CreatePublish(b, topic.id, partition, static_cast<std::uint32_t>(count)); },
-        [this, id = topic.id, partition, numbers](const proto::frame& f) {
-            if (const auto* failed = f.head->message_as_Failed()) return expect(*failed, {errc::no_such_topic, errc::no_such_partition, errc::backlog_full});
+        [this, id = topic.id, partition, numbers, sent = around_.now()](const proto::frame& f) {
+            if (const auto* failed = f.head->message_as_Failed()) {
+                for (const auto n : numbers) around_.judge.producers().must_be_refused(n);
+                if (around_.may_be_refused(static_cast<errc>(failed->code()), sent)) return;
+                return expect(*failed, {errc::no_such_topic, errc::no_such_partition, errc::backlog_full});
+            }
             around_.judge.publish_answered(id, partition, {f.head->message_as_Published()->first()}, numbers);
         });
 }

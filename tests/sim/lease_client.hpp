@@ -7,23 +7,26 @@
 #include <tuple>
 
 #include "proto/record.hpp"
+#include "tests/sim/peer.hpp"
 #include "tests/sim/wire_client.hpp"
 
 namespace millrace::sim {
 
-class lease_client {
+class lease_client : public peer {
 public:
     lease_client(surroundings& around, std::uint64_t number);
 
-    /// One thing that somebody might do now.
-    void act();
+    void act() override;
 
-    void cut() { wire_.cut(); }
+    void cut() override { wire_.cut(); }
+    connection* wire() override { return wire_.wire(); }
 
     /// Holds nothing and waits for nothing.
     bool is_idle() const;
 
 private:
+    static constexpr std::uint64_t settling_max = 6;
+
     struct lease {
         std::uint32_t partition;
         std::uint32_t attempt;
@@ -60,6 +63,8 @@ private:
     void extend_some(std::uint32_t number);
     void hand_in_some(std::uint32_t number, hand_in how, bool everything);
     void publish();
+    void publish(const std::string& topic, const known_topic& to);
+    void prove_publishing();
     void peek();
     void settle();
 
@@ -75,6 +80,8 @@ private:
     std::uint64_t number_;
     timestamp silent_until_;
     timestamp pinged_at_;
+    bool stingy_ = false;  // hardly gives credit
+    bool proven_ = false;  // after the faults: publishing goes on
     proto::record_encoder encoder_;
 };
 

@@ -20,6 +20,7 @@ bool covers(const std::vector<client::lost_range>& ranges, const client::deliver
 
 library_client::library_client(surroundings& around, std::uint64_t number) : around_(around), number_(number) {
     if (around_.random.chance(600)) producer_ = around_.random.chance(600) ? "till" : "desk";  // a name belongs to one at a time, and two may claim it
+    if (around_.clocks_differ) clocks_.drift_in_1000 = static_cast<std::int64_t>(around_.random.below(41)) - 20;
     returns_ = around_.random.chance(is_named() ? 850 : 600);
 }
 
@@ -122,8 +123,8 @@ void library_client::arm() {
     const auto due = machine_->next_deadline();
     if (due == armed_ || due == client::never) return;
     armed_ = due;
-    const auto when = timestamp(std::chrono::ceil<std::chrono::microseconds>(due.time_since_epoch()));
-    around_.events.at(when, [this, life = life_, due] {
+    const auto wait = std::max(0us, std::chrono::ceil<std::chrono::microseconds>(due - moment_now()));
+    around_.events.after(clocks_.until(wait), [this, life = life_, due] {
         if (life != life_ || armed_ != due) return;
         armed_.reset();
         machine_->time_passed(moment_now());

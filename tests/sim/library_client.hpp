@@ -8,16 +8,18 @@
 #include <optional>
 
 #include "client/machine.hpp"
+#include "tests/sim/peer.hpp"
 #include "tests/sim/surroundings.hpp"
 
 namespace millrace::sim {
 
-class library_client {
+class library_client : public peer {
 public:
     library_client(surroundings& around, std::uint64_t number);
 
-    void act();
-    void cut();
+    void act() override;
+    void cut() override;
+    connection* wire() override { return wire_.get(); }
 
 private:
     struct publish_under_way {
@@ -71,10 +73,11 @@ private:
     void ack_some(client::consumer_number number, consumer& c);
 
     bool is_named() const { return !producer_.empty(); }
-    client::moment moment_now() const { return client::moment(std::chrono::duration_cast<client::duration>(around_.now().time_since_epoch())); }
+    client::moment moment_now() const { return client::moment(clocks_.steady(around_.now())); }
 
     surroundings& around_;
     std::uint64_t number_;
+    machine_clocks clocks_;
     std::string producer_;  // empty: unnamed
     bool returns_ = false;
     std::shared_ptr<connection> wire_;

@@ -38,9 +38,9 @@ bool run(std::uint64_t seed, bool verbose, tally& sums) {
         sums.events += report.events;
         sums.simulated_milliseconds += static_cast<std::uint64_t>(report.simulated_seconds * 1000);
         if (verbose)
-            std::printf("seed %llu: %.0f simulated seconds, %llu events, %llu deliveries, %llu dead letters, %llu recoveries, fingerprint %016llx\n",
+            std::printf("seed %llu: %.0f simulated seconds, %llu events, %llu clients, %llu deliveries, %llu dead letters, %llu recoveries, fingerprint %016llx\n",
                         static_cast<unsigned long long>(seed), report.simulated_seconds, static_cast<unsigned long long>(report.events),
-                        static_cast<unsigned long long>(report.deliveries), static_cast<unsigned long long>(report.dead_letters),
+                        static_cast<unsigned long long>(report.clients), static_cast<unsigned long long>(report.deliveries), static_cast<unsigned long long>(report.dead_letters),
                         static_cast<unsigned long long>(report.recoveries), static_cast<unsigned long long>(report.fingerprint));
         std::fflush(stdout);
     } catch (const std::exception& broken) {

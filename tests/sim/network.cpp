@@ -6,9 +6,20 @@ namespace millrace::sim {
 
 using namespace std::chrono_literals;
 
+namespace {
+
+constexpr auto between_reads = 1ms;  // of a slow client
+
+}  // namespace
+
+connection::connection(event_queue& events, random_source& random, const network_weather& weather) : events_(events), random_(random), weather_(weather) {
+    if (random_.chance(weather_.slow_in_1000)) read_at_once_ = std::size_t{8} << random_.below(7);
+}
+
 void connection::send(side from, std::vector<std::byte> bytes) {
     if (cut_ || bytes.empty()) return;
     const auto to = other(from);
+    took_at_[index(to)] = events_.now();
     auto& busy = busy_until_[index(to)];
     busy = std::max(busy, events_.now() + random_.between(weather_.delay_min, weather_.delay_max));
     if (random_.chance(weather_.stall_in_1000)) busy += random_.between(50ms, 3s);
@@ -22,6 +33,10 @@ void connection::send(side from, std::vector<std::byte> bytes) {
         } else if (random_.chance(300)) {
             size = 1 + random_.below(size);
         }
+        if (to == side::client && size > read_at_once_) {
+            size = read_at_once_;
+            busy += between_reads;
+        }
         const auto begin = bytes.begin() + static_cast<std::ptrdiff_t>(at);
         std::vector<std::byte> piece(begin, begin + static_cast<std::ptrdiff_t>(size));
         at += size;
@@ -32,6 +47,7 @@ void connection::send(side from, std::vector<std::byte> bytes) {
 
 void connection::arrive(side at, const std::vector<std::byte>& bytes, bool last) {
     if (cut_) return;
+    took_at_[index(at)] = events_.now();
     if (const auto handler = ends_[index(at)].received) handler(bytes);
     if (!last || cut_) return;
     if (const auto handler = ends_[index(other(at))].written) handler();

@@ -22,6 +22,7 @@ struct network_weather {
     std::chrono::microseconds delay_max{2'000};
     std::uint64_t stall_in_1000 = 0;       // of each send: nothing arrives for a while
     std::uint64_t half_open_in_1000 = 0;   // of each lost connection: a side hears of it very late
+    std::uint64_t slow_in_1000 = 0;        // of each connection: its client reads a few bytes at a time
 };
 
 class connection : public std::enable_shared_from_this<connection> {
@@ -32,7 +33,7 @@ public:
         std::function<void()> written;  // everything sent so far has arrived
     };
 
-    connection(event_queue& events, random_source& random, const network_weather& weather) : events_(events), random_(random), weather_(weather) {}
+    connection(event_queue& events, random_source& random, const network_weather& weather);
 
     /// Each side says where its events go. An end that was detached hears nothing more.
     void attach(side s, end handlers) { ends_[index(s)] = std::move(handlers); }
@@ -46,7 +47,14 @@ public:
     /// The connection is lost now; each side hears of it later.
     void cut();
 
+    /// Nothing of what is sent to `s` from now on arrives before this is over. The other direction goes on.
+    void deafen(side s, std::chrono::microseconds lasts) { busy_until_[index(s)] = std::max(busy_until_[index(s)], events_.now()) + lasts; }
+    /// For longer than a moment from now.
+    bool is_deaf() const { return std::max(busy_until_[0], busy_until_[1]) > events_.now() + std::chrono::seconds(2); }
+
     bool is_cut() const { return cut_; }
+    /// When `s` was last sent something while nothing was on its way, or took some of it.
+    timestamp took_at(side s) const { return took_at_[index(s)]; }
 
 private:
     static std::size_t index(side s) { return static_cast<std::size_t>(s); }
@@ -58,6 +66,8 @@ private:
     const network_weather& weather_;
     std::array<end, 2> ends_;
     std::array<timestamp, 2> busy_until_{};  // by receiving side
+    std::array<timestamp, 2> took_at_{};     // too
+    std::size_t read_at_once_ = ~std::size_t{0};  // by the client
     bool cut_ = false;
 };
 

@@ -146,7 +146,9 @@ void producer_client::send_known() {
         if (const auto* failed = f.head->message_as_Failed()) {
             const auto why = static_cast<errc>(failed->code());
             if (why == errc::producer_fenced && who == who_) refused(at, 0, why, failed->what()->str());
-            if (why != errc::producer_fenced && !is_gone(why)) throw violation("a batch that was taken is refused: " + failed->what()->str());
+            const auto* topic = topic_of(at);
+            const auto forgotten = !topic || !topic->stays;  // deleted meanwhile: then it is new to the broker, and may be put off before it is looked for
+            if (why != errc::producer_fenced && !is_gone(why) && !(forgotten && is_put_off(why))) throw violation("a batch that was taken is refused: " + failed->what()->str());
             return;
         }
         around_.judge.publish_answered(at.topic, at.partition, {f.head->message_as_Published()->first()}, b.messages);

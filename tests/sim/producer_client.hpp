@@ -6,16 +6,18 @@
 #include <map>
 
 #include "proto/record.hpp"
+#include "tests/sim/peer.hpp"
 #include "tests/sim/wire_client.hpp"
 
 namespace millrace::sim {
 
-class producer_client {
+class producer_client : public peer {
 public:
     producer_client(surroundings& around, std::string name);
 
-    void act();
-    void cut() { wire_.cut(); }
+    void act() override;
+    void cut() override { wire_.cut(); }
+    connection* wire() override { return wire_.wire(); }
 
 private:
     /// Of a partition, the broker remembers so many batches.

@@ -43,7 +43,10 @@ void slow_store::apply_next() {
     std::vector<error> outcomes(now.size());
     if (applied) {
         std::vector<machine::group> groups;
-        for (auto& g : now) groups.push_back({g.epoch, std::move(g.group.mutations)});
+        for (auto& g : now) {
+            take_room(g.group);
+            groups.push_back({g.epoch, std::move(g.group.mutations)});
+        }
         outcomes = machine_.commit(the_shard, std::move(groups));
     }
     if (lost_power()) return;
@@ -55,6 +58,12 @@ void slow_store::apply_next() {
         if (failed_ && !outcome) outcome = {errc::outcome_unknown, "a commit failed half way"};
         tell(std::move(now[i]), std::move(outcome));
     }
+}
+
+void slow_store::take_room(const core::group& group) {
+    if (!disk_) return;
+    for (const auto& m : group.mutations)
+        if (const auto* entry = std::get_if<core::append_entry>(&m)) disk_->free -= std::min<std::uint64_t>(disk_->free, entry->bytes->size());
 }
 
 void slow_store::tell(pending_group applied, error outcome) {

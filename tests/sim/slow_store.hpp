@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "broker/driver/driver.hpp"
 #include "broker/storage/store.hpp"
@@ -40,6 +41,10 @@ public:
     void read(const driver::read_request& request, std::function<void(result<std::vector<storage::stored_entry>>)> done);
     void scan(const driver::scan_request& request, std::function<void(result<std::vector<core::row>>)> done);
 
+    /// What the disk has; none: it says nothing. What is stored takes of it until it is set again.
+    void set_disk(std::optional<storage::disk_space> disk) { disk_ = disk; }
+    const std::optional<storage::disk_space>& space() const { return disk_; }
+
     /// The broker is gone: nobody is told anything more.
     void crash();
 
@@ -60,12 +65,14 @@ private:
     void look(Find find, Done done);
     void tell(pending_group applied, error outcome);
     bool lost_power();
+    void take_room(const core::group& group);
 
     event_queue& events_;
     random_source& random_;
     const store_manners& manners_;
     machine& machine_;
     std::function<void()> power_went_;
+    std::optional<storage::disk_space> disk_;
     std::deque<pending_group> pending_;
     timestamp last_applied_, last_told_;
     bool failed_ = false;

@@ -8,6 +8,7 @@
 #include "tests/sim/broker_host.hpp"
 #include "tests/sim/checker.hpp"
 #include "tests/sim/event_queue.hpp"
+#include "tests/sim/machine_clocks.hpp"
 #include "tests/sim/network.hpp"
 #include "tests/sim/random.hpp"
 #include "tests/sim/trace.hpp"
@@ -45,9 +46,14 @@ struct surroundings {
     broker_host& broker;
     const network_weather& weather;
     catalog& known;
-    bool settling = false;  // the faults are over: everybody finishes what is there
+    bool clocks_differ = false;  // one machine's from another's
+    bool disk_fills = false;  // now and then: publishes and new topics may be refused
+    bool settling = false;    // the faults are over: everybody finishes what is there
+    timestamp settling_since = timestamp::max();
 
     timestamp now() const { return events.now(); }
+    /// Of what was sent then. The broker sees within two seconds that there is room again.
+    bool may_be_refused(errc why, timestamp sent) const { return why == errc::disk_full && disk_fills && (!settling || sent - settling_since < std::chrono::seconds(2)); }
 };
 
 }  // namespace millrace::sim

@@ -69,7 +69,7 @@ void wire_client::take(const proto::frame& f) {
             return;
         case wire::Message::Goodbye: {
             const auto code = static_cast<errc>(f.head->message_as_Goodbye()->code());
-            if (code != errc::idle_timeout && code != errc::hello_expected && code != errc::shutting_down)
+            if (code != errc::idle_timeout && code != errc::hello_expected && code != errc::shutting_down && code != errc::slow_reader)
                 throw violation(std::string("the broker said goodbye: ") + name_of(code) + " " + f.head->message_as_Goodbye()->what()->str());
             return;
         }

@@ -25,6 +25,7 @@ public:
     bool is_open() const { return wire_ != nullptr; }
     bool is_welcome() const { return session_ != session_key{}; }
     session_key session() const { return session_; }
+    connection* wire() const { return wire_.get(); }
 
     /// REQUIRES !is_open(). Nothing happens while the broker is down.
     void connect();

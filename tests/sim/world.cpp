@@ -13,16 +13,14 @@ world::world(std::uint64_t seed, trace& noted, machine* on)
       own_machine_(on ? nullptr : make_memory_machine(random_)),
       machine_(on ? *on : *own_machine_),
       store_(events_, random_, manners_, machine_),
-      broker_(events_, random_, noted_, judge_, store_, habits_),
+      broker_(events_, random_, noted_, judge_, store_, habits_, clocks_),
       around_{events_, random_, noted_, judge_, broker_, weather_, known_} {
     draw_weather();
     draw_habits();
     draw_faults();
     topics_ = draw_topics();
     admin_ = std::make_unique<admin_client>(around_, topics_, draw_subscriptions());
-    for (auto i = random_.between(1, 2); i > 0; --i) libraries_.push_back(std::make_unique<library_client>(around_, i));
-    for (auto i = random_.between(2, 6); i > 0; --i) leasers_.push_back(std::make_unique<lease_client>(around_, i));
-    for (auto i = random_.below(3); i > 0; --i) producers_.push_back(std::make_unique<producer_client>(around_, random_.chance(600) ? "till" : "desk"));
+    draw_clients();
 }
 
 world::~world() = default;
@@ -33,6 +31,7 @@ void world::draw_weather() {
     weather_.delay_max = random_.between(100us, random_.chance(300) ? 50ms : 3ms);
     weather_.stall_in_1000 = random_.chance(500) ? random_.below(10) : 0;
     weather_.half_open_in_1000 = random_.chance(500) ? random_.below(300) : 0;
+    weather_.slow_in_1000 = random_.chance(200) ? random_.below(300) : 0;
     manners_.commit_max = random_.between(200us, random_.chance(300) ? 100ms : 5ms);
     manners_.read_max = random_.between(100us, random_.chance(300) ? 50ms : 5ms);
 }
@@ -53,7 +52,31 @@ void world::draw_faults() {
     if (random_.chance(700)) faults_.connection_cut = random_.below(300);
     if (random_.chance(500)) faults_.admin_cut = random_.below(100);
     if (random_.chance(300)) manners_.failed_commit_in_100000 = random_.below(60);
+    if (random_.chance(300)) faults_.disk_fills = random_.below(300);
+    disk_reserve_ = 1u << random_.between(10, 22);
+    around_.disk_fills = faults_.disk_fills > 0;
+    if (random_.chance(300)) faults_.partition = random_.below(150);
+    if (random_.chance(300)) draw_clocks();
     if (!own_machine_) manners_.side_by_side_in_1000 = random_.below(1000);
+}
+
+/// The broker's steady clock is off by 2 in 100 at most, and so is each client's; its wall clock is set besides. A tenth more is how broker time follows it.
+void world::draw_clocks() {
+    clocks_.drift_in_1000 = static_cast<std::int64_t>(random_.below(41)) - 20;
+    faults_.clock_set = random_.below(200);
+    around_.clocks_differ = true;
+    judge_.clocks_run_up_to(1130);
+}
+
+void world::draw_clients() {
+    const auto crowd = random_.chance(20) ? random_.between(20, 50) : 1;  // times as many, who do as much together
+    act_max_ *= static_cast<std::int64_t>(crowd);
+    const auto add = [&](std::uint64_t count, auto make) {
+        for (auto i = count * crowd; i > 0; --i) clients_.push_back(make(i));
+    };
+    add(random_.between(1, 2), [&](auto i) { return std::make_unique<library_client>(around_, i); });
+    add(random_.between(2, 6), [&](auto i) { return std::make_unique<lease_client>(around_, i); });
+    add(random_.below(3), [&](auto) { return std::make_unique<producer_client>(around_, random_.chance(600) ? "till" : "desk"); });
 }
 
 std::vector<wanted_topic> world::draw_topics() {
@@ -101,15 +124,41 @@ void world::every_second() {
     if (!broker_.is_up() && (around_.settling || random_.chance(700))) broker_.start();
     if (!around_.settling) {
         if (broker_.is_up() && random_.chance(faults_.broker_crash)) broker_.crash();
-        for (auto& c : leasers_)
+        for (auto& c : clients_)
             if (random_.chance(faults_.connection_cut)) c->cut();
-        for (auto& c : libraries_)
-            if (random_.chance(faults_.connection_cut)) c->cut();
-        for (auto& c : producers_)
-            if (random_.chance(faults_.connection_cut)) c->cut();
+        if (random_.chance(faults_.partition)) part_network();
         if (random_.chance(faults_.admin_cut)) admin_->cut();
+        if (random_.chance(faults_.disk_fills)) change_disk();
+        if (random_.chance(faults_.clock_set)) set_clock();
     }
     events_.after(random_.between(500ms, 1500ms), [this] { every_second(); });
+}
+
+/// Somebody else has filled it, or has made room.
+void world::change_disk() {
+    const auto free = random_.chance(500) ? random_.below(2 * disk_reserve_) : disk_reserve_ * random_.between(2, 100);
+    noted_.note(events_.now(), "disk free reserve", free, disk_reserve_);
+    store_.set_disk(storage::disk_space{free, disk_reserve_});
+}
+
+/// Some of the clients do not hear the broker, or it does not hear them, or both, for a while.
+void world::part_network() {
+    const auto share = random_.between(100, 900);
+    const auto direction = random_.below(3);
+    const auto lasts = random_.chance(700) ? random_.between(100ms, 5s) : random_.between(5s, 40s);
+    noted_.note(events_.now(), "network-parts direction lasts-ms", direction, lasts.count() / 1000);
+    for (auto& c : clients_) {
+        if (!c->wire() || !random_.chance(share)) continue;
+        if (direction != 0) c->wire()->deafen(side::client, lasts);
+        if (direction != 1) c->wire()->deafen(side::broker, lasts);
+    }
+}
+
+/// By a little, or by up to six hours, forward or back.
+void world::set_clock() {
+    const auto most = random_.chance(500) ? std::chrono::microseconds{5s} : std::chrono::microseconds{6h};
+    clocks_.wall_ahead = random_.between(0us, 2 * most) - most;
+    noted_.note(events_.now(), "wall-clock ahead-ms", clocks_.wall_ahead.count() / 1000);
 }
 
 run_report world::run() {
@@ -117,22 +166,24 @@ run_report world::run() {
     broker_.start();
     keep_acting([this] { admin_->act(); }, 1ms, 100ms);
     events_.run_until(began + 2s);  // most of the topics are there
-    for (auto& c : libraries_) keep_acting([&c] { c->act(); }, 1ms, 80ms);
-    for (auto& c : leasers_) keep_acting([&c] { c->act(); }, 1ms, 60ms);
-    for (auto& c : producers_) keep_acting([&c] { c->act(); }, 1ms, 80ms);
+    for (auto& c : clients_) keep_acting([&c] { c->act(); }, 1ms, act_max_);
     every_second();
     events_.run_until(events_.now() + random_.between(5s, 60s));
     settle();
     check_store();
-    return {std::chrono::duration<double>(events_.now() - began).count(), events_.performed(), judge_.deliveries(), judge_.dead_letters(),
+    return {std::chrono::duration<double>(events_.now() - began).count(), events_.performed(), clients_.size(), judge_.deliveries(), judge_.dead_letters(),
             broker_.recoveries(), noted_.fingerprint()};
 }
 
 void world::settle() {
     around_.settling = true;
+    around_.settling_since = events_.now();
     manners_.failed_commit_in_100000 = 0;
     machine_.end_faults();
-    weather_.stall_in_1000 = 0;
+    if (store_.space()) store_.set_disk(storage::disk_space{~std::uint64_t{0} >> 1, disk_reserve_});
+    weather_.stall_in_1000 = weather_.slow_in_1000 = 0;
+    for (auto& c : clients_)
+        if (c->wire() && c->wire()->is_deaf()) c->cut();
     noted_.note(events_.now(), "faults-end");
     const auto since = events_.now();
     // Quiet for a while, and looked at twice: dead letters may still have been on their way.

@@ -17,11 +17,15 @@ struct fault_plan {
     std::uint64_t broker_crash = 0;
     std::uint64_t connection_cut = 0;
     std::uint64_t admin_cut = 0;
+    std::uint64_t disk_fills = 0;
+    std::uint64_t clock_set = 0;
+    std::uint64_t partition = 0;
 };
 
 struct run_report {
     double simulated_seconds = 0;
     std::uint64_t events = 0;
+    std::uint64_t clients = 0;
     std::uint64_t deliveries = 0;
     std::uint64_t dead_letters = 0;
     std::uint64_t recoveries = 0;
@@ -43,10 +47,15 @@ private:
     void draw_weather();
     void draw_habits();
     void draw_faults();
+    void draw_clocks();
+    void draw_clients();
     std::vector<wanted_topic> draw_topics();
     std::vector<wanted_subscription> draw_subscriptions();
     void keep_acting(std::function<void()> act, std::chrono::microseconds least, std::chrono::microseconds most);
     void every_second();
+    void change_disk();
+    void set_clock();
+    void part_network();
     void settle();
     void check_store();
 
@@ -58,7 +67,9 @@ private:
     network_weather weather_;
     store_manners manners_;
     broker_habits habits_;
+    machine_clocks clocks_;  // of the broker
     fault_plan faults_;
+    std::uint64_t disk_reserve_ = 0;
     const std::unique_ptr<machine> own_machine_;  // none when it runs on another
     machine& machine_;
     slow_store store_;
@@ -66,9 +77,8 @@ private:
     surroundings around_;
     std::vector<wanted_topic> topics_;
     std::unique_ptr<admin_client> admin_;
-    std::vector<std::unique_ptr<library_client>> libraries_;
-    std::vector<std::unique_ptr<lease_client>> leasers_;
-    std::vector<std::unique_ptr<producer_client>> producers_;
+    std::vector<std::unique_ptr<peer>> clients_;
+    std::chrono::microseconds act_max_{60'000};  // between two things that a client does
 };
 
 }  // namespace millrace::sim
