@@ -311,7 +311,12 @@ struct consumer::state : std::enable_shared_from_this<state> {
     void lease_lost(visit& v, const sim::token_range& token) {
         among.told.tell("extended, lost", v.who, token, [](sim::checker&, timestamp) {});
         if (random.chance(500)) return;
-        std::erase_if(v.jobs, [&](const auto& j) { return token_of(j.second.what).first == token.first && token_of(j.second.what).partition == token.partition; });
+        std::erase_if(v.jobs, [&](const auto& j) {
+            const auto its = token_of(j.second.what);
+            const auto is_it = its.partition == token.partition && its.first == token.first && its.attempt == token.attempt;
+            if (is_it) v.from.set_aside(j.second.what);  // or a connection that comes back shows it, and may get it
+            return is_it;
+        });
     }
 
     void hand_in(visit& v, const client::delivery& d, sim::hand_in how, bool was_started = false) {
