@@ -295,10 +295,14 @@ struct consumer::state : std::enable_shared_from_this<state> {
         }));
     }
 
-    /// The first answer of the broker that was come back to: the lease is this consumer's.
+    /// The first answer of the broker that was come back to: the lease is this consumer's, unless it has handed the message in meanwhile.
     void adopted(visit& v, const sim::token_range& token, timestamp sent) {
-        for (auto& [when, j] : v.jobs)
-            if (j.is_shown && token_of(j.what).first == token.first && token_of(j.what).partition == token.partition) j.is_shown = false;
+        const auto found = std::find_if(v.jobs.begin(), v.jobs.end(), [&](const auto& entry) {
+            const auto its = token_of(entry.second.what);
+            return entry.second.is_shown && its.partition == token.partition && its.first == token.first && its.attempt == token.attempt;
+        });
+        if (found == v.jobs.end()) return;
+        found->second.is_shown = false;
         among.told.taken_up();
         among.told.tell("taken up again", v.who, token, [&](sim::checker& judge, timestamp when) { judge.adopted(sent, when, v.who, {token}, {}); });
     }
@@ -307,7 +311,12 @@ struct consumer::state : std::enable_shared_from_this<state> {
     void lease_lost(visit& v, const sim::token_range& token) {
         among.told.tell("extended, lost", v.who, token, [](sim::checker&, timestamp) {});
         if (random.chance(500)) return;
-        std::erase_if(v.jobs, [&](const auto& j) { return token_of(j.second.what).first == token.first && token_of(j.second.what).partition == token.partition; });
+        std::erase_if(v.jobs, [&](const auto& j) {
+            const auto its = token_of(j.second.what);
+            const auto is_it = its.partition == token.partition && its.first == token.first && its.attempt == token.attempt;
+            if (is_it) v.from.set_aside(j.second.what);  // or a connection that comes back shows it, and may get it
+            return is_it;
+        });
     }
 
     void hand_in(visit& v, const client::delivery& d, sim::hand_in how, bool was_started = false) {
