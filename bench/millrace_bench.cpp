@@ -13,6 +13,7 @@
 
 #include "bench/disk_probe.hpp"
 #include "bench/load.hpp"
+#include "bench/socket_probe.hpp"
 
 namespace millrace::bench {
 namespace {
@@ -153,6 +154,11 @@ void add_disk(report& r, const std::string& directory) {
     r.add("disk_bytes_per_second", disk.value().bytes_per_second);
 }
 
+/// For many connections with little on each: there the sockets are what is measured.
+void add_sockets(report& r, const load_settings& load) {
+    r.add("bare_round_trips_per_second", probe_sockets(load.producer_connections(), load.size, std::chrono::seconds(1)));
+}
+
 /// What is counted is what the run is about: answers, or checked messages.
 report report_of(const options& o, const measured& m) {
     const auto& main = consumes(o) ? m.consumed : m.produced;
@@ -192,6 +198,7 @@ int run(options o) {
     if (!failure.empty()) throw std::runtime_error(failure);
     auto r = report_of(o, m);
     if (!o.disk.empty()) add_disk(r, o.disk);
+    if (o.load.producer_connections() >= 10) add_sockets(r, o.load);
     r.print(o.json);
     return 0;
 }

@@ -440,6 +440,16 @@ std::optional<timestamp> progress::next_due() const {
     return due == timestamp::max() ? std::nullopt : std::optional(due);
 }
 
+void progress::bound_delays(timestamp now, const subscription_settings& policy) {
+    for (auto& [at, d] : delayed_) {
+        const auto latest = now + policy.backoff_after(failures_.at(at).count);
+        if (d.due <= latest) continue;
+        by_due_.erase({d.due, at});
+        d.due = latest;
+        by_due_.emplace(d.due, at);
+    }
+}
+
 void progress::expire(timestamp now, const subscription_settings& policy, handed_in& in) {
     while (!by_due_.empty() && by_due_.begin()->first <= now) {
         const auto s = by_due_.begin()->second;

@@ -132,6 +132,10 @@ public:
     /// When expire() should be called, at the earliest useful moment: a lease may have been extended since.
     std::optional<timestamp> next_due() const;
 
+    /// No delayed message waits for longer than a backoff from `now`. REQUIRES that this broker has not delayed any yet: what is stored may have been
+    /// written by a clock that was ahead, and would wait until this one has caught up.
+    void bound_delays(timestamp now, const subscription_settings& policy);
+
     /// Returns delayed messages that are due, and ends leases past their deadline, which counts as a failure.
     void expire(timestamp now, const subscription_settings& policy, handed_in& in);
 

@@ -20,7 +20,7 @@ void shard::step(timestamp now, const any_input& in, effects& out) {
               static_cast<std::uint64_t>(now_.time_since_epoch().count()));
     now_ = now;
     out_ = &out;
-    if (!opened_at_) opened_at_ = now;
+    if (!opened_at_) begin_time(now);
     std::visit([this](const auto& what) { perform(what); }, in);
     out_ = nullptr;
 }

@@ -117,6 +117,18 @@ void shard::arm(subscription& s, std::uint32_t partition) {
     wake_at(*due);
 }
 
+/// The first moment that this shard is told. What is stored comes from another clock, which may have been set since.
+void shard::begin_time(timestamp now) {
+    opened_at_ = now;
+    for (auto& [id, s] : subscriptions_) {
+        if (s.inconsistent) continue;
+        for (auto& p : s.partitions) {
+            p.bound_delays(now, s.row.settings);
+            arm(s, p.partition());
+        }
+    }
+}
+
 void shard::fire_timers() {
     while (!timers_.empty() && timers_.begin()->first <= now_) {
         const auto key = timers_.begin()->second;

@@ -3,11 +3,13 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <cstring>
 #include <thread>
 
 namespace millrace::server {
@@ -81,22 +83,28 @@ asio::awaitable<void> broker::accept_loop() {
 }
 
 asio::awaitable<void> broker::serve(std::shared_ptr<connection> c) {
+    std::array<std::byte, 2048> front;  // read while waiting: a small request takes one call, and an idle connection no more memory than this
     std::size_t turn = 0;
     bool drained = true;  // the last read took all there was
     bool told = false;    // that it opened
     c->write();  // a session that was refused at the door has its goodbye to say
     while (c->socket().is_open() && !c->session().closing()) {
-        if (drained) {  // no buffer is held meanwhile
+        std::size_t n = 0;
+        if (drained) {
             turn = 0;
-            auto [waited] = co_await c->socket().async_wait(tcp::socket::wait_read, awaiting);
-            if (waited) break;
+            const auto [failed, got] = co_await c->socket().async_read_some(asio::buffer(front), awaiting);
+            if (failed) break;
+            std::memcpy(c->session().prepare().data(), front.data(), got);
+            n = got;
+            drained = n < front.size();
+        } else {
+            const auto space = c->session().prepare();
+            boost::system::error_code ec;
+            n = c->socket().read_some(asio::buffer(space.data(), space.size()), ec);
+            drained = ec == asio::error::would_block || n < space.size();
+            if (ec == asio::error::would_block) continue;
+            if (ec) break;
         }
-        const auto space = c->session().prepare();
-        boost::system::error_code ec;
-        const auto n = c->socket().read_some(asio::buffer(space.data(), space.size()), ec);
-        drained = ec == asio::error::would_block || n < space.size();
-        if (ec == asio::error::would_block) continue;
-        if (ec) break;
         c->session().received(now_(), n);
         take_requests(*c);
         if (!told && c->session().greeted()) {

@@ -10,6 +10,7 @@
 #include "broker/storage/rocksdb_copies.hpp"
 #include "broker/storage/rocksdb_directory.hpp"
 #include "broker/storage/rocksdb_keys.hpp"
+#include "broker/storage/rocksdb_log_ahead.hpp"
 #include "broker/storage/rocksdb_tuning.hpp"
 
 namespace millrace::storage {
@@ -131,6 +132,12 @@ error check_files(rocksdb::FileSystem& files, rocksdb::Env& env, const rocksdb_o
     return refused;
 }
 
+/// Beside the files themselves: copies of what leads to them, and room in the log ahead of what is synced.
+std::shared_ptr<rocksdb::FileSystem> files_to_write(const rocksdb_options& options) {
+    auto files = keeping_copies(files_of(options));
+    return options.level >= durability::disk ? filling_logs_ahead(std::move(files)) : files;
+}
+
 }  // namespace
 
 error error_of(const rocksdb::Status& status, const std::string& doing) {
@@ -144,7 +151,7 @@ error error_of(const rocksdb::Status& status, const std::string& doing) {
 result<std::unique_ptr<rocksdb_database>> rocksdb_database::open(const rocksdb_options& options, rocksdb_disk& disk) {
     std::unique_ptr<rocksdb_database> opened(new rocksdb_database);
     const auto files = files_of(options);
-    opened->env_ = rocksdb::NewCompositeEnv(keeping_copies(files));
+    opened->env_ = rocksdb::NewCompositeEnv(files_to_write(options));
     bool direct_io = false;
     if (options.examine) {
         if (error refused = check_presence(*files, opened->env_.get(), options.directory.string())) {
@@ -260,6 +267,9 @@ error rocksdb_database::write(std::span<const pending_commit> groups) {
 
 // Batches may be written while it syncs, on another thread: it vouches for those that were there before.
 error rocksdb_database::sync() {
+    if (failed_) {  // RocksDB's own assertion ends the process when a log that was never synced is synced after a write to it failed
+        return {errc::storage_failure, "syncing the log failed: a write to it failed before"};
+    }
     const auto written = database_->GetLatestSequenceNumber();
     const auto status = database_->SyncWAL();
     if (error failed = error_of(status, "syncing the log failed")) {

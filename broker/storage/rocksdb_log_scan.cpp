@@ -204,7 +204,7 @@ private:
 
     /// `after`: 0 at the end of the log, which nothing follows yet.
     void add_spot(std::uint64_t at, std::uint64_t bytes, std::uint64_t after) {
-        findings_.spots.push_back({log_, at, bytes, before_, earlier_log_, earlier_before_, after, after > 0, false});
+        findings_.spots.push_back({log_, at, bytes, before_, earlier_log_, earlier_before_, after, after == 0, after > 0, false});
     }
 
     void skip(std::uint64_t at, std::string_view bytes) {
@@ -287,6 +287,9 @@ private:
         findings_.logs.back().second = mark.first_log;
         for (auto& spot : findings_.spots) {
             if (spot.log < mark.first_log) {  // of an earlier process, whose torn tail was cut and its sequences given again
+                continue;
+            }
+            if (spot.ends_log && spot.before > 0 && spot.after == spot.before + 1) {  // what is there was filled ahead: the next log goes on where this one ends
                 continue;
             }
             spot.is_followed = true;

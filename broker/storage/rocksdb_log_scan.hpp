@@ -45,6 +45,7 @@ struct bad_spot {
     std::uint64_t before = 0;  // last sequence of the batch in front of it in the file; 0: there is none
     std::uint64_t before_in = 0, before_there = 0;  // where there is none: the log in front of it that has one, and its last sequence
     std::uint64_t after = 0;   // first sequence of the next valid batch; 0: there is none
+    bool ends_log = false;     // it reaches to the end of its file
     bool is_followed = false;  // by a valid batch that this process's logs hold
     bool was_synced = false;   // proven: what was there had been answered
 };

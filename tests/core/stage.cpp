@@ -151,7 +151,10 @@ std::string stage::command(words& w) {
     if (w.has("fail-loads")) return answer_loads(true);
     if (w.has("hand-over")) return hand_over(static_cast<std::uint32_t>(w.number("bytes").value_or(100)));
     if (w.has("drop-hand-overs")) return hand_overs_.clear(), "";
-    if (w.has("restart")) return recover();
+    if (w.has("restart")) {
+        if (!w.positional.empty()) now_ -= words::duration_of(w.next());
+        return recover();
+    }
     if (w.has("tamper")) return tamper(w);
     if (w.has("damaged")) {
         const auto where = partition(w.next());

@@ -19,7 +19,7 @@
 //   damaged TOPIC/P A-B [load=N]                   undelivered S C TOPIC/P A-B[@ATTEMPT] [bytes=N]
 //   tamper progress TOPIC/NAME/P erased|cut|[cursor=N acked=N parked=N]    tamper block TOPIC/NAME/P BLOCK erased|cut
 //   tamper failure TOPIC/NAME/P SEQUENCE [parked]  changes a stored row behind the shard's back
-//   restart         recovers a new shard from the store       rows, entries what is in the store
+//   restart [D]     recovers a new shard from the store, whose clock is set back by D         rows, entries what is in the store
 //
 // S and C are s1 and c1; D is 5s or 250ms. A topic may be named by its id: #1. Requests are numbered for each session: "s1.3" is the answer to
 // its third. Requests about the catalog come from session 0.

@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <utility>
 
+#include "tests/power/inode.hpp"
+
 namespace millrace::power {
 namespace {
 
@@ -13,19 +15,7 @@ using rocksdb::IODebugContext;
 using rocksdb::IOOptions;
 using rocksdb::Slice;
 
-constexpr std::size_t sector_bytes = 512;
-constexpr std::size_t page_bytes = 4096;
 constexpr std::uint64_t never = ~std::uint64_t{0};
-
-struct byte_range {
-    std::size_t begin = 0, end = 0;
-};
-
-struct inode {
-    std::string bytes;                   // as a program reads them
-    std::size_t synced = 0;              // so many of them are on the platter
-    std::vector<byte_range> given_up;    // by a sync that failed: never written, whatever a later one says
-};
 
 struct name_change {
     std::string erased, set;  // either may be empty
@@ -117,27 +107,7 @@ struct power_disk::platter {
         unsynced_names.clear();
         std::set<inode*> done;
         for (const auto& [name, file] : names)
-            if (done.insert(file.get()).second) forget(*file);
-    }
-
-    void forget(inode& file) {
-        const auto unsynced = file.bytes.size() - file.synced;
-        switch (random.below(5)) {
-            case 0: file.bytes.resize(file.synced); break;
-            case 1: break;
-            case 2: file.bytes.resize(file.synced + random.below(unsynced + 1)); break;
-            case 3: file.bytes.resize(std::max(file.synced, (file.synced + random.below(unsynced + 1)) / sector_bytes * sector_bytes)); break;
-            default:
-                for (auto at = file.synced; at < file.bytes.size();) {
-                    const auto end = std::min(file.bytes.size(), (at / page_bytes + 1) * page_bytes);
-                    if (random.chance(400)) std::fill(file.bytes.begin() + static_cast<std::ptrdiff_t>(at), file.bytes.begin() + static_cast<std::ptrdiff_t>(end), '\0');
-                    at = end;
-                }
-        }
-        for (const auto& lost : file.given_up)
-            for (auto at = lost.begin; at < std::min(lost.end, file.bytes.size()); ++at) file.bytes[at] = '\0';
-        file.given_up.clear();
-        file.synced = file.bytes.size();
+            if (done.insert(file.get()).second) file->lose_power(random);
     }
 
     std::shared_ptr<inode> find(const std::string& name) {
@@ -151,9 +121,9 @@ namespace {
 using platter_ptr = std::shared_ptr<power_disk::platter>;
 
 std::size_t copy_out(const inode& file, std::uint64_t at, std::size_t n, char* to) {
-    if (at >= file.bytes.size()) return 0;
-    n = std::min<std::size_t>(n, file.bytes.size() - at);
-    std::memcpy(to, file.bytes.data() + at, n);
+    if (at >= file.bytes().size()) return 0;
+    n = std::min<std::size_t>(n, file.bytes().size() - at);
+    std::memcpy(to, file.bytes().data() + at, n);
     return n;
 }
 
@@ -211,12 +181,10 @@ public:
     writing(platter_ptr on, std::shared_ptr<inode> file, bool direct) : on_(std::move(on)), file_(std::move(file)), direct_(direct) {}
 
     IO Append(const Slice& data, const IOOptions&, IODebugContext*) override {
-        return on_->perform([&] { return put(file_->bytes.size(), data); },
-                            [&](bool) { put(file_->bytes.size(), {data.data(), on_->random.below(data.size() + 1)}).PermitUncheckedError(); });
+        return write(data, [this] { return file_->bytes().size(); });
     }
     IO PositionedAppend(const Slice& data, std::uint64_t at, const IOOptions&, IODebugContext*) override {
-        return on_->perform([&] { return put(at, data); },
-                            [&](bool) { put(at, {data.data(), on_->random.below(data.size() + 1)}).PermitUncheckedError(); });
+        return write(data, [at] { return at; });
     }
     using FSWritableFile::Append;
     using FSWritableFile::PositionedAppend;
@@ -224,20 +192,19 @@ public:
 
     IO Truncate(std::uint64_t size, const IOOptions&, IODebugContext*) override {
         return on_->perform([&] {
-            file_->bytes.resize(size);
-            file_->synced = std::min<std::size_t>(file_->synced, size);
+            file_->truncate(size);
             return IO::OK();
         });
     }
     IO Sync(const IOOptions&, IODebugContext*) override {
         return on_->perform(
             [&] {
-                file_->synced = file_->bytes.size();
+                file_->sync();
                 on_->sync_name_of(file_);
                 return IO::OK();
             },
             [&](bool fails) {
-                if (fails) file_->given_up.push_back({file_->synced, file_->bytes.size()});
+                if (fails) file_->fail_sync();
             });
     }
     // It starts the writing and waits for nothing: no promise.
@@ -249,14 +216,18 @@ public:
     bool IsSyncThreadSafe() const override { return true; }
     std::uint64_t GetFileSize(const IOOptions&, IODebugContext*) override {
         std::lock_guard lock(on_->mutex);
-        return file_->bytes.size();
+        return file_->bytes().size();
     }
 
 private:
-    IO put(std::uint64_t at, const Slice& data) {
-        if (file_->bytes.size() < at + data.size()) file_->bytes.resize(at + data.size());
-        std::memcpy(file_->bytes.data() + at, data.data(), data.size());
-        return IO::OK();
+    template <class At>
+    IO write(const Slice& data, At at) {
+        return on_->perform(
+            [&] {
+                file_->write(at(), {data.data(), data.size()});
+                return IO::OK();
+            },
+            [&](bool) { file_->write(at(), {data.data(), on_->random.below(data.size() + 1)}); });
     }
 
     const platter_ptr on_;
@@ -338,17 +309,14 @@ std::vector<std::string> power_disk::names() const {
 
 std::string& power_disk::bytes_of(const std::string& name) {
     std::lock_guard lock(platter_->mutex);
-    return platter_->names.at(name)->bytes;
+    return platter_->names.at(name)->bytes();
 }
 
 std::shared_ptr<power_disk> power_disk::copy(std::uint64_t seed) const {
     auto made = std::make_shared<power_disk>(seed);
     std::lock_guard lock(platter_->mutex);
     for (const auto& [name, file] : platter_->names) {
-        auto twin = std::make_shared<inode>();
-        twin->bytes = file->bytes;
-        twin->synced = twin->bytes.size();
-        made->platter_->names[name] = std::move(twin);
+        made->platter_->names[name] = std::make_shared<inode>(file->bytes());
     }
     made->platter_->durable_names = made->platter_->names;
     made->platter_->directories = platter_->directories;
@@ -443,7 +411,7 @@ IO power_disk::GetFileSize(const std::string& name, const IOOptions&, std::uint6
     if (!platter_->power) return platter::dead();
     const auto found = platter_->find(name);
     if (!found) return absent(name);
-    *size = found->bytes.size();
+    *size = found->bytes().size();
     return IO::OK();
 }
 
@@ -475,8 +443,7 @@ IO power_disk::Truncate(const std::string& name, std::size_t size, const IOOptio
     return platter_->perform([&] {
         const auto file = platter_->find(name);
         if (!file) return absent(name);
-        file->bytes.resize(size);
-        file->synced = std::min(file->synced, size);
+        file->truncate(size);
         return IO::OK();
     });
 }

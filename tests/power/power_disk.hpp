@@ -3,6 +3,7 @@
 //
 //   synced bytes                    stay
 //   bytes that no sync covered      none, all, a front cut at any byte or at a sector, or pages here and there with zeros between them
+//   written over synced bytes       of each page one of its versions since the sync; or a front of the writes, the last torn at a sector
 //   names (made, renamed, deleted)  as at the last sync of the directory, plus a front of what came after, or any part of it; those of synced files
 //   a sync that failed              loses what it should have covered; later ones do not bring it back, as on Linux
 //

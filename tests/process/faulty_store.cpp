@@ -60,15 +60,10 @@ public:
         : FSWritableFileOwnerWrapper(std::move(file)), name_(std::move(name)), faults_(of) {}
 
     rocksdb::IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override {
-        if (auto struck = faults_.strike("fail-write"); !struck.ok()) return struck;
-        faults_.crawl(10);
-        return FSWritableFileOwnerWrapper::Append(data, options, debug);
+        return write([&] { return FSWritableFileOwnerWrapper::Append(data, options, debug); });
     }
-    rocksdb::IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions& options, const rocksdb::DataVerificationInfo& info,
-                             rocksdb::IODebugContext* debug) override {
-        if (auto struck = faults_.strike("fail-write"); !struck.ok()) return struck;
-        faults_.crawl(10);
-        return FSWritableFileOwnerWrapper::Append(data, options, info, debug);
+    rocksdb::IOStatus PositionedAppend(const rocksdb::Slice& data, std::uint64_t at, const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override {
+        return write([&] { return FSWritableFileOwnerWrapper::PositionedAppend(data, at, options, debug); });
     }
     rocksdb::IOStatus Sync(const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override {
         if (auto struck = strike_sync(); !struck.ok()) return struck;
@@ -82,6 +77,12 @@ public:
     }
 
 private:
+    template <class Write>
+    rocksdb::IOStatus write(Write how) {
+        if (auto struck = faults_.strike("fail-write"); !struck.ok()) return struck;
+        faults_.crawl(10);
+        return how();
+    }
     rocksdb::IOStatus strike_sync() const { return faults_.is_newest(name_) ? faults_.strike("fail-sync") : rocksdb::IOStatus::OK(); }
 
     const std::string name_;

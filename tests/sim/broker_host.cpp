@@ -36,7 +36,7 @@ void broker_host::start() {
     epoch_ = opened.epoch;
     auto recovered = core::shard::recover(habits_.shard, std::move(opened.rows));
     if (!recovered) throw violation("cannot recover: " + to_string(recovered.failure()));
-    start_clock(recovered.value().told_time());
+    start_clock();
     driver_.emplace(std::move(recovered.value()), habits_.driver);
     driver_->shard().check();
     failed_ = false;
@@ -47,10 +47,10 @@ void broker_host::start() {
 }
 
 /// A wall clock that was set forward while the broker was away ends backoffs early: they count from when it comes back.
-void broker_host::start_clock(timestamp stored) {
+void broker_host::start_clock() {
     const auto before = clock_ ? now() : timestamp{};
-    clock_.emplace(stored, read_clocks());
-    if (now() > before) judge_.time_leapt();
+    clock_.emplace(read_clocks());
+    if (before != timestamp{} && now() != before) judge_.clock_set();
 }
 
 driver::broker_clock::reading broker_host::read_clocks() const {

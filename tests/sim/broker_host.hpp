@@ -53,7 +53,7 @@ private:
         bool writing = false;
     };
 
-    void start_clock(timestamp stored);
+    void start_clock();
     driver::broker_clock::reading read_clocks() const;
     timestamp now() { return clock_->now(read_clocks()); }
     void received(core::session_id id, std::span<const std::byte> bytes);

@@ -47,8 +47,8 @@ std::uint64_t checker::number_in(const std::string& payload) const {
 
 // ---- publishing ----
 
-message_number checker::publish(const std::string& topic, std::size_t bytes) {
-    sent_.push_back({topic, bytes});
+message_number checker::publish(const std::string& topic, std::size_t bytes, bool once) {
+    sent_.push_back({topic, bytes, once});
     return message_number{sent_.size()};
 }
 
@@ -75,7 +75,18 @@ void checker::bind(std::uint32_t topic, std::uint32_t partition, sequence at, st
     if (promise && p.promised[at.value] && !producers_.is_numbered(message_number{number})) broken("a sequence was given twice", place_text(topic, partition, at));
     there = number;
     producers_.stored(topic, partition, at, message_number{number});
+    bind_once(sent_[number - 1], {topic, partition, at}, number);
     if (promise) p.promised[at.value] = true;
+}
+
+void checker::bind_once(sent_message& sent, const place& here, std::uint64_t number) {
+    if (!sent.once) return;
+    if (sent.where && *sent.where != here) {
+        const auto& [topic, partition, at] = *sent.where;
+        broken("a named producer's message is there twice", "number " + std::to_string(number) + ": " + place_text(topic, partition, at) + " and " +
+                                                               place_text(std::get<0>(here), std::get<1>(here), std::get<2>(here)));
+    }
+    sent.where = here;
 }
 
 // ---- subscriptions ----
@@ -142,9 +153,10 @@ void checker::consumer_opened(const reader& consumer) {
 void checker::delivered(timestamp now, const reader& to, const delivered_message& m, const std::optional<dead_letter>& died) {
     ++deliveries_;
     check_content(to.topic, m, died);
-    if (ended_.contains(to.session)) return;
     auto* p = find(to.subscription, m.partition);
     if (!p) return;
+    ++p->failures[m.at];  // it may end badly
+    if (ended_.contains(to.session)) return;
     if (m.at < subscriptions_.at(to.subscription).promise.starts[m.partition]) broken("delivered before the subscription's start", to, m.partition, m.at);
     auto& flags = flags_of(*p, m.at);
     if (flags & acked) broken("delivered after its ack was answered", to, m.partition, m.at);
@@ -156,7 +168,6 @@ void checker::delivered(timestamp now, const reader& to, const delivered_message
         if (m.at < next) broken("first deliveries out of order", to, m.partition, m.at);
         next = m.at + 1;
     }
-    ++p->failures[m.at];  // it may end badly
     auto& high = known_high_[{to.topic, m.partition}];
     high = std::max(high, m.at + 1);
     hold(for_ever, to, m.partition, m.at, m.attempt, false, now);
@@ -311,7 +322,7 @@ void checker::broker_crashed() {
         for (auto& p : s.partitions) p.held.clear();
 }
 
-void checker::time_leapt() {
+void checker::clock_set() {
     for (auto& [id, s] : subscriptions_)
         for (auto& p : s.partitions) p.not_before.clear();
 }

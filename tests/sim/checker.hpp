@@ -94,8 +94,9 @@ public:
 
     // ---- publishing ----
 
-    /// A message is about to be sent to a topic; it goes out as payload_of(number, bytes).
-    message_number publish(const std::string& topic, std::size_t bytes);
+    /// A message is about to be sent to a topic; it goes out as payload_of(number, bytes). `once`: by a named producer, so it is stored once at most, however
+    /// often it is sent.
+    message_number publish(const std::string& topic, std::size_t bytes, bool once = false);
     void publish_answered(std::uint32_t topic, std::uint32_t partition, sequence first, const std::vector<message_number>& numbers);
 
     /// What named producers open, send and are told. Their messages are told to publish() and publish_answered() too.
@@ -134,8 +135,8 @@ public:
     /// From now on the broker's clock may run at up to so many thousandths of the time that this is told: what it promises to wait for may be over so
     /// much earlier.
     void clocks_run_up_to(std::uint64_t in_1000) { fastest_in_1000_ = in_1000; }
-    /// Broker time has gone on by more than time has: what waited for a time may come.
-    void time_leapt();
+    /// The broker began anew with another clock: what was to wait for a time may come at once. Its clock does not go back, so nothing waits longer.
+    void clock_set();
 
     // ---- what the broker says of itself ----
 
@@ -155,9 +156,13 @@ private:
     /// acked_in_time: by a holder whose lease lasted; a late ack is answered too when the message is settled already.
     enum flag : std::uint8_t { acked = 1, acked_in_time = 2, ack_sent = 4, rejected = 8, reject_sent = 16, dead = 32 };
 
+    using place = std::tuple<std::uint32_t, std::uint32_t, sequence>;  // topic, partition, sequence
+
     struct sent_message {
         std::string topic;
         std::size_t bytes = 0;
+        bool once = false;
+        std::optional<place> where{};  // of one that is stored once
     };
     struct partition_history {
         std::vector<std::uint64_t> content;  // the message at each sequence; 0: not known
@@ -192,9 +197,9 @@ private:
         std::vector<token_range> ranges;
         std::map<std::tuple<std::uint32_t, std::uint32_t, sequence>, timestamp> protected_until;  // by partition, attempt, sequence: what it held
     };
-    using place = std::tuple<std::uint32_t, std::uint32_t, sequence>;  // topic, partition, sequence
     using origin_of_dead = std::tuple<std::string, std::string, std::uint32_t, sequence>;
 
+    static void bind_once(sent_message& sent, const place& here, std::uint64_t number);
     void bind(std::uint32_t topic, std::uint32_t partition, sequence at, std::uint64_t number, bool promise);
     std::uint64_t number_in(const std::string& payload) const;
     void check_content(std::uint32_t topic, const delivered_message& m, const std::optional<dead_letter>& died);

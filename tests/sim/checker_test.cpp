@@ -82,6 +82,21 @@ TEST_CASE("a sequence is given once") {
     CHECK_NOTHROW(h.judge.publish_answered(the_topic, 0, {10}, {h.judge.publish("orders", 5)}));
 }
 
+TEST_CASE("a named producer's message is stored once") {
+    history h;
+    const auto one = h.judge.publish("orders", 5, true);
+    h.judge.publish_answered(the_topic, 0, {10}, {one});
+    CHECK_NOTHROW(h.judge.delivered(start, anna, {0, {10}, 1, checker::payload_of(one, 5)}));
+    CHECK_THROWS_AS(h.judge.delivered(start, anna, {0, {11}, 1, checker::payload_of(one, 5)}), violation);
+    CHECK_THROWS_AS(h.judge.delivered(start, anna, {1, {10}, 1, checker::payload_of(one, 5)}), violation);
+
+    SECTION("another's may be there twice, when it was sent again") {
+        const auto unnamed = h.judge.publish("orders", 5);
+        h.judge.publish_answered(the_topic, 0, {12}, {unnamed});
+        CHECK_NOTHROW(h.judge.delivered(start, anna, {0, {13}, 1, checker::payload_of(unnamed, 5)}));
+    }
+}
+
 TEST_CASE("an answered publish is not lost") {
     history h;
     for (std::uint64_t at = 0; at < 9; ++at) {
@@ -213,6 +228,13 @@ TEST_CASE("a failed message waits for its backoff") {
     h.hand_and_answer(start, anna, hand_in::nack, 0);
     CHECK_THROWS_AS(h.deliver(start + 999ms, bert, 0, 2), violation);
     CHECK_NOTHROW(h.deliver(start + 1s, bert, 0, 2));
+
+    SECTION("unless the broker came back with another clock, which may be ahead") {
+        h.deliver(start + 2s, anna, 1);
+        h.hand_and_answer(start + 2s, anna, hand_in::nack, 1);
+        h.judge.clock_set();
+        CHECK_NOTHROW(h.deliver(start + 2s, bert, 1, 2));
+    }
 }
 
 TEST_CASE("dead letters arrive once, with their true origin") {
@@ -232,6 +254,13 @@ TEST_CASE("dead letters arrive once, with their true origin") {
     SECTION("with no more failures than there were") {
         CHECK_THROWS_AS(h.bury(0, 0, 3), violation);
         CHECK_THROWS_AS(h.bury(0, 0, 0), violation);
+    }
+    SECTION("what a session does that may have been ended may count") {
+        h.deliver(start, anna, 1);
+        h.judge.session_ended(start, bert.session);
+        h.deliver(start, bert, 1, 2);
+        h.hand(start, bert, hand_in::reject, 1, 2);
+        CHECK_NOTHROW(h.bury(1, 0, 3));
     }
     SECTION("an adoption may have been one") {
         h.deliver(start, anna, 1);

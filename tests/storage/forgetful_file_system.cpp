@@ -1,5 +1,6 @@
 #include "tests/storage/forgetful_file_system.hpp"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -58,7 +59,10 @@ public:
         }
     }
 
-    rocksdb::IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions&, rocksdb::IODebugContext*) override {
+    rocksdb::IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override {
+        return PositionedAppend(data, size_, options, debug);
+    }
+    rocksdb::IOStatus PositionedAppend(const rocksdb::Slice& data, std::uint64_t at, const rocksdb::IOOptions&, rocksdb::IODebugContext*) override {
         if (state_->forgotten) {
             return rocksdb::IOStatus::IOError("forgotten", name_);
         }
@@ -66,13 +70,24 @@ public:
             return struck;
         }
         std::lock_guard lock(mutex_);
-        held_.append(data.data(), data.size());
-        size_ += data.size();
+        held_.emplace_back(at, data.ToString());
+        size_ = std::max(size_, at + data.size());
         return rocksdb::IOStatus::OK();
     }
     using rocksdb::FSWritableFile::Append;
+    using rocksdb::FSWritableFile::PositionedAppend;
 
-    rocksdb::IOStatus Truncate(std::uint64_t, const rocksdb::IOOptions&, rocksdb::IODebugContext*) override { return rocksdb::IOStatus::OK(); }
+    /// At the end of its life alone: what is cut need not be forgotten.
+    rocksdb::IOStatus Truncate(std::uint64_t size, const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override {
+        std::lock_guard lock(mutex_);
+        if (state_->forgotten) {
+            return rocksdb::IOStatus::OK();
+        }
+        auto status = pass_on(options, debug);
+        size_ = std::min(size_, size);
+        durable_ = std::min(durable_, size);
+        return status.ok() ? file_->Truncate(size, options, debug) : status;
+    }
     rocksdb::IOStatus Flush(const rocksdb::IOOptions&, rocksdb::IODebugContext*) override { return rocksdb::IOStatus::OK(); }
     bool IsSyncThreadSafe() const override { return true; }
     std::uint64_t GetFileSize(const rocksdb::IOOptions&, rocksdb::IODebugContext*) override {
@@ -124,12 +139,13 @@ public:
 
 private:
     rocksdb::IOStatus pass_on(const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) {
-        auto status = held_.empty() ? rocksdb::IOStatus::OK() : file_->Append(held_, options, debug);
-        if (status.ok()) {
-            held_.clear();
-            status = file_->Flush(options, debug);
+        for (const auto& [at, bytes] : held_) {
+            if (auto status = file_->PositionedAppend(bytes, at, options, debug); !status.ok()) {
+                return status;
+            }
         }
-        return status;
+        held_.clear();
+        return file_->Flush(options, debug);
     }
 
     void remember(std::uint64_t bytes) {
@@ -141,7 +157,7 @@ private:
     std::unique_ptr<rocksdb::FSWritableFile> file_;
     const std::shared_ptr<forgetful_file_system::shared_state> state_;
     std::mutex mutex_;
-    std::string held_;
+    std::vector<std::pair<std::uint64_t, std::string>> held_;  // and where
     std::uint64_t size_;
     std::uint64_t durable_;
 };

@@ -3,23 +3,15 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <condition_variable>
-#include <fstream>
 #include <mutex>
 #include <thread>
 
 #include "broker/storage/rocksdb_log_scan.hpp"
+#include "tests/storage/crash_image.hpp"
 #include "tests/storage/engines.hpp"
 
 namespace millrace::storage {
 namespace {
-
-namespace fs = std::filesystem;
-
-constexpr std::size_t block = 32768;
-
-std::vector<core::mutation> numbered(std::uint64_t number, std::size_t bytes = 100) {
-    return {append(partition(1), number, number, std::string(bytes, static_cast<char>('a' + number % 26))), core::put_row{"last", std::to_string(number)}};
-}
 
 /// Entries 0 … n-1 without a gap, and the row that was put with the last. Gives n.
 std::uint64_t consistent_groups(store& found) {
@@ -35,39 +27,7 @@ std::uint64_t consistent_groups(store& found) {
     return entries.size();
 }
 
-/// A store's directory as the end of the process leaves it, taken while it is open and idle.
-struct crash_image {
-    scratch_directory scratch;
-    fs::path path = scratch.path() / "image";
-
-    explicit crash_image(const fs::path& directory) { fs::copy(directory, path); }
-
-    /// The log that was written last.
-    fs::path log() const {
-        std::vector<fs::path> logs;
-        for (const auto& file : fs::directory_iterator(path)) {
-            if (file.path().extension() == ".log") {
-                logs.push_back(file.path());
-            }
-        }
-        REQUIRE_FALSE(logs.empty());
-        return *std::max_element(logs.begin(), logs.end());
-    }
-
-    void overwrite(std::uint64_t offset, const std::string& bytes) const {
-        std::fstream file(log(), std::ios::in | std::ios::out | std::ios::binary);
-        file.seekp(static_cast<std::streamoff>(offset));
-        file << bytes;
-    }
-
-    void flip(std::uint64_t offset) const {
-        std::fstream file(log(), std::ios::in | std::ios::out | std::ios::binary);
-        file.seekg(static_cast<std::streamoff>(offset));
-        const auto was = static_cast<char>(file.get());
-        file.seekp(static_cast<std::streamoff>(offset));
-        file.put(static_cast<char>(was ^ 0x10));
-    }
-};
+constexpr std::size_t batch_bytes = 12 + 30 + 1 + 1 + 1 + 16 + 3;  // of a group that appends one entry, beside its text
 
 error refusal_of(const rocksdb_options& options) {
     const auto opened = open_rocksdb_store(options);
@@ -141,11 +101,11 @@ TEST_CASE("a flipped bit anywhere in an answered group is damage: it is named, a
     const scratch_directory scratch;
     const auto live = open_or_fail(options_for(scratch.path()));
     const auto epoch = open_shard(*live);
-    const auto begins = fs::file_size(crash_image(scratch.path()).log());
+    const auto begins = crash_image(scratch.path()).end();
     for (std::uint64_t i = 0; i < 40; ++i) {
         REQUIRE_FALSE(commit(*live, epoch, numbered(i, bytes)));
     }
-    const auto ends = fs::file_size(crash_image(scratch.path()).log());
+    const auto ends = crash_image(scratch.path()).end();
     REQUIRE_FALSE(commit(*live, epoch, numbered(40, bytes)));
     for (int i = 0; i < 60; ++i) {
         const crash_image image(scratch.path());
@@ -166,16 +126,16 @@ TEST_CASE("the last groups before a pause, and before an orderly end, are proven
     auto live = open_or_fail(options_for(scratch.path()));
     const auto epoch = open_shard(*live);
     REQUIRE_FALSE(commit(*live, epoch, numbered(0)));
-    const auto ends = fs::file_size(crash_image(scratch.path()).log());
+    const auto ends = crash_image(scratch.path()).end();
     if (orderly) {
         live.reset();
     } else {
-        for (int i = 0; i < 1000 && fs::file_size(crash_image(scratch.path()).log()) == ends; ++i) {
+        for (int i = 0; i < 1000 && crash_image(scratch.path()).end() == ends; ++i) {
             std::this_thread::sleep_for(std::chrono::milliseconds(20));
         }
     }
     const crash_image image(scratch.path());
-    REQUIRE(fs::file_size(image.log()) > ends);
+    REQUIRE(image.end() > ends);
     image.flip(ends - 1);
     CHECK(refusal_of(options_for(image.path)).code == errc::corruption);
 }
@@ -187,7 +147,7 @@ TEST_CASE("a log that ends anywhere is a torn tail: whole groups are there up to
     for (std::uint64_t i = 0; i < 30; ++i) {
         REQUIRE_FALSE(commit(*live, epoch, numbered(i, i % 3 == 0 ? 40'000 : 100)));
     }
-    const auto size = fs::file_size(crash_image(scratch.path()).log());
+    const auto size = crash_image(scratch.path()).end();
     std::uint64_t before = 0;
     for (std::uint64_t i = 0; i <= 60; ++i) {
         const crash_image image(scratch.path());
@@ -208,17 +168,16 @@ TEST_CASE("pages that reached the disk out of order are no damage: the log is cu
     const auto live = open_or_fail(buffered(scratch.path()));
     const auto epoch = open_shard(*live);
     // Groups that fill one block each, from a block's begin on: the hole is such that RocksDB would not see it.
-    const auto begins = fs::file_size(crash_image(scratch.path()).log());
-    const auto batch_with = [](std::size_t text) { return 12 + 30 + 1 + 1 + 1 + 16 + 3 + text; };
+    const auto begins = crash_image(scratch.path()).end();
     const auto one = [](std::uint64_t number, std::size_t text) {
         return std::vector<core::mutation>{append(partition(1), number, number, std::string(text, 'x'))};
     };
-    REQUIRE_FALSE(commit(*live, epoch, one(0, block - begins - 7 - batch_with(0))));
-    REQUIRE(fs::file_size(crash_image(scratch.path()).log()) == block);
+    REQUIRE_FALSE(commit(*live, epoch, one(0, block - begins - 7 - batch_bytes)));
+    REQUIRE(crash_image(scratch.path()).end() == block);
     for (std::uint64_t i = 1; i < 10; ++i) {
-        REQUIRE_FALSE(commit(*live, epoch, one(i, block - 7 - batch_with(0))));
+        REQUIRE_FALSE(commit(*live, epoch, one(i, block - 7 - batch_bytes)));
     }
-    REQUIRE(fs::file_size(crash_image(scratch.path()).log()) == 10 * block);
+    REQUIRE(crash_image(scratch.path()).end() == 10 * block);
     const auto hole = GENERATE(as<std::size_t>{}, 1, 4, 8);
     const auto misaligned = GENERATE(as<std::size_t>{}, 0, 4096, 7);
     CAPTURE(hole, misaligned);
@@ -234,6 +193,36 @@ TEST_CASE("pages that reached the disk out of order are no damage: the log is cu
     CHECK(read_texts(*open_or_fail(buffered(again.path)), partition(1)).size() == hole + 1);
 }
 
+TEST_CASE("a flipped bit in the zeros behind an older log's last group is no damage; a group that is missing there is") {
+    const scratch_directory scratch;
+    const auto live = open_or_fail(options_for(scratch.path()));
+    const auto epoch = open_shard(*live);
+    const auto one = [](std::uint64_t number, std::size_t text) {
+        return std::vector<core::mutation>{append(partition(1), number, number, std::string(text, 'x'))};
+    };
+    REQUIRE_FALSE(commit(*live, epoch, one(0, block - crash_image(scratch.path()).end() - 7 - batch_bytes)));
+    for (std::uint64_t i = 1; i < 6; ++i) {
+        REQUIRE_FALSE(commit(*live, epoch, one(i, block - 7 - batch_bytes)));
+    }
+    const auto missing = GENERATE(as<std::size_t>{}, 0, 1);
+    const crash_image image(scratch.path());
+    const auto log = image.log();
+    auto older = image.bytes();
+    auto newer = older.substr(3 * block);
+    older.resize((3 - missing) * block);
+    older.resize(older.size() + 1000);
+    older[older.size() - 500] = 1;
+    std::ofstream(log, std::ios::binary) << older;
+    std::ofstream(image.path / log_file_name(std::stoull(log.stem().string()) + 1), std::ios::binary) << newer;
+    if (missing > 0) {
+        CHECK(refusal_of(options_for(image.path)).code == errc::corruption);
+    } else {
+        const auto opened = open_rocksdb_store(options_for(image.path));
+        REQUIRE(opened);
+        CHECK(read_texts(*opened.value(), partition(1)).size() == 6);
+    }
+}
+
 TEST_CASE("a group that was being synced while the next was written is torn, not damaged") {
     const scratch_directory scratch;
     auto options = options_for(scratch.path());
@@ -242,14 +231,14 @@ TEST_CASE("a group that was being synced while the next was written is torn, not
     const auto live = open_or_fail(options);
     const auto epoch = open_shard(*live);
     REQUIRE_FALSE(commit(*live, epoch, numbered(0)));
-    const auto begins = fs::file_size(crash_image(scratch.path()).log());
+    const auto begins = crash_image(scratch.path()).end();
     gate->shut(true);
     std::atomic<int> answered{0};
     const auto submit = [&](std::uint64_t number) {
         live->commit(first_shard, epoch, numbered(number, 100'000), [&](const error& outcome) { answered += outcome ? 100 : 1; });
     };
     const auto log_reaches = [&](std::uint64_t size) {
-        while (fs::file_size(crash_image(scratch.path()).log()) < size) {
+        while (crash_image(scratch.path()).end() < size) {
             std::this_thread::yield();
         }
     };
@@ -282,12 +271,12 @@ TEST_CASE("salvage keeps what stands around the damage, names it, and leaves a l
     const scratch_directory scratch;
     const auto live = open_or_fail(options_for(scratch.path()));
     const auto epoch = open_shard(*live);
-    const auto begins = fs::file_size(crash_image(scratch.path()).log());
+    const auto begins = crash_image(scratch.path()).end();
     for (std::uint64_t i = 0; i < 10; ++i) {
         REQUIRE_FALSE(commit(*live, epoch, numbered(i, bytes)));
     }
     const crash_image image(scratch.path());
-    const auto ends = fs::file_size(crash_image(scratch.path()).log());
+    const auto ends = crash_image(scratch.path()).end();
     image.flip(begins + (ends - begins) * 11 / 20);
     auto options = options_for(image.path);
     CHECK(refusal_of(options).code == errc::corruption);

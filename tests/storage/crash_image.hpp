@@ -1,0 +1,68 @@
+// What a store leaves behind when its process dies, to be damaged and opened by tests.
+#pragma once
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "tests/scratch_directory.hpp"
+#include "tests/storage/engines.hpp"
+
+namespace millrace::storage {
+
+namespace fs = std::filesystem;
+
+/// Of RocksDB's log.
+inline constexpr std::size_t block = 32768;
+
+inline std::vector<core::mutation> numbered(std::uint64_t number, std::size_t bytes = 100) {
+    return {append(partition(1), number, number, std::string(bytes, static_cast<char>('a' + number % 26))), core::put_row{"last", std::to_string(number)}};
+}
+
+/// A store's directory as the end of the process leaves it, taken while it is open and idle.
+struct crash_image {
+    scratch_directory scratch;
+    fs::path path = scratch.path() / "image";
+
+    explicit crash_image(const fs::path& directory) { fs::copy(directory, path); }
+
+    /// The log that was written last.
+    fs::path log() const {
+        std::vector<fs::path> logs;
+        for (const auto& file : fs::directory_iterator(path)) {
+            if (file.path().extension() == ".log") {
+                logs.push_back(file.path());
+            }
+        }
+        REQUIRE_FALSE(logs.empty());
+        return *std::max_element(logs.begin(), logs.end());
+    }
+
+    std::string bytes() const {
+        std::ifstream file(log(), std::ios::binary);
+        return {std::istreambuf_iterator<char>(file), {}};
+    }
+
+    /// Where the last batch in it ends; zeros were filled in behind. None of these tests writes zeros at an end.
+    std::uint64_t end() const { return bytes().find_last_not_of('\0') + 1; }
+
+    void overwrite(std::uint64_t offset, const std::string& bytes) const {
+        std::fstream file(log(), std::ios::in | std::ios::out | std::ios::binary);
+        file.seekp(static_cast<std::streamoff>(offset));
+        file << bytes;
+    }
+
+    void flip(std::uint64_t offset) const {
+        std::fstream file(log(), std::ios::in | std::ios::out | std::ios::binary);
+        file.seekg(static_cast<std::streamoff>(offset));
+        const auto was = static_cast<char>(file.get());
+        file.seekp(static_cast<std::streamoff>(offset));
+        file.put(static_cast<char>(was ^ 0x10));
+    }
+};
+
+}  // namespace millrace::storage

@@ -1,0 +1,124 @@
+// The log is filled with zeros ahead while syncs are small, and is a log like any other after a crash.
+#include "broker/storage/rocksdb_log_ahead.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "tests/storage/crash_image.hpp"
+#include "tests/storage/engines.hpp"
+
+namespace millrace::storage {
+namespace {
+
+/// Refuses to write at a position; for want of space, zeros alone.
+class append_only_file_system final : public rocksdb::FileSystemWrapper {
+public:
+    explicit append_only_file_system(rocksdb::IOStatus refusal) : FileSystemWrapper(rocksdb::FileSystem::Default()), refusal_(std::move(refusal)) {}
+    const char* Name() const override { return "append_only"; }
+
+    rocksdb::IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSWritableFile>* file,
+                                      rocksdb::IODebugContext* debug) override {
+        auto status = FileSystemWrapper::NewWritableFile(name, options, file, debug);
+        if (status.ok()) *file = std::make_unique<append_only_file>(std::move(*file), refusal_);
+        return status;
+    }
+
+private:
+    class append_only_file final : public rocksdb::FSWritableFileOwnerWrapper {
+    public:
+        append_only_file(std::unique_ptr<rocksdb::FSWritableFile> file, const rocksdb::IOStatus& refusal)
+            : FSWritableFileOwnerWrapper(std::move(file)), refusal_(refusal) {}
+        rocksdb::IOStatus PositionedAppend(const rocksdb::Slice& data, std::uint64_t at, const rocksdb::IOOptions& options,
+                                           rocksdb::IODebugContext* debug) override {
+            const auto is_zero = data.ToStringView().find_first_not_of('\0') == std::string_view::npos;
+            return refusal_.IsNoSpace() && !is_zero ? FSWritableFileOwnerWrapper::PositionedAppend(data, at, options, debug) : refusal_;
+        }
+
+    private:
+        const rocksdb::IOStatus refusal_;
+    };
+
+    const rocksdb::IOStatus refusal_;
+};
+
+std::size_t entries_in(const rocksdb_options& options) {
+    const auto opened = open_or_fail(options);
+    open_shard(*opened);
+    return read_texts(*opened, partition(1)).size();
+}
+
+}  // namespace
+
+TEST_CASE("small groups are written over zeros that are there, and are all found after a crash, and after another") {
+    const scratch_directory scratch;
+    const auto live = open_or_fail(options_for(scratch.path()));
+    const auto epoch = open_shard(*live);
+    for (std::uint64_t i = 0; i < 300; ++i) {  // more than is filled at a time
+        REQUIRE_FALSE(commit(*live, epoch, numbered(i, 2000)));
+    }
+    const crash_image image(scratch.path());
+    CHECK(fs::file_size(image.log()) > image.end());
+    CHECK(fs::file_size(image.log()) <= image.end() + (256u << 10));
+    {
+        const auto opened = open_or_fail(options_for(image.path));
+        CHECK(read_texts(*opened, partition(1)).size() == 300);
+        REQUIRE_FALSE(commit(*opened, open_shard(*opened), numbered(300)));
+        const crash_image again(image.path);
+        CHECK(entries_in(options_for(again.path)) == 301);
+    }
+    CHECK(entries_in(options_for(image.path)) == 301);
+}
+
+TEST_CASE("large groups are written once, also behind small ones") {
+    const scratch_directory scratch;
+    const auto live = open_or_fail(options_for(scratch.path()));
+    const auto epoch = open_shard(*live);
+    for (std::uint64_t i = 0; i < 40; ++i) {
+        REQUIRE_FALSE(commit(*live, epoch, numbered(i, i < 10 ? 100 : 20'000)));
+    }
+    const crash_image image(scratch.path());
+    CHECK(fs::file_size(image.log()) == image.end());
+    CHECK(entries_in(options_for(image.path)) == 40);
+}
+
+TEST_CASE("a log that is closed ends where its last batch does") {
+    const scratch_directory scratch;
+    auto live = open_or_fail(options_for(scratch.path()));
+    const auto epoch = open_shard(*live);
+    for (std::uint64_t i = 0; i < 3; ++i) {
+        REQUIRE_FALSE(commit(*live, epoch, numbered(i)));
+    }
+    live.reset();
+    const crash_image image(scratch.path());
+    CHECK(fs::file_size(image.log()) < image.end() + sizeof(std::uint64_t));  // the last batch is a mark, which ends in a number
+    CHECK(entries_in(options_for(image.path)) == 3);
+}
+
+TEST_CASE("a log that cannot be filled ahead is written all the same") {
+    const auto refusal = GENERATE(0, 1) == 0 ? rocksdb::IOStatus::NotSupported("at a position") : rocksdb::IOStatus::NoSpace("for zeros");
+    const scratch_directory scratch;
+    auto options = options_for(scratch.path());
+    options.file_system = std::make_shared<append_only_file_system>(refusal);
+    const auto live = open_or_fail(options);
+    const auto epoch = open_shard(*live);
+    for (std::uint64_t i = 0; i < 10; ++i) {
+        REQUIRE_FALSE(commit(*live, epoch, numbered(i)));
+    }
+    const crash_image image(scratch.path());
+    CHECK(fs::file_size(image.log()) == image.end());
+    CHECK(entries_in(options_for(image.path)) == 10);
+}
+
+TEST_CASE("a level that syncs nothing fills nothing") {
+    const scratch_directory scratch;
+    auto options = options_for(scratch.path());
+    options.level = durability::buffered;
+    const auto live = open_or_fail(options);
+    const auto epoch = open_shard(*live);
+    for (std::uint64_t i = 0; i < 10; ++i) {
+        REQUIRE_FALSE(commit(*live, epoch, numbered(i)));
+    }
+    const crash_image image(scratch.path());
+    CHECK(fs::file_size(image.log()) == image.end());
+}
+
+}  // namespace millrace::storage
