@@ -31,7 +31,6 @@ private:
     static constexpr std::size_t codes = 128;
     using count = std::atomic<std::uint64_t>;
 
-    void print_states(std::FILE* out) const;
     void print_answers(std::FILE* out) const;
 
     std::array<std::array<count, static_cast<std::size_t>(broker_state::count)>, kinds> by_broker_{};
