@@ -64,9 +64,9 @@ driver::broker_clock::reading read_clocks() {
             std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch())};
 }
 
-/// Broker time, for one thread; `stored` is the latest that the store tells of.
-server::broker::clock broker_time(timestamp stored) {
-    return [clock = std::make_shared<driver::broker_clock>(stored, read_clocks())] {
+/// Broker time, for one thread.
+server::broker::clock broker_time() {
+    return [clock = std::make_shared<driver::broker_clock>(read_clocks())] {
         const auto now = clock->now(read_clocks());
         if (const auto ahead = clock->take_jump())
             log_line(spdlog::level::warn, {{"ahead_ms", ahead->count() / 1000}},
@@ -136,9 +136,8 @@ int run(const options& o) {
     if (!opened) return complain(opened.failure().code == errc::sync_failed ? exit_store_failed : exit_failed, opened.failure());
 
     const auto epoch = opened.value().epoch;
-    const auto told_time = opened.value().shard.told_time();
     asio::io_context io(1);
-    const auto clock = broker_time(told_time);
+    const auto clock = broker_time();
     server::broker broker(io, std::move(opened.value()), *store.value(), settings, clock);
     const broker_view view(broker, {MILLRACE_VERSION, o.store}, clock);
     admin::pages pages(view, settings.session.access);

@@ -67,9 +67,6 @@ public:
     /// Why each subscription that is in quarantine is.
     std::vector<error> quarantined() const;
 
-    /// The latest time that its rows told of when it was recovered: broker time has been there.
-    timestamp told_time() const { return told_time_; }
-
     /// "partition 3 of topic 'photos'"
     std::string place_of(partition_id id) const;
 
@@ -131,7 +128,6 @@ private:
     error recover_logs(const found_rows& found);
     error recover_progress(const found_rows& found);
     error recover_failures(const found_rows& found);
-    void recover_time(const found_rows& found);
     void recover_work();
 
     // shard.cpp: groups and loads
@@ -282,7 +278,6 @@ private:
     timestamp next_age_check_;
     bool just_recovered_ = false;  // what was being reclaimed or expired is taken up by the first tick
     std::optional<timestamp> opened_at_;
-    timestamp told_time_;
     bool adopting_ = false;  // returning clients may still claim what they held before a restart: such partitions give nothing
 };
 

@@ -45,7 +45,6 @@ result<shard> shard::recover(const shard_settings& settings, const std::vector<r
     if (!bad) bad = s.recover_progress(found);
     if (!bad) bad = s.recover_failures(found);
     if (bad) return error{bad.code, bad.what + " (look at the whole store with: millrace check DIR)"};
-    s.recover_time(found);
     s.recover_work();
     return s;
 }
@@ -141,15 +140,6 @@ error shard::recover_failures(const found_rows& found) {
         for (const auto& p : sub.partitions)
             if (auto wrong = p.contradiction(find_log({sub.row.topic, p.partition()})->next()); !wrong.empty()) quarantine(sub, p.partition(), wrong);
     return {};
-}
-
-/// What fails is due again after its backoff at the latest: nobody waits longer for it because a clock was set back meanwhile.
-void shard::recover_time(const found_rows& found) {
-    const auto tells = [this](timestamp t) { told_time_ = std::max(told_time_, t); };
-    for (const auto& [id, t] : topics_) tells(t.row.created_at);
-    for (const auto& [id, s] : subscriptions_) tells(s.row.created_at);
-    for (const auto& f : found.failures)
-        if (const auto* s = find_subscription(f.subscription)) tells(f.due - s->row.settings.backoff_max);
 }
 
 /// What there is to do at once: deliver, hand over, wait for deadlines, give space back.

@@ -1,7 +1,7 @@
-// Broker time, made of the two clocks of a machine. It never goes back, whatever somebody does to the wall clock, and does not leap either while the broker
-// runs: it goes on with the steady clock and leans towards the wall clock, by at most a tenth. Pure: it is told what the clocks say.
+// Broker time, made of the two clocks of a machine. While the broker runs it never goes back and does not leap, whatever somebody does to the wall clock: it
+// goes on with the steady clock and leans towards the wall clock, by at most a tenth. Pure: it is told what the clocks say.
 //
-//   start   the later of the wall clock and the latest time that the store tells of
+//   start   the wall clock; what the store has of another time is the core's affair
 //   then    + what the steady clock went, × 0.9 to 1.1 for as long as the wall clock is elsewhere
 #pragma once
 
@@ -22,7 +22,7 @@ public:
         std::chrono::microseconds steady;  // since any moment
     };
 
-    broker_clock(timestamp stored, const reading& at_start) : time_(std::max(stored, at_start.wall)), steady_(at_start.steady), told_(at_start.wall - time_) {}
+    explicit broker_clock(const reading& at_start) : time_(at_start.wall), steady_(at_start.steady) {}
 
     /// REQUIRES that the steady clock has not gone back.
     timestamp now(const reading& clocks);

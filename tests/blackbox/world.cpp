@@ -60,6 +60,8 @@ void world::create_topics() {
 // ---- clients ---------------------------------------------------------------------------------------------------------------------
 
 void world::begin() {
+    // Broker time leans to the wall clock by a tenth.
+    if (broker_.has_clock()) told_.tell([](sim::checker& judge, timestamp) { judge.clocks_run_up_to(1100); });
     for (auto& h : hosts_) h->machine->run([&] { populate(*h); });
     home_.run([&] { watcher_ = std::make_unique<watcher>(scene_, home_.io()); });
 }
@@ -83,7 +85,7 @@ void world::depopulate() {
 }
 
 void world::restart_broker() {
-    if (broker_.is_clock_changed()) told_.tell([](sim::checker& judge, timestamp) { judge.time_leapt(); });
+    if (broker_.is_clock_changed()) told_.tell([](sim::checker& judge, timestamp) { judge.clock_set(); });
     broker_.start();
 }
 

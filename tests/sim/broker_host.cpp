@@ -36,10 +36,11 @@ void broker_host::start() {
     epoch_ = opened.epoch;
     auto recovered = core::shard::recover(habits_.shard, std::move(opened.rows));
     if (!recovered) throw violation("cannot recover: " + to_string(recovered.failure()));
-    start_clock(recovered.value().told_time());
+    start_clock();
     driver_.emplace(std::move(recovered.value()), habits_.driver);
     driver_->shard().check();
     failed_ = false;
+    started_at_ = events_.now();
     ++recoveries_;
     noted_.note(events_.now(), "broker-start epoch", static_cast<std::uint64_t>(epoch_));
     arm_deadline();
@@ -47,10 +48,10 @@ void broker_host::start() {
 }
 
 /// A wall clock that was set forward while the broker was away ends backoffs early: they count from when it comes back.
-void broker_host::start_clock(timestamp stored) {
+void broker_host::start_clock() {
     const auto before = clock_ ? now() : timestamp{};
-    clock_.emplace(stored, read_clocks());
-    if (now() > before) judge_.time_leapt();
+    clock_.emplace(read_clocks());
+    if (before != timestamp{} && now() != before) judge_.clock_set();
 }
 
 driver::broker_clock::reading broker_host::read_clocks() const {
@@ -64,6 +65,7 @@ void broker_host::crash() {
     driver_.reset();
     armed_.reset();
     flush_scheduled_ = false;
+    asked_.clear();
     to_write_.clear();
     for (auto& [id, c] : std::exchange(clients_, {})) {
         c.wire->detach(side::broker);
@@ -104,6 +106,7 @@ void broker_host::received(core::session_id id, std::span<const std::byte> bytes
         bytes = bytes.subspan(count);
         c->session->received(now(), count);
         while (auto r = c->session->next()) {
+            if (seen_) count_request(*c, *r);
             if (const auto* former = std::get_if<server::former_session>(&*r)) {
                 end_former(id, *former);
                 continue;
@@ -127,6 +130,7 @@ void broker_host::finish(core::session_id id) {
     auto* c = find(id);
     if (!c || !c->session->closing()) return;
     noted_.note(events_.now(), "session-closes session reason", number(id), static_cast<std::uint64_t>(c->session->close_reason().code));
+    if (seen_) seen_->said_goodbye(c->session->close_reason().code);
     auto closing = std::move(*c);
     clients_.erase(id);
     judge_.session_ended(events_.now(), session_key{number(id)});
@@ -181,6 +185,43 @@ void broker_host::sweep() {
     });
 }
 
+// ---- what is counted ----
+
+broker_state broker_host::state() {
+    if (!driver_->gate().is_open()) return broker_state::disk_full;
+    if (events_.now() - started_at_ < 2s) return broker_state::just_started;
+    if (driver_->groups_in_flight() >= habits_.driver.groups_in_flight) return broker_state::writing_all_it_may;
+    return driver_->groups_in_flight() > 0 ? broker_state::writing : broker_state::at_rest;
+}
+
+void broker_host::count_request(client& c, const server::request& r) {
+    if (std::holds_alternative<server::former_session>(r)) {
+        c.returned = true;
+        return;
+    }
+    const auto* batch = std::get_if<driver::publish_request>(&r);
+    const auto in = batch ? core::any_input(core::input::publish{}) : std::get<core::any_input>(r);
+    seen_->met(in.index(), state(),
+               c.named           ? session_state::publishing_by_name
+               : c.consumers > 0 ? session_state::consuming
+               : c.returned      ? session_state::returned
+                                 : session_state::fresh);
+    c.named |= std::holds_alternative<core::input::open_producer>(in);
+    if (std::holds_alternative<core::input::subscribe>(in)) ++c.consumers;
+    if (std::holds_alternative<core::input::unsubscribe>(in) && c.consumers > 0) --c.consumers;
+    const auto from = std::visit(
+        [&](const auto& asked) {
+            if constexpr (requires { asked.from.request; }) return asked.from;
+            return core::origin{};
+        },
+        in);
+    asked_[batch ? batch->from : from] = in.index();
+}
+
+void broker_host::count_answer(const core::origin& to, errc how) {
+    if (const auto asked = asked_.extract(to)) seen_->answered(asked.mapped(), how);
+}
+
 // ---- the driver ----
 
 template <class Input>
@@ -213,10 +254,12 @@ void broker_host::perform(driver::actions& a) {
         const auto* refused = std::get_if<error>(&answer.what);
         noted_.note(events_.now(), "answer session request refused", number(answer.to.session), static_cast<std::uint64_t>(answer.to.request),
                     refused ? static_cast<std::uint64_t>(refused->code) : 0);
+        if (seen_) count_answer(answer.to, refused ? refused->code : errc::ok);
         to_write_.insert(answer.to.session);
         if (auto* c = find(answer.to.session)) c->session->answer(answer);
     }
     for (auto& p : a.peeks) {
+        if (seen_) count_answer(p.to, errc::ok);
         to_write_.insert(p.to.session);
         if (auto* c = find(p.to.session)) c->session->answer(std::move(p));
     }

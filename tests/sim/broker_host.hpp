@@ -10,6 +10,7 @@
 #include "broker/driver/driver.hpp"
 #include "broker/server/wire_session.hpp"
 #include "tests/sim/checker.hpp"
+#include "tests/sim/coverage.hpp"
 #include "tests/sim/machine_clocks.hpp"
 #include "tests/sim/network.hpp"
 #include "tests/sim/slow_store.hpp"
@@ -40,6 +41,9 @@ public:
     /// Dies at once: what was under way is lost, every connection is cut.
     void crash();
 
+    /// From now on it is counted what is asked and answered. `seen` outlives this.
+    void count_into(coverage* seen) { seen_ = seen; }
+
     /// A client has connected. Its session's key is in the Welcome that it gets.
     void accept(const std::shared_ptr<connection>& c);
 
@@ -51,11 +55,17 @@ private:
         std::shared_ptr<connection> wire;
         std::unique_ptr<server::wire_session> session;
         bool writing = false;
+
+        bool returned = false, named = false;  // for what is counted, and so is this
+        std::size_t consumers = 0;
     };
 
-    void start_clock(timestamp stored);
+    void start_clock();
     driver::broker_clock::reading read_clocks() const;
     timestamp now() { return clock_->now(read_clocks()); }
+    void count_request(client& c, const server::request& r);
+    void count_answer(const core::origin& to, errc how);
+    broker_state state();
     void received(core::session_id id, std::span<const std::byte> bytes);
     void write(core::session_id id);
     void end_session(core::session_id id);
@@ -80,6 +90,9 @@ private:
     const broker_habits& habits_;
     const machine_clocks& clocks_;
 
+    coverage* seen_ = nullptr;
+    std::map<core::origin, coverage::kind> asked_;  // what is not answered yet, when it is counted
+    timestamp started_at_;
     std::optional<driver::broker_clock> clock_;
     std::optional<driver::driver> driver_;
     core::fencing_epoch epoch_{};

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tests/sim/wrong_requests.hpp"
+
 namespace millrace::sim {
 
 using namespace std::chrono_literals;
@@ -114,6 +116,7 @@ void lease_client::act() {
     if (around_.now() < silent_until_) return;
     if (around_.random.chance(2)) silent_until_ = around_.now() + around_.random.between(1s, 12s);
     if (around_.random.chance(1)) return wire_.leave();
+    if (around_.random.chance(10)) return ask_wrongly(around_, wire_);
     if (consumers_.empty() || around_.random.chance(15)) return subscribe_somewhere();
     auto it = consumers_.begin();
     std::advance(it, static_cast<std::ptrdiff_t>(around_.random.below(consumers_.size())));

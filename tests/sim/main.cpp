@@ -1,4 +1,4 @@
-// millrace-sim --seed S | --seed-start S --seeds N: runs the simulator; prints the failing seed and its trace; exits 0 when all holds.
+// millrace-sim --seed S | --seed-start S --seeds N [--coverage]: runs the simulator; prints the failing seed and its trace; exits 0 when all holds.
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,6 +19,7 @@ using namespace millrace::sim;
 constexpr int exit_usage = 2;
 constexpr unsigned seed_seconds_max = 120;  // of a seed that takes a tenth of one
 std::size_t traced_events = 400;
+bool counts_coverage = false;
 
 /// What the processes that run seeds share.
 struct tally {
@@ -26,6 +27,7 @@ struct tally {
     std::atomic<std::uint64_t> failed{0};
     std::atomic<std::uint64_t> events{0};
     std::atomic<std::uint64_t> simulated_milliseconds{0};
+    coverage seen;
 };
 
 bool run(std::uint64_t seed, bool verbose, tally& sums) {
@@ -34,6 +36,7 @@ bool run(std::uint64_t seed, bool verbose, tally& sums) {
     auto held = true;
     try {
         world w(seed, noted);
+        if (counts_coverage) w.count_into(&sums.seen);
         const auto report = w.run();
         sums.events += report.events;
         sums.simulated_milliseconds += static_cast<std::uint64_t>(report.simulated_seconds * 1000);
@@ -98,6 +101,7 @@ int main(int argc, char** argv) {
     app.add_option("--jobs", jobs, "processes that share them; default: one for each core")->check(CLI::Range(1, 256));
     app.add_option("--trace", traced_events, "how many events to print of a failing seed")->check(CLI::PositiveNumber);
     app.add_flag("--quiet", wanted.quiet, "one line at the end, not one for each seed");
+    app.add_flag("--coverage", counts_coverage, "at the end: which requests met the broker in which states, how they were answered, and what was never seen");
     app.add_flag("--go-on", wanted.go_on, "run the other seeds after one has failed");
     try {
         app.parse(argc, argv);
@@ -115,7 +119,11 @@ int main(int argc, char** argv) {
         return exit_violated;
     }
     auto& sums = *new (shared) tally;
-    if (one->count() > 0) return run(seed, true, sums) ? 0 : exit_violated;
+    if (one->count() > 0) {
+        const auto held = run(seed, true, sums);
+        if (counts_coverage) sums.seen.print(stdout);
+        return held ? 0 : exit_violated;
+    }
 
     const auto began = std::chrono::steady_clock::now();
     const auto failed = run_all(wanted, static_cast<unsigned>(std::min<std::uint64_t>(jobs, wanted.count)), sums);
@@ -125,5 +133,6 @@ int main(int argc, char** argv) {
     else std::printf("%llu seeds from %llu: every promise was kept\n", static_cast<unsigned long long>(wanted.count), static_cast<unsigned long long>(wanted.first));
     std::printf("%.1f s, %.1f million events, %.1f simulated hours, %.2f of them in a second\n", seconds, static_cast<double>(sums.events.load()) / 1e6, hours,
                 hours / seconds);
+    if (counts_coverage) sums.seen.print(stdout);
     return failed > 0 ? exit_violated : 0;
 }

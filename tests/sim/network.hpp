@@ -49,8 +49,8 @@ public:
 
     /// Nothing of what is sent to `s` from now on arrives before this is over. The other direction goes on.
     void deafen(side s, std::chrono::microseconds lasts) { busy_until_[index(s)] = std::max(busy_until_[index(s)], events_.now()) + lasts; }
-    /// For longer than a moment from now.
-    bool is_deaf() const { return std::max(busy_until_[0], busy_until_[1]) > events_.now() + std::chrono::seconds(2); }
+    /// One of its sides hears nothing for a while, or reads slowly for ever.
+    bool is_ill() const { return read_at_once_ != everything || std::max(busy_until_[0], busy_until_[1]) > events_.now() + std::chrono::seconds(2); }
 
     bool is_cut() const { return cut_; }
     /// When `s` was last sent something while nothing was on its way, or took some of it.
@@ -67,7 +67,8 @@ private:
     std::array<end, 2> ends_;
     std::array<timestamp, 2> busy_until_{};  // by receiving side
     std::array<timestamp, 2> took_at_{};     // too
-    std::size_t read_at_once_ = ~std::size_t{0};  // by the client
+    static constexpr std::size_t everything = ~std::size_t{0};
+    std::size_t read_at_once_ = everything;  // by the client
     bool cut_ = false;
 };
 

@@ -183,7 +183,7 @@ void world::settle() {
     if (store_.space()) store_.set_disk(storage::disk_space{~std::uint64_t{0} >> 1, disk_reserve_});
     weather_.stall_in_1000 = weather_.slow_in_1000 = 0;
     for (auto& c : clients_)
-        if (c->wire() && c->wire()->is_deaf()) c->cut();
+        if (c->wire() && c->wire()->is_ill()) c->cut();
     noted_.note(events_.now(), "faults-end");
     const auto since = events_.now();
     // Quiet for a while, and looked at twice: dead letters may still have been on their way.

@@ -38,6 +38,9 @@ public:
     world(std::uint64_t seed, trace& noted, machine* on = nullptr);
     ~world();
 
+    /// What it leads the broker through is counted into `seen`, which outlives it.
+    void count_into(coverage* seen) { broker_.count_into(seen); }
+
     /// Throws violation.
     run_report run();
 
