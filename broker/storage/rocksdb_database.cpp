@@ -267,7 +267,7 @@ error rocksdb_database::write(std::span<const pending_commit> groups) {
 
 // Batches may be written while it syncs, on another thread: it vouches for those that were there before.
 error rocksdb_database::sync() {
-    if (failed_) {  // RocksDB's own assertion ends the process when a log that was never synced is synced after a write to it failed
+    if (failed_) {  // RocksDB's own assertion ends the process when a log is synced after a write to it failed, and no sync of it has
         return {errc::storage_failure, "syncing the log failed: a write to it failed before"};
     }
     const auto written = database_->GetLatestSequenceNumber();
@@ -294,8 +294,7 @@ error rocksdb_database::begin_marks() {
     incarnation_ = std::hash<std::string>{}(session);
     first_log_ = log->LogNumber();
     synced_sequence_ = marked_sequence_ = database_->GetLatestSequenceNumber();  // recovery has moved what there was into files
-    // RocksDB's own assertion ends the process when a log is synced for the first time beside a write to it that fails: on a disk that is still full, the first.
-    return sync();
+    return {};
 }
 
 synced_mark rocksdb_database::mark() const {
