@@ -128,6 +128,7 @@ int run(const options& o) {
     server::broker_settings settings;
     settings.shard = core::shard_id{0};
     settings.sessions_max = o.max_connections;
+    settings.driver.scrub_bytes_per_second = o.scrub_rate;
     settings.session.broker_name = "millraced " MILLRACE_VERSION;
     settings.new_key = [random = std::make_shared<std::random_device>()] { return std::uint64_t{(*random)()} << 32 | (*random)(); };
     if (access.value()) settings.session.access = &*access.value();

@@ -29,6 +29,7 @@ struct option_texts {
     std::string log_format = "text";
     std::string max_connections = "10000";
     std::string disk_reserve = "auto";
+    std::string scrub_rate = "1MiB";
     bool insecure = false;
 };
 
@@ -67,6 +68,7 @@ void add_options(CLI::App& app, options& o, option_texts& texts) {
     app.add_option("--disk-reserve", texts.disk_reserve,
                    "SIZE that stays free on the disk of the store: below it publishes are refused, acks are not; auto: 1216MiB, on a disk with less than "
                    "eight times that an eighth of it; 0: no limit");
+    app.add_option("--scrub-rate", texts.scrub_rate, "SIZE a second of what is stored that is read again, to find damage before a consumer does; 0: none");
     app.add_flag("--salvage", o.salvage, "open a store whose log is damaged, without what cannot be read, and name that");
     app.add_flag("--explain-memory", o.explain_memory, "print what the broker holds in memory at most, and by which setting, and end");
     app.add_flag("--insecure", texts.insecure, "listen on an address that other machines reach without asking them for tokens");
@@ -206,6 +208,12 @@ result<std::optional<std::uint64_t>> parse_disk_reserve(const std::string& place
     return std::optional(size.value());
 }
 
+result<std::uint64_t> parse_scrub_rate(const std::string& place, const std::string& text) {
+    const auto size = parse_size(text);
+    if (!size) return refused(place, text, "give a size for each second as 1MiB, or 0");
+    return size.value();
+}
+
 /// Takes the value, or says why there is none.
 template <class T>
 error take(result<T> parsed, T& out) {
@@ -224,6 +232,7 @@ error understand(const option_texts& texts, const option_places& places, options
     if (auto why = take(parse_log_level(places.of("log-level"), texts.log_level), o.log_level)) return why;
     if (auto why = take(parse_log_format(places.of("log-format"), texts.log_format), o.log_as)) return why;
     if (auto why = take(parse_disk_reserve(places.of("disk-reserve"), texts.disk_reserve), o.disk_reserve)) return why;
+    if (auto why = take(parse_scrub_rate(places.of("scrub-rate"), texts.scrub_rate), o.scrub_rate)) return why;
     return take(parse_number(places.of("max-connections"), texts.max_connections, 1, 1'000'000), o.max_connections);
 }
 

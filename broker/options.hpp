@@ -25,6 +25,7 @@ struct options {
     std::uint32_t max_connections = 10'000;
     bool salvage = false;
     std::optional<std::uint64_t> disk_reserve;  // none: what the store thinks right
+    std::uint64_t scrub_rate = 1u << 20;  // bytes a second; 0: none
     bool explain_memory = false;
     std::string auth_file;  // "": nobody is asked for a token
 };

@@ -15,6 +15,8 @@ connection& connection::operator=(connection&& other) noexcept {
     return *this;
 }
 
+void connection::on_return(std::function<void(const broker_description&)> notify) { core_->on_return(std::move(notify)); }
+
 connection::~connection() {
     if (core_) core_->abandon();
 }

@@ -222,7 +222,8 @@ void connection_core::take(consumer_ended& e) {
 }
 
 void connection_core::take(welcomed& e) {
-    if (auto handler = std::move(connecting_)) handler({}, std::move(e.broker));
+    if (auto handler = std::move(connecting_)) return handler({}, std::move(e.broker));
+    if (on_return_) on_return_(e.broker);
 }
 
 void connection_core::take(ended& e) {

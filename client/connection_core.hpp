@@ -37,6 +37,7 @@ public:
 
     void connect(completion<broker_description> handler);
     void close(completion<done> handler);
+    void on_return(std::function<void(const broker_description&)> notify) { on_return_ = std::move(notify); }
     void publish(completion<receipt> handler, const std::string& topic, message&& m, publish_options options);
     void subscribe(completion<consumer> handler, const std::string& topic, const std::string& subscription, const subscribe_options& options);
     void receive(completion<received> handler, const detail::consumer_pointer& state);
@@ -100,6 +101,7 @@ private:
     connection_settings settings_;
     std::shared_ptr<link> link_;
     completion<broker_description> connecting_;
+    std::function<void(const broker_description&)> on_return_;
     std::vector<completion<done>> closing_;
     slots<completion<receipt>> publishes_;
     std::map<ticket, pending> requests_;

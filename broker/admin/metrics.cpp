@@ -105,6 +105,9 @@ void add_traffic(writer& out, const driver::figures& f) {
     out.add("millrace_refused_requests_total", "Requests answered with an error, by its name.", "error", f.refused);
     out.add("millrace_commits_total", "Group commits that became durable.", counter, f.commit_microseconds.count());
     out.add("millrace_commits_failed_total", "Group commits that failed; after each the store is opened again, or the broker ends.", counter, f.failed_commits);
+    out.add("millrace_damaged_messages_total", "Messages that were found damaged in the store, named in the log and passed over.", counter, f.damaged_messages);
+    out.add("millrace_scrubbed_bytes_total", "Stored bytes that were read for no other reason than to find damage.", counter, f.scrubbed_bytes);
+    out.add("millrace_scrub_passes_total", "Times that everything stored was read so.", counter, f.scrub_passes);
     constexpr auto microsecond = 1e-6;
     out.add("millrace_commit_duration_seconds", "From handing a group to the store until it was durable.", f.commit_microseconds, microsecond);
     out.add("millrace_commit_messages", "Messages in one group commit; 0 where it holds acks and the like alone.", f.commit_messages, 1);
@@ -163,6 +166,11 @@ constexpr subscription_series series_of_subscription[] = {
      [](const auto& s, timestamp) -> std::optional<double> { return s.settled.expired; }},
     {"millrace_subscription_skipped_messages_total", "Messages purged or passed over, since the subscription was created.", counter,
      [](const auto& s, timestamp) -> std::optional<double> { return s.settled.skipped; }},
+    {"millrace_subscription_messages_total", "Messages that came to the subscription, since it was created.", counter,
+     [](const auto& s, timestamp) -> std::optional<double> { return s.messages; }},
+    {"millrace_subscription_unaccounted_messages",
+     "How far those that came are from the sum of those that are settled, ready, leased and delayed: 0, or the broker has lost count.", gauge,
+     [](const auto& s, timestamp) -> std::optional<double> { return s.unaccounted; }},
     {"millrace_subscription_delivered_messages_total", "Messages given to consumers, since the store was opened.", counter,
      [](const auto& s, timestamp) -> std::optional<double> { return s.deliveries; }},
     {"millrace_subscription_redelivered_messages_total", "Of them, those that had failed before.", counter,

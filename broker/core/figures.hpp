@@ -17,6 +17,8 @@ struct subscription_figures {
     std::string name;
     settled_counts settled;
     std::uint64_t ready = 0, leased = 0, delayed = 0;
+    std::uint64_t messages = 0;     // that came since it was created
+    std::uint64_t unaccounted = 0;  // of them, those that are in none of its states, or in two: 0, or the broker has lost count
     std::uint32_t consumers = 0;
     std::uint64_t deliveries = 0, redeliveries = 0;  // messages, since the shard was opened
     bool has_unsettled = false;

@@ -166,6 +166,9 @@ public:
     /// The same of rows as load() wants them, before they are loaded. REQUIRES that the former is empty.
     std::string contradiction(std::uint64_t from, std::uint64_t to, const std::vector<settled_set::block_row>& rows, sequence next) const;
 
+    /// How far the messages from start to `high` are from the sum of its states; 0 while the law holds.
+    std::uint64_t unaccounted(sequence high) const;
+
     /// Aborts unless every message from start to `high` is in exactly one place.
     void check(sequence high) const;
 

@@ -86,6 +86,9 @@ public:
     /// are none.
     std::vector<topic_figures> figures_after(topic_id after, std::size_t partitions) const;
 
+    /// The first message that is kept at or after `from` of `partition`, in the order of topics and partitions; none: there is no more.
+    std::optional<std::pair<partition_id, sequence>> kept_from(partition_id partition, sequence from) const;
+
     std::size_t topics() const { return topics_.size(); }
     std::size_t subscriptions() const { return subscriptions_.size(); }
     std::size_t consumers() const { return consumers_.size(); }

@@ -52,6 +52,17 @@ std::vector<consumer_figures> shard::consumers_of(session_id session) const {
     return found;
 }
 
+std::optional<std::pair<partition_id, sequence>> shard::kept_from(partition_id partition, sequence from) const {
+    for (auto it = topics_.lower_bound(partition.topic); it != topics_.end(); ++it) {
+        for (const auto& log : it->second.logs) {
+            if (log.id() < partition) continue;
+            const auto first = log.id() == partition ? std::max(from, log.start()) : log.start();
+            if (first < log.high()) return std::pair{log.id(), first};
+        }
+    }
+    return std::nullopt;
+}
+
 std::vector<topic_figures> shard::figures_after(topic_id after, std::size_t partitions) const {
     std::vector<topic_figures> found;
     std::size_t looked_at = 0;
@@ -89,6 +100,8 @@ subscription_figures shard::figures_of(const topic& t, const subscription& s) co
         f.ready += p.ready(log.high());
         f.leased += p.leased();
         f.delayed += p.delayed();
+        f.messages += log.high() - std::min(log.high(), p.start());
+        f.unaccounted += p.unaccounted(log.high());
         if (p.cursor() >= log.high()) continue;
         f.has_unsettled = true;
         const auto* slot = log.slot_at(p.cursor());

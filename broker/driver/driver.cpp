@@ -31,7 +31,12 @@ bool actions::empty() const {
 }
 
 driver::driver(core::shard shard, const driver_settings& settings, figures before)
-    : shard_(std::move(shard)), settings_(settings), tail_(settings.tail_cache_bytes), read_(settings.read_cache_bytes), counted_(std::move(before)) {
+    : shard_(std::move(shard)),
+      settings_(settings),
+      scrubber_(settings.scrub_bytes_per_second),
+      tail_(settings.tail_cache_bytes),
+      read_(settings.read_cache_bytes),
+      counted_(std::move(before)) {
     actions_.alarms = shard_.quarantined();
 }
 
@@ -49,6 +54,8 @@ actions driver::take_actions() {
 figures driver::counted() const {
     auto all = counted_;
     all.acked_messages += shard_.acked_messages();
+    all.scrubbed_bytes += scrubber_.bytes_read();
+    all.scrub_passes += scrubber_.passes();
     return all;
 }
 
@@ -129,6 +136,18 @@ void driver::forget_freed() {
 void driver::on_time(timestamp now) {
     for (const auto& h : handing_over_) request_read(h.source, h.at, reread_bytes);  // where a read has failed
     step(now, core::input::tick{});
+    scrub(now);
+}
+
+std::optional<timestamp> driver::next_deadline() const {
+    const auto of_core = shard_.next_deadline(), of_scrubber = scrubber_.due();
+    return of_core && of_scrubber ? std::min(of_core, of_scrubber) : of_core ? of_core : of_scrubber;
+}
+
+void driver::scrub(timestamp now) {
+    const auto due = scrubber_.due();
+    if (!due || now < *due) return;
+    if (const auto wanted = scrubber_.next(now, shard_)) request_read(wanted->partition, wanted->from, wanted->bytes);
 }
 
 void driver::on_space(timestamp now, const std::optional<storage::disk_space>& disk) {
@@ -234,13 +253,20 @@ void driver::on_read(timestamp now, const read_request& request, result<std::vec
     reading_.erase({request.partition, request.from});
     const auto for_core = core_reads_.erase({request.partition, request.from}) > 0;
     forget_freed();
-    if (!found) return fail_read(now, request, for_core, found.failure());
+    const auto for_scrubber = scrubber_.is_reading(request);
+    if (!found) {
+        if (for_scrubber) scrubber_.failed(now);
+        return fail_read(now, request, for_core, found.failure());
+    }
+    const auto for_others = !for_scrubber || for_core || !waiting_.empty() || !browsing_.empty() || !handing_over_.empty();
+    std::uint64_t bytes = 0;
 
     core::input::loaded_entries loaded{request.partition, request.from, {}};
     std::vector<cached_entry> read;
     std::vector<damaged_range> damage;
     auto at = request.from;
     for (auto& e : found.value()) {
+        if (e.bytes) bytes += e.bytes->size();
         auto entry = e.bytes ? index_entry(e.last, std::move(e.bytes)) : result<cached_entry>(error{errc::corruption, e.damage});
         const auto runs_on = !damage.empty() && damage.back().last + 1 == at;
         if (!entry) {
@@ -259,10 +285,11 @@ void driver::on_read(timestamp now, const read_request& request, result<std::vec
         }
         at = e.last + 1;
     }
+    if (for_scrubber) scrubber_.done(now, found.value().empty() ? std::nullopt : std::optional(at), bytes);
     const auto nothing_else = for_core && loaded.entries.empty() && !damage.empty();
     for (const auto& d : damage) take_damage(now, request.partition, d, nothing_else ? std::optional(request.from) : std::nullopt);
     // From the end, so that a small cache gives up what is needed last.
-    for (auto entry = read.rbegin(); entry != read.rend(); ++entry) read_.insert(request.partition, std::move(*entry));
+    for (auto entry = read.rbegin(); for_others && entry != read.rend(); ++entry) read_.insert(request.partition, std::move(*entry));
     drain_waiting(request, loaded.entries);
     auto dead = std::exchange(handing_over_, {});
     for (const auto& h : dead) {
@@ -287,6 +314,7 @@ void driver::fail_read(timestamp now, const read_request& request, bool for_core
 
 /// Messages that are lost: they are named, the core passes over them, and whoever waited for one of them goes on behind it.
 void driver::take_damage(timestamp now, core::partition_id partition, const damaged_range& d, std::optional<sequence> ended_load) {
+    counted_.damaged_messages += d.last - d.first + 1;
     actions_.alarms.push_back({errc::corruption, shard_.place_of(partition) + ": messages " + std::to_string(d.first.value) + " to " + std::to_string(d.last.value) +
                                                      " are damaged in the store and lost; subscriptions that had not settled them count them as skipped: " + d.why});
     std::vector<core::input::undelivered> back;

@@ -19,6 +19,7 @@
 #include "broker/core/shard.hpp"
 #include "broker/driver/entry_cache.hpp"
 #include "broker/driver/figures.hpp"
+#include "broker/driver/scrubber.hpp"
 #include "broker/driver/space_gate.hpp"
 #include "broker/storage/store.hpp"
 #include "millrace/error.hpp"
@@ -30,6 +31,7 @@ struct driver_settings {
     std::size_t tail_cache_bytes = 96u << 20;
     std::size_t read_cache_bytes = 32u << 20;
     std::size_t groups_in_flight = 2;  // one is written while the other is synced
+    std::uint64_t scrub_bytes_per_second = 0;
 };
 
 /// A batch as it came. `records` is verified here and must stay during the call only.
@@ -122,7 +124,8 @@ public:
     /// Closes a group when there is something to commit and the store can take it. Call when all input at hand has been submitted.
     void flush(timestamp now);
 
-    std::optional<timestamp> next_deadline() const { return shard_.next_deadline(); }
+    /// When on_time() is due, at the latest.
+    std::optional<timestamp> next_deadline() const;
     std::size_t groups_in_flight() const { return in_flight_.size(); }
     bool idle() const { return in_flight_.empty() && !shard_.has_open_group(); }
 
@@ -161,6 +164,7 @@ private:
     };
     void take_damage(timestamp now, core::partition_id partition, const damaged_range& d, std::optional<sequence> ended_load);
     void forget_freed();
+    void scrub(timestamp now);
     void fail_read(timestamp now, const read_request& request, bool for_core, const error& failed);
     void resume_browsing(const read_request& done, const std::vector<core::shared_index>& found);
     bool try_browse(const core::origin& to, const core::answers::browse& wanted);
@@ -169,6 +173,7 @@ private:
 
     core::shard shard_;
     driver_settings settings_;
+    scrubber scrubber_;
     entry_cache tail_;
     entry_cache read_;
 

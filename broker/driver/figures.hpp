@@ -18,6 +18,8 @@ struct figures {
     std::uint64_t acked_messages = 0;
     std::map<errc, std::uint64_t> refused;  // requests that were answered with an error
     std::uint64_t failed_commits = 0;
+    std::uint64_t damaged_messages = 0;  // that were found damaged in the store, and passed over
+    std::uint64_t scrubbed_bytes = 0, scrub_passes = 0;
 
     // Of groups that became durable.
     histogram commit_microseconds{250, 500, 1'000, 2'000, 4'000, 8'000, 16'000, 32'000, 64'000, 128'000, 256'000, 512'000, 1'000'000, 4'000'000};

@@ -294,7 +294,8 @@ error rocksdb_database::begin_marks() {
     incarnation_ = std::hash<std::string>{}(session);
     first_log_ = log->LogNumber();
     synced_sequence_ = marked_sequence_ = database_->GetLatestSequenceNumber();  // recovery has moved what there was into files
-    return {};
+    // RocksDB's own assertion ends the process when a log is synced for the first time beside a write to it that fails: on a disk that is still full, the first.
+    return sync();
 }
 
 synced_mark rocksdb_database::mark() const {

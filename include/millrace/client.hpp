@@ -208,6 +208,9 @@ public:
         return detail::initiate<broker_description, detail::start_connect>(core_, std::forward<Token>(token));
     }
 
+    /// Called on the connection's executor each time it was lost and has come back, with the broker as it is now, before anything arrives from it.
+    void on_return(std::function<void(const broker_description&)> notify);
+
     /// Takes nothing new (canceled), waits for all answers, gives back what consumers hold, and closes. void(error_code, done)
     template <class Token>
     auto async_close(Token&& token) {

@@ -131,6 +131,8 @@ TEST_CASE("what was done is what is counted") {
                                   "expired_messages_total", "skipped_messages_total"})
             sum += value_of(all, std::string("millrace_subscription_") + state + of);
         CHECK(sum == 10);
+        CHECK(value_of(all, "millrace_subscription_messages_total" + of) == 10);
+        CHECK(value_of(all, "millrace_subscription_unaccounted_messages" + of) == 0);
         CHECK(value_of(all, "millrace_subscription_oldest_unsettled_age_seconds" + of) > 0);
     }
     CHECK(value_of(all, "millrace_commit_messages_sum") == 11);

@@ -1,5 +1,6 @@
 #include "tests/blackbox/consumer.hpp"
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <map>
@@ -20,10 +21,18 @@ using moment = history::clock::time_point;
 struct job {
     client::delivery what;  // without its payload
     bool is_started = false;
-    bool is_renewed = false;
+    bool is_shown = false;  // to a broker that was come back to, and not known yet whether it was given back
     moment renew_at = moment::max();
     moment end_at = moment::max();
     sim::hand_in end{};
+};
+
+/// What has left the hand, and is not answered.
+struct handed_in {
+    sim::hand_in_key key{};
+    sim::hand_in how{};
+    sim::token_range token;
+    bool was_started = false;
 };
 
 /// One connection, and what is held over it.
@@ -35,11 +44,28 @@ struct visit {
     sim::session_key key{};
     sim::reader who;
     std::multimap<moment, job> jobs;  // by when they are looked at next
-    std::vector<sim::hand_in_key> handed_in;
+    std::vector<handed_in> given;     // since the last settlement was asked for
+    std::vector<handed_in> settling;  // of the settlement under way
     bool is_settling = false;
     bool is_leaving = false;
     moment leave_at = moment::max();
 };
+
+const char* name_of(sim::hand_in how) {
+    switch (how) {
+        case sim::hand_in::ack: return "ack";
+        case sim::hand_in::nack: return "nack";
+        case sim::hand_in::reject: return "reject";
+        case sim::hand_in::release: break;
+    }
+    return "release";
+}
+
+bool covers(const std::vector<client::lost_range>& lost, const sim::token_range& t) {
+    return std::any_of(lost.begin(), lost.end(), [&](const client::lost_range& r) {
+        return r.partition == t.partition && r.attempt == t.attempt && r.first <= t.first && t.first <= r.last;
+    });
+}
 
 sim::token_range token_of(const client::delivery& d) { return {d.partition, d.sequence, d.sequence, d.attempt}; }
 
@@ -52,15 +78,16 @@ std::vector<sim::token_range> tokens_of(const std::vector<client::lost_range>& l
 }  // namespace
 
 struct consumer::state : std::enable_shared_from_this<state> {
-    state(scene& s, boost::asio::io_context& to_run_on, host_number here, const subscription_in_use& which, std::uint64_t seed)
-        : among(s), io(to_run_on), where(here), of(which), random(seed), clock(to_run_on) {}
+    state(scene& s, boost::asio::io_context& to_run_on, host_number here, const subscription_in_use& which, bool returns, std::uint64_t seed)
+        : among(s), io(to_run_on), where(here), of(which), comes_back(returns), random(seed), clock(to_run_on) {}
 
     client::connection_settings settings() const {
         client::connection_settings s;
         s.server = among.server;
         s.name = "consumer of " + of.name;
         s.connect_timeout = 2s;
-        s.reconnect.enabled = false;
+        s.reconnect.enabled = comes_back;
+        s.reconnect.pause_max = 1s;
         return s;
     }
 
@@ -83,6 +110,49 @@ struct consumer::state : std::enable_shared_from_this<state> {
             v.key = me.among.told.open_session(me.where);
             me.subscribe(v);
         }));
+        if (comes_back) now->broker.on_return(in_this_visit([](state& me, visit& v, const client::broker_description&) { me.come_back(v); }));
+    }
+
+    /// The connection was lost, and is there again: in another session, with what was started and what was handed in without an answer. What was not started is
+    /// anybody's.
+    void come_back(visit& v) {
+        if (!v.from) return;  // it was about to subscribe: that has failed
+        among.told.session_over(v.key);
+        v.key = among.told.open_session(where);
+        v.who.session = v.key;
+        std::erase_if(v.jobs, [](const auto& j) { return !j.second.is_started; });
+        among.told.tell([&](sim::checker& judge, timestamp) { judge.consumer_opened(v.who); });
+        if (v.is_leaving) return;  // they are given up
+        for (auto& [when, j] : v.jobs) show(v, j);
+        for (auto* list : {&v.settling, &v.given}) {
+            // What was not started had perhaps been given back by the loss before it was handed in, and that had no effect.
+            std::erase_if(*list, [](const handed_in& h) { return !h.was_started; });
+            for (auto& h : *list) show_again(v, h);
+        }
+        among.told.came_back(v.jobs.size());
+    }
+
+    /// What was shown is somebody else's, or settled: to hand it in has no effect.
+    void forget(visit& v, const std::vector<client::lost_range>& lost) {
+        std::erase_if(v.jobs, [&](const auto& j) {
+            const auto token = token_of(j.second.what);
+            const auto is_lost = covers(lost, token);
+            if (is_lost) among.told.tell("not given back", v.who, token, [](sim::checker&, timestamp) {});
+            return is_lost;
+        });
+    }
+
+    void show(const visit& v, job& j) {
+        j.is_shown = true;
+        const auto token = token_of(j.what);
+        among.told.tell("shown", v.who, token, [&](sim::checker& judge, timestamp) { judge.adoption_sent(v.who, {token}); });
+    }
+
+    void show_again(const visit& v, handed_in& h) {
+        among.told.tell("handed in again", v.who, h.token, [&](sim::checker& judge, timestamp when) {
+            judge.adoption_sent(v.who, {h.token});
+            h.key = judge.hand_in_sent(when, v.who, h.how, {h.token});
+        });
     }
 
     void subscribe(visit& v) {
@@ -94,6 +164,7 @@ struct consumer::state : std::enable_shared_from_this<state> {
             opened.from = std::move(from);
             opened.who = {opened.key, 1, me.of.id, me.of.topic.id};
             me.among.told.tell([&](sim::checker& judge, timestamp) { judge.consumer_opened(opened.who); });
+            if (me.comes_back) opened.from.on_leases_lost(me.in_this_visit([](state& self, visit& here, const std::vector<client::lost_range>& lost) { self.forget(here, lost); }));
             opened.leave_at = history::clock::now() + milliseconds(me.random.between(500, 30'000));
             me.receive(opened);
         }));
@@ -138,11 +209,11 @@ struct consumer::state : std::enable_shared_from_this<state> {
             auto node = v.jobs.extract(v.jobs.begin());
             auto& j = node.mapped();
             if (among.settling) {
-                hand_in(v, j.what, sim::hand_in::ack);
+                hand_in(v, j.what, sim::hand_in::ack, j.is_started);
             } else if (moment_now >= j.end_at) {
-                hand_in(v, j.what, j.end);
+                hand_in(v, j.what, j.end, j.is_started);
             } else {
-                renew(v, j.what);
+                renew(v, j);
                 j.renew_at = moment_now + of.visibility / 3;
                 keep(v, std::move(j));
             }
@@ -173,7 +244,10 @@ struct consumer::state : std::enable_shared_from_this<state> {
     void take(visit& v, client::delivery& d) {
         std::optional<sim::dead_letter> died;
         if (d.origin) died = sim::dead_letter{d.origin->topic, d.origin->subscription, d.origin->partition, d.origin->sequence, d.origin->failures};
-        among.told.tell([&](sim::checker& judge, timestamp when) {
+        // The life that matters of a dead letter is that of the message that died.
+        const auto who = died ? origin_reader(v, *died) : v.who;
+        const auto token = died ? sim::token_range{died->partition, died->at, died->at, died->failures} : token_of(d);
+        among.told.tell(died ? "arrived as a dead letter, after so many failures" : "delivered", who, token, [&](sim::checker& judge, timestamp when) {
             judge.delivered(when, v.who, {d.partition, d.sequence, d.attempt, std::move(d.message.payload)}, died);
         });
         among.told.delivered(d.attempt, died.has_value());
@@ -181,36 +255,64 @@ struct consumer::state : std::enable_shared_from_this<state> {
         decide(v, d);
     }
 
+    sim::reader origin_reader(const visit& v, const sim::dead_letter& died) const {
+        for (const auto& s : among.subscriptions)
+            if (s.topic.name == died.topic && s.name == died.subscription) return {v.key, 1, s.id, s.topic.id};
+        return v.who;
+    }
+
     void decide(visit& v, const client::delivery& d) {
-        const auto choice = among.settling ? 0 : random.below(1000);
-        if (choice < 650) return hand_in(v, d, sim::hand_in::ack);
-        if (choice < 700) return hand_in(v, d, sim::hand_in::nack);
-        if (choice < 705) return hand_in(v, d, sim::hand_in::reject);
-        if (choice < 730) return hand_in(v, d, sim::hand_in::release);
+        // Of what is not started nobody says whether handing it in had an effect, when the connection was lost meanwhile.
         job j{d};
+        if (comes_back) start(v, j, random.chance(850));
+        if (comes_back && !j.is_started) return;
+        const auto choice = among.settling ? 0 : random.below(1000);
+        if (choice < 650) return hand_in(v, d, sim::hand_in::ack, comes_back);
+        if (choice < 700) return hand_in(v, d, sim::hand_in::nack, comes_back);
+        if (choice < 705) return hand_in(v, d, sim::hand_in::reject, comes_back);
+        if (choice < 730 && !comes_back) return hand_in(v, d, sim::hand_in::release);
         const auto length = milliseconds(random.below(static_cast<std::uint64_t>(of.visibility.count()) * 3));
         j.end_at = history::clock::now() + length;
         j.end = random.chance(100) ? sim::hand_in::nack : sim::hand_in::ack;
-        if (choice >= 750) start(v, j, random.chance(850));
+        if (choice >= 750 && !comes_back) start(v, j, random.chance(850));
         keep(v, std::move(j));
     }
 
     void start(visit& v, job& j, bool is_careful) {
-        among.told.tell([&](sim::checker& judge, timestamp when) { judge.start_sent(when, v.who, {token_of(j.what)}); });
-        j.is_started = v.from.start(j.what);
+        among.told.tell("start", v.who, token_of(j.what), [&](sim::checker& judge, timestamp when) { judge.start_sent(when, v.who, {token_of(j.what)}); });
+        j.is_started = v.from.start(j.what);  // in vain while the connection is away
         if (is_careful) j.renew_at = history::clock::now() + of.visibility / 3;
     }
 
-    void renew(visit& v, const client::delivery& d) {
+    void renew(visit& v, const job& j) {
         const auto sent = history::now();
-        v.from.async_extend(d, in_this_visit([token = token_of(d), sent](state& me, visit& here, boost::system::error_code failed, const client::settlement& done) {
+        const auto token = token_of(j.what);
+        v.from.async_extend(j.what, in_this_visit([token, sent, is_shown = j.is_shown](state& me, visit& here, boost::system::error_code failed, const client::settlement& done) {
             if (failed) return;
-            me.among.told.tell([&](sim::checker& judge, timestamp) { judge.extend_answered(sent, here.who, {token}, tokens_of(done.lost)); });
+            if (!done.lost.empty()) return me.lease_lost(here, token);
+            if (is_shown) me.adopted(here, token, sent);
+            me.among.told.tell("extended", here.who, token, [&](sim::checker& judge, timestamp) { judge.extend_answered(sent, here.who, {token}, {}); });
         }));
     }
 
-    void hand_in(visit& v, const client::delivery& d, sim::hand_in how) {
-        among.told.tell([&](sim::checker& judge, timestamp when) { v.handed_in.push_back(judge.hand_in_sent(when, v.who, how, {token_of(d)})); });
+    /// The first answer of the broker that was come back to: the lease is this consumer's.
+    void adopted(visit& v, const sim::token_range& token, timestamp sent) {
+        for (auto& [when, j] : v.jobs)
+            if (j.is_shown && token_of(j.what).first == token.first && token_of(j.what).partition == token.partition) j.is_shown = false;
+        among.told.taken_up();
+        among.told.tell("taken up again", v.who, token, [&](sim::checker& judge, timestamp when) { judge.adopted(sent, when, v.who, {token}, {}); });
+    }
+
+    /// Somebody else has it: it is dropped, or its holder has not heard of it and hands it in all the same.
+    void lease_lost(visit& v, const sim::token_range& token) {
+        among.told.tell("extended, lost", v.who, token, [](sim::checker&, timestamp) {});
+        if (random.chance(500)) return;
+        std::erase_if(v.jobs, [&](const auto& j) { return token_of(j.second.what).first == token.first && token_of(j.second.what).partition == token.partition; });
+    }
+
+    void hand_in(visit& v, const client::delivery& d, sim::hand_in how, bool was_started = false) {
+        const auto token = token_of(d);
+        among.told.tell(name_of(how), v.who, token, [&](sim::checker& judge, timestamp when) { v.given.push_back({judge.hand_in_sent(when, v.who, how, {token}), how, token, was_started}); });
         switch (how) {
             case sim::hand_in::ack: return v.from.ack(d);
             case sim::hand_in::nack: return v.from.nack(d, "it failed");
@@ -220,41 +322,50 @@ struct consumer::state : std::enable_shared_from_this<state> {
     }
 
     void settle(visit& v) {
-        if (v.is_settling || v.handed_in.empty() || v.is_leaving) return;
+        if (v.is_settling || v.given.empty() || v.is_leaving) return;
         v.is_settling = true;
-        auto keys = std::exchange(v.handed_in, {});
-        v.from.async_settle(in_this_visit([keys = std::move(keys)](state& me, visit& here, boost::system::error_code failed, const client::settlement& done) {
+        v.settling = std::exchange(v.given, {});
+        v.from.async_settle(in_this_visit([](state& me, visit& here, boost::system::error_code failed, const client::settlement& done) {
             here.is_settling = false;
-            me.settled(keys, failed || done.lost.size() >= lost_told_max, tokens_of(done.lost));
+            me.settled(here, std::exchange(here.settling, {}), failed, done);
             me.settle(here);
         }));
     }
 
-    void settled(const std::vector<sim::hand_in_key>& keys, bool is_unknown, const std::vector<sim::token_range>& lost) {
-        among.told.tell([&](sim::checker& judge, timestamp when) {
-            for (const auto key : keys) {
-                if (is_unknown) judge.hand_in_unanswered(key);
-                else judge.hand_in_answered(when, key, lost);
-            }
+    /// A settlement names every loss since the last one, also of what was handed in after it was asked for: the next will not name it again.
+    void settled(visit& v, std::vector<handed_in> all, boost::system::error_code failed, const client::settlement& done) {
+        std::erase_if(v.given, [&](const handed_in& h) {
+            const auto is_named = covers(done.lost, h.token);
+            if (is_named) all.push_back(h);
+            return is_named;
         });
-        if (is_unknown) return;
+        const auto is_unknown = failed || done.lost.size() >= lost_told_max;
+        const auto lost = tokens_of(done.lost);
         std::size_t late = 0;
-        for (const auto& r : lost) late += r.last.value - r.first.value + 1;
-        among.told.settled(keys.size(), late);
+        for (const auto& h : all) {
+            const auto is_lost = covers(done.lost, h.token);
+            late += is_lost;
+            among.told.tell(is_unknown ? "its fate is unknown" : is_lost ? "settled, lost" : "settled", v.who, h.token, [&](sim::checker& judge, timestamp when) {
+                if (is_unknown) judge.hand_in_unanswered(h.key);
+                else judge.hand_in_answered(when, h.key, lost);
+            });
+        }
+        if (!is_unknown) among.told.settled(all.size(), late);
     }
 
     scene& among;
     boost::asio::io_context& io;
     const host_number where;
     const subscription_in_use of;
+    const bool comes_back;
     sim::random_source random;
     boost::asio::steady_timer clock;
     std::shared_ptr<visit> now;
     moment back_at{};
 };
 
-consumer::consumer(scene& among, boost::asio::io_context& io, host_number where, const subscription_in_use& of, std::uint64_t seed)
-    : state_(std::make_shared<state>(among, io, where, of, seed)) {
+consumer::consumer(scene& among, boost::asio::io_context& io, host_number where, const subscription_in_use& of, bool comes_back, std::uint64_t seed)
+    : state_(std::make_shared<state>(among, io, where, of, comes_back, seed)) {
     state_->come();
     state_->tick();
 }

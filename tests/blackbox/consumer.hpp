@@ -1,5 +1,5 @@
-// A consumer: one session after the other, each on a connection that does not come back, so that a session here is one there. It works on its messages as
-// workers do: at once or for a while, renewing its leases or too late, with failures of every kind, and it leaves with and without a word.
+// A consumer. It works on its messages as workers do: at once or for a while, renewing its leases or too late, with failures of every kind, and it leaves
+// with and without a word. One that comes back keeps its connection through faults, and shows what it had started when it is back; the other begins anew.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -12,7 +12,7 @@ namespace millrace::blackbox {
 /// Lives on the thread of its host.
 class consumer {
 public:
-    consumer(scene& among, boost::asio::io_context& io, host_number where, const subscription_in_use& of, std::uint64_t seed);
+    consumer(scene& among, boost::asio::io_context& io, host_number where, const subscription_in_use& of, bool comes_back, std::uint64_t seed);
     ~consumer();
 
 private:

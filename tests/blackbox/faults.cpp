@@ -68,6 +68,7 @@ void faults::begin_one() {
     const auto where = place_of(kind, number);
     const auto is_taken = std::any_of(active_.begin(), active_.end(), [&](const active& a) { return a.where == where; });
     if (is_taken || !kind.is_possible(world_) || (number != 0 && is_last_left(number))) return;
+    world_.told().note_fault(std::string(kind.name) + ": " + where + ", for " + std::to_string(length.count() / 1000) + " ms");
     marks_.push_back({kind.name, where, world_.told().age(), {}, {}});
     active_.push_back({marks_.size() - 1, where, number, {}, kind.begin({world_, host, random_})});
     active_.back().until = history::clock::now() + length;
@@ -95,6 +96,7 @@ void faults::end(active& a) {
     marks_[a.mark].ended = world_.told().age();
     recovering_.push_back({a.mark, a.whose, history::clock::now()});
     a.end();
+    world_.told().note_fault("over: " + marks_[a.mark].kind + ": " + a.where);
 }
 
 /// Who is struck again before has not recovered from the one fault alone.

@@ -16,6 +16,29 @@ void history::note_violation(const std::string& what) {
     if (violations_.size() <= 20) std::cout << "VIOLATION after " << age().count() << " ms: " << what << std::endl;
 }
 
+void history::print_life_of(const moment_of_life& one) const {
+    if (violations_.size() > 20) return;
+    const auto is_its = [&](const moment_of_life& m) {
+        return m.who.subscription == one.who.subscription && m.message.partition == one.message.partition && m.message.first <= one.message.first &&
+               one.message.first <= m.message.last;
+    };
+    for (const auto& m : lives_) {
+        if (!is_its(m)) continue;
+        const auto session = static_cast<std::uint64_t>(m.who.session);
+        const auto found = open_.find(m.who.session);
+        std::cout << "  " << m.when.count() << " ms: " << m.what << ", attempt " << m.message.attempt << ", session " << session
+                  << (found == open_.end() ? "" : " on host " + std::to_string(found->second)) << '\n';
+    }
+    std::cout << "  the faults until then:\n";
+    for (const auto& [when, what] : faults_) std::cout << "  " << when.count() << " ms: " << what << '\n';
+    std::cout << std::flush;
+}
+
+void history::note_fault(const std::string& what) {
+    const std::lock_guard lock(mutex_);
+    faults_.emplace_back(age(), what);
+}
+
 // ---- sessions ------------------------------------------------------------------------------------------------------------------
 
 sim::session_key history::open_session(host_number where) {
@@ -127,6 +150,17 @@ void history::settled(std::size_t messages, std::size_t lost) {
     const std::lock_guard lock(mutex_);
     sums_.settled += messages;
     sums_.lost += lost;
+}
+
+void history::came_back(std::size_t with_leases) {
+    const std::lock_guard lock(mutex_);
+    ++sums_.returns;
+    sums_.leases_shown += with_leases;
+}
+
+void history::taken_up() {
+    const std::lock_guard lock(mutex_);
+    ++sums_.leases_taken_up;
 }
 
 history::totals history::sums() const {

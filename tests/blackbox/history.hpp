@@ -25,7 +25,8 @@ public:
         std::uint64_t published = 0, delivered = 0, again = 0;
     };
     struct totals {
-        std::uint64_t sent = 0, answered = 0, refused = 0, delivered = 0, again = 0, settled = 0, lost = 0, sessions = 0, dead_letters = 0;
+        std::uint64_t sent = 0, answered = 0, refused = 0, delivered = 0, again = 0, settled = 0, lost = 0, sessions = 0, dead_letters = 0,
+                      returns = 0, leases_shown = 0, leases_taken_up = 0;
         std::map<std::string, std::uint64_t> refusals;  // by what the client was told
         std::chrono::milliseconds silence_max{0};       // between two answered publishes
     };
@@ -40,6 +41,20 @@ public:
             note_violation(v.what());
         }
     }
+    /// Likewise, of one message in one consumer's hands: when it breaks a promise, everything that was told of that message is printed.
+    template <class F>
+    void tell(const char* what, const sim::reader& who, const sim::token_range& message, F f) {
+        const std::lock_guard lock(mutex_);
+        lives_.push_back({age(), what, who, message});
+        try {
+            f(judge_, now());
+        } catch (const sim::violation& v) {
+            note_violation(v.what());
+            print_life_of(lives_.back());
+        }
+    }
+    /// What else may help to understand a violation: a fault began, or ended.
+    void note_fault(const std::string& what);
     void violate(const std::string& what);
 
     static timestamp now() { return timestamp(std::chrono::duration_cast<std::chrono::microseconds>(clock::now().time_since_epoch())); }
@@ -64,6 +79,8 @@ public:
     void publish_refused(const std::string& why);
     void delivered(std::uint32_t attempt, bool is_dead_letter);
     void settled(std::size_t messages, std::size_t lost);
+    void came_back(std::size_t with_leases);  // with so many leases to show
+    void taken_up();                          // one of them is its own again
 
     totals sums() const;
     std::vector<second> seconds() const;
@@ -76,7 +93,15 @@ public:
     clock::time_point answered_at(host_number where) const;
 
 private:
+    struct moment_of_life {
+        std::chrono::milliseconds when;
+        const char* what;
+        sim::reader who;
+        sim::token_range message;
+    };
+
     void note_violation(const std::string& what);
+    void print_life_of(const moment_of_life& one) const;
     second& this_second();
     void end_sessions_of(host_number where);
     void broker_forgets();
@@ -93,6 +118,8 @@ private:
     std::vector<second> seconds_;
     totals sums_;
     std::vector<std::string> violations_;
+    std::vector<moment_of_life> lives_;
+    std::vector<std::pair<std::chrono::milliseconds, std::string>> faults_;
 };
 
 }  // namespace millrace::blackbox

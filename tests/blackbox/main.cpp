@@ -16,6 +16,7 @@ struct options {
     double minutes = 1;
     std::uint64_t seed = 1;
     std::string only;
+    std::string report;
 };
 
 std::string names_of_faults() {
@@ -24,21 +25,33 @@ std::string names_of_faults() {
     return names;
 }
 
-int run(const options& o) {
-    std::unique_ptr<world> w;
+/// Why there can be no such run here; empty: there can.
+std::string what_is_missing() {
     try {
-        w = std::make_unique<world>(o.seed);
+        const process::small_disk disk(16u << 20);
+        network wires(0);
+        const host one(wires, 1);
+        return {};
     } catch (const std::exception& e) {
-        std::cout << "skipped: " << e.what() << '\n';
+        return e.what();
+    }
+}
+
+int run(const options& o) {
+    if (const auto missing = what_is_missing(); !missing.empty()) {
+        std::cout << "skipped: " << missing << '\n';
         return exit_skipped;
     }
-    w->begin();
-    faults trouble(*w, o.seed + 1, o.only);
+    world w(o.seed);
+    w.begin();
+    faults trouble(w, o.seed + 1, o.only);
     trouble.run(std::chrono::duration_cast<milliseconds>(std::chrono::duration<double, std::ratio<60>>(o.minutes)));
-    const auto took = w->finish();
-    print_report(std::cout, {o.seed, trouble.marks(), took, w->told(), w->wires().packets()});
-    if (w->told().convicted()) std::cout << "the broker said:\n" << w->broker().last_words();
-    return w->told().convicted() ? 1 : 0;
+    const auto took = w.finish();
+    const outcome shown{o.seed, trouble.marks(), took, w.told(), w.wires().packets()};
+    print_report(std::cout, shown);
+    if (!o.report.empty()) write_page(o.report, shown);
+    if (w.told().convicted()) std::cout << "the broker said:\n" << w.broker().last_words();
+    return w.told().convicted() ? 1 : 0;
 }
 
 }  // namespace
@@ -50,6 +63,7 @@ int main(int argc, char** argv) {
     CLI::App app("Breaks a broker and its network for some minutes and checks that every promise is kept", "millrace-black-box");
     app.add_option("--minutes", o.minutes, "how long there are faults")->capture_default_str();
     app.add_option("--seed", o.seed, "of the faults, and of what clients choose")->capture_default_str();
+    app.add_option("--report", o.report, "a file for the report as an HTML page");
     app.add_option("--only", o.only, "faults with this regular expression in their name, of: " + names_of_faults());
     try {
         app.parse(argc, argv);

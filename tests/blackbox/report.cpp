@@ -1,18 +1,19 @@
 #include "tests/blackbox/report.hpp"
 
 #include <algorithm>
-#include <map>
 #include <ostream>
 
 namespace millrace::blackbox {
 namespace {
 
-/// Of the faults of one kind.
-struct kind_sums {
-    std::size_t count = 0;
-    milliseconds lasted{0};
-    std::vector<milliseconds> recoveries;
-};
+std::string ms(milliseconds t) { return std::to_string(t.count()) + " ms"; }
+
+std::string recovery_text(const kind_sums& k) {
+    if (k.recoveries.empty()) return "not seen alone";
+    return "after " + ms(k.recoveries[k.recoveries.size() / 2]) + " in the middle, " + ms(k.recoveries.back()) + " at most";
+}
+
+}  // namespace
 
 std::map<std::string, kind_sums> by_kind(const std::vector<fault_mark>& marks) {
     std::map<std::string, kind_sums> out;
@@ -26,25 +27,25 @@ std::map<std::string, kind_sums> by_kind(const std::vector<fault_mark>& marks) {
     return out;
 }
 
-std::string ms(milliseconds t) { return std::to_string(t.count()) + " ms"; }
-
-std::string recovery_text(const kind_sums& k) {
-    if (k.recoveries.empty()) return "not seen";
-    return ms(k.recoveries[k.recoveries.size() / 2]) + " in the middle, " + ms(k.recoveries.back()) + " at most";
+std::vector<std::pair<std::string, std::string>> figures(const outcome& of) {
+    const auto s = of.told.sums();
+    const auto n = [](std::uint64_t count) { return std::to_string(count); };
+    return {
+        {"published", n(s.sent) + ", answered " + n(s.answered) + ", refused " + n(s.refused)},
+        {"delivered", n(s.delivered) + ", of them again " + n(s.again) + ", dead letters " + n(s.dead_letters)},
+        {"handed in and answered", n(s.settled) + ", of them too late " + n(s.lost)},
+        {"sessions", n(s.sessions) + ", of them come back to " + n(s.returns) + ", with " + n(s.leases_shown) + " leases, of which " + n(s.leases_taken_up) + " were renewed there"},
+        {"packets", n(of.packets.passed) + " passed, " + n(of.packets.dropped) + " dropped"},
+        {"longest without an answered publish", ms(s.silence_max)},
+        {"everything settled", ms(of.settled_in) + " after the last fault"},
+    };
 }
 
-}  // namespace
-
 void print_report(std::ostream& out, const outcome& of) {
-    const auto s = of.told.sums();
-    out << "seed " << of.seed << ": " << of.told.age().count() / 1000 << " s, " << of.marks.size() << " faults, " << of.told.violations().size() << " violations\n"
-        << "  published " << s.sent << ", answered " << s.answered << ", refused " << s.refused << "; delivered " << s.delivered << ", of them again " << s.again
-        << ", dead letters " << s.dead_letters << "; settled " << s.settled << ", of them too late " << s.lost << "; sessions " << s.sessions << "\n"
-        << "  packets passed " << of.packets.passed << ", dropped " << of.packets.dropped << "\n"
-        << "  longest without an answered publish " << ms(s.silence_max) << "; everything settled " << ms(of.settled_in) << " after the last fault\n";
-    for (const auto& [kind, k] : by_kind(of.marks))
-        out << "  " << k.count << " × " << kind << ", " << ms(k.lasted) << " in all; publishing again after " << recovery_text(k) << "\n";
-    for (const auto& [why, count] : s.refusals) out << "  refused " << count << " × " << why << "\n";
+    out << "seed " << of.seed << ": " << of.told.age().count() / 1000 << " s, " << of.marks.size() << " faults, " << of.told.violations().size() << " violations\n";
+    for (const auto& [what, value] : figures(of)) out << "  " << what << ": " << value << "\n";
+    for (const auto& [kind, k] : by_kind(of.marks)) out << "  " << k.count << " × " << kind << ", " << ms(k.lasted) << " in all; publishing again " << recovery_text(k) << "\n";
+    for (const auto& [why, count] : of.told.sums().refusals) out << "  refused " << count << " × " << why << "\n";
 }
 
 }  // namespace millrace::blackbox

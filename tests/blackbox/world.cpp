@@ -71,7 +71,7 @@ void world::populate(client_host_state& on) {
     for (unsigned i = 0; i < producers_each; ++i)
         on.producers.push_back(std::make_unique<producer>(scene_, io, where, "producer-" + std::to_string(where) + "-" + std::to_string(i), random_.next()));
     for (const auto& s : scene_.subscriptions)
-        for (int i = 0; i < 2; ++i) on.consumers.push_back(std::make_unique<consumer>(scene_, io, where, s, random_.next()));
+        for (int i = 0; i < 2; ++i) on.consumers.push_back(std::make_unique<consumer>(scene_, io, where, s, i == 0, random_.next()));
 }
 
 void world::depopulate() {
@@ -84,7 +84,7 @@ void world::depopulate() {
 }
 
 void world::restart_broker() {
-    if (broker_.is_clock_changed()) told_.tell([](sim::checker& judge, timestamp) { judge.clock_set(); });
+    if (broker_.is_clock_changed()) told_.tell([](sim::checker& judge, timestamp) { judge.time_leapt(); });
     broker_.start();
 }
 

@@ -40,6 +40,7 @@ public:
         shard_settings_.window_messages = 1;  // the least there is for each partition
         driver_settings_.tail_cache_bytes = 1 + below(20'000);
         driver_settings_.read_cache_bytes = 1 + below(20'000);
+        driver_settings_.scrub_bytes_per_second = driver_settings_.tail_cache_bytes % 2 * 50'000;
         start();
         make_topic("one", 1);
         make_topic("three", 3);

@@ -118,6 +118,18 @@ TEST_CASE_METHOD(damaged_store, "a flipped bit in a blob file costs the messages
     CHECK(check().code == 0);
 }
 
+TEST_CASE_METHOD(damaged_store, "damage is found before a consumer meets it: what lies in the store is read again in the background") {
+    fill_and_kill(9);
+    move_log_into_files();
+    damage(".blob", "message1004");
+    auto broker = start({"--scrub-rate", "64KiB"});
+    const auto late = std::chrono::steady_clock::now() + std::chrono::seconds{60};
+    while (broker.process().errors().find("messages 4 to 4 are damaged in the store and lost") == std::string::npos)
+        REQUIRE(std::chrono::steady_clock::now() < late);
+    const auto got = done(broker, {"consume", "photos", "thumbs", "--max", "8", "--timeout", "20s"});
+    CHECK_THAT(got, Contains("message1003") && !Contains("message1004") && Contains("message1005"));
+}
+
 TEST_CASE_METHOD(damaged_store, "a flipped bit in a table of rows costs nothing: it is made anew from its copy") {
     fill_and_kill(1);
     move_log_into_files();
