@@ -85,7 +85,7 @@ void world::depopulate() {
 }
 
 void world::restart_broker() {
-    if (broker_.is_clock_changed()) told_.tell([](sim::checker& judge, timestamp) { judge.clock_set(); });
+    if (broker_.is_clock_changed()) told_.tell([](sim::checker& judge, timestamp) { judge.time_leapt(); });
     broker_.start();
 }
 

@@ -51,7 +51,7 @@ void broker_host::start() {
 void broker_host::start_clock() {
     const auto before = clock_ ? now() : timestamp{};
     clock_.emplace(read_clocks());
-    if (before != timestamp{} && now() != before) judge_.clock_set();
+    if (before != timestamp{} && now() != before) judge_.time_leapt();
 }
 
 driver::broker_clock::reading broker_host::read_clocks() const {

@@ -322,7 +322,7 @@ void checker::broker_crashed() {
         for (auto& p : s.partitions) p.held.clear();
 }
 
-void checker::clock_set() {
+void checker::time_leapt() {
     for (auto& [id, s] : subscriptions_)
         for (auto& p : s.partitions) p.not_before.clear();
 }

@@ -135,8 +135,8 @@ public:
     /// From now on the broker's clock may run at up to so many thousandths of the time that this is told: what it promises to wait for may be over so
     /// much earlier.
     void clocks_run_up_to(std::uint64_t in_1000) { fastest_in_1000_ = in_1000; }
-    /// The broker began anew with another clock: what was to wait for a time may come at once. Its clock does not go back, so nothing waits longer.
-    void clock_set();
+    /// Broker time has gone on by more than time has: what waited for a time may come.
+    void time_leapt();
 
     // ---- what the broker says of itself ----
 

@@ -232,8 +232,25 @@ TEST_CASE("a failed message waits for its backoff") {
     SECTION("unless the broker came back with another clock, which may be ahead") {
         h.deliver(start + 2s, anna, 1);
         h.hand_and_answer(start + 2s, anna, hand_in::nack, 1);
-        h.judge.clock_set();
+        h.judge.time_leapt();
         CHECK_NOTHROW(h.deliver(start + 2s, bert, 1, 2));
+    }
+}
+
+TEST_CASE("a broker whose clock may run fast may end what it waits for so much earlier, and not more") {
+    history h;
+    h.judge.clocks_run_up_to(1250);
+    SECTION("a lease") {
+        h.deliver(start, anna, 0);
+        h.judge.start_sent(start, anna, {{0, {0}, {0}, 1}});
+        SECTION("not before") { CHECK_THROWS_AS(h.deliver(start + 3999ms, bert, 0, 2), violation); }
+        SECTION("then") { CHECK_NOTHROW(h.deliver(start + 4s, bert, 0, 2)); }
+    }
+    SECTION("a backoff") {
+        h.deliver(start, anna, 0);
+        h.hand_and_answer(start, anna, hand_in::nack, 0);
+        SECTION("not before") { CHECK_THROWS_AS(h.deliver(start + 799ms, bert, 0, 2), violation); }
+        SECTION("then") { CHECK_NOTHROW(h.deliver(start + 800ms, bert, 0, 2)); }
     }
 }
 
