@@ -132,12 +132,6 @@ error check_files(rocksdb::FileSystem& files, rocksdb::Env& env, const rocksdb_o
     return refused;
 }
 
-/// Beside the files themselves: copies of what leads to them, and room in the log ahead of what is synced.
-std::shared_ptr<rocksdb::FileSystem> files_to_write(const rocksdb_options& options) {
-    auto files = keeping_copies(files_of(options));
-    return options.level >= durability::disk ? filling_logs_ahead(std::move(files)) : files;
-}
-
 }  // namespace
 
 error error_of(const rocksdb::Status& status, const std::string& doing) {
@@ -151,7 +145,7 @@ error error_of(const rocksdb::Status& status, const std::string& doing) {
 result<std::unique_ptr<rocksdb_database>> rocksdb_database::open(const rocksdb_options& options, rocksdb_disk& disk) {
     std::unique_ptr<rocksdb_database> opened(new rocksdb_database);
     const auto files = files_of(options);
-    opened->env_ = rocksdb::NewCompositeEnv(files_to_write(options));
+    opened->env_ = rocksdb::NewCompositeEnv(opened->files_to_write(options));
     bool direct_io = false;
     if (options.examine) {
         if (error refused = check_presence(*files, opened->env_.get(), options.directory.string())) {
@@ -218,6 +212,18 @@ error rocksdb_database::open_families(const rocksdb_options& options, bool direc
     return {};
 }
 
+/// Beside the files themselves: copies of what leads to them, and room in the log ahead of what is synced.
+std::shared_ptr<rocksdb::FileSystem> rocksdb_database::files_to_write(const rocksdb_options& options) {
+    auto files = keeping_copies(files_of(options));
+    if (options.level < durability::disk) {  // there nothing is synced
+        return files;
+    }
+    return filling_logs_ahead(std::move(files), [this] {
+        std::lock_guard no_sync(syncing_);
+        failed_ = true;
+    });
+}
+
 error rocksdb_database::check_format() {
     std::string found;
     const auto status = database_->Get({}, own_, std::string(format_key), &found);
@@ -265,17 +271,18 @@ error rocksdb_database::write(std::span<const pending_commit> groups) {
     return {};
 }
 
-// Batches may be written while it syncs, on another thread: it vouches for those that were there before.
+// Batches may be written while it syncs, on another thread: it vouches for those that were there before. A write that fails meanwhile fails when the sync is
+// done: a log that is synced after a write to it has failed ends the process, by RocksDB's own assertion.
 error rocksdb_database::sync() {
-    if (failed_) {  // RocksDB's own assertion ends the process when a log is synced after a write to it failed, and no sync of it has
+    std::lock_guard no_failure(syncing_);
+    if (failed_) {
         return {errc::storage_failure, "syncing the log failed: a write to it failed before"};
     }
     const auto written = database_->GetLatestSequenceNumber();
     const auto status = database_->SyncWAL();
     if (error failed = error_of(status, "syncing the log failed")) {
         failed_ = true;
-        const auto after_a_write = status.ToString().find("previous error") != std::string::npos;  // RocksDB has no code for it
-        return after_a_write ? failed : error{errc::sync_failed, failed.what};
+        return {errc::sync_failed, failed.what};
     }
     raise(synced_sequence_, written);
     return {};

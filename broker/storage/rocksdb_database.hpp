@@ -50,6 +50,7 @@ private:
     bool read_next(core::partition_id partition, sequence from, std::vector<stored_entry>& found);
     error open_families(const rocksdb_options& options, bool direct_io);
     error check_format();
+    std::shared_ptr<rocksdb::FileSystem> files_to_write(const rocksdb_options& options);
     error begin_marks();
     synced_mark mark() const;
     void leave_mark();
@@ -68,6 +69,7 @@ private:
     std::uint64_t first_log_ = 0;
     std::atomic<std::uint64_t> synced_sequence_{0};
     std::atomic<std::uint64_t> marked_sequence_{0};  // the largest that a batch has told
+    std::mutex syncing_;                             // held while the log is synced, and while it is noted that a write to it has failed
     std::atomic<bool> failed_{false};                // nothing more is written of its own accord
 
     std::mutex spare_mutex_;

@@ -20,11 +20,13 @@ constexpr std::array<char, 64u << 10> zeros{};
 /// RocksDB appends from one thread at a time, and syncs beside it.
 class ahead_filled_log final : public rocksdb::FSWritableFileOwnerWrapper {
 public:
-    using FSWritableFileOwnerWrapper::FSWritableFileOwnerWrapper;
+    ahead_filled_log(std::unique_ptr<rocksdb::FSWritableFile> file, std::function<void()> failed)
+        : FSWritableFileOwnerWrapper(std::move(file)), failed_(std::move(failed)) {}
 
     IO Append(const Slice& data, const IOOptions& options, IODebugContext* debug) override {
         auto status = positioned_ ? PositionedAppend(data, end_, options, debug) : FSWritableFileOwnerWrapper::Append(data, options, debug);
         if (!status.ok()) {
+            failed_();
             return status;
         }
         end_ += data.size();
@@ -77,6 +79,7 @@ private:
         }
     }
 
+    const std::function<void()> failed_;
     std::atomic<std::uint64_t> end_{0};       // of what was appended
     std::uint64_t filled_ = 0;                // zeros reach up to here, or once did
     bool positioned_ = false;                 // what is appended is written to end_, not to where the file ends
@@ -87,7 +90,8 @@ private:
 
 class log_filling_file_system final : public rocksdb::FileSystemWrapper {
 public:
-    explicit log_filling_file_system(std::shared_ptr<rocksdb::FileSystem> files) : FileSystemWrapper(std::move(files)) {}
+    log_filling_file_system(std::shared_ptr<rocksdb::FileSystem> files, std::function<void()> failed)
+        : FileSystemWrapper(std::move(files)), failed_(std::move(failed)) {}
 
     const char* Name() const override { return "filling_logs_ahead"; }
 
@@ -95,16 +99,19 @@ public:
                        IODebugContext* debug) override {
         auto status = target()->NewWritableFile(path, options, file, debug);
         if (status.ok() && path.ends_with(".log")) {
-            *file = std::make_unique<ahead_filled_log>(std::move(*file));
+            *file = std::make_unique<ahead_filled_log>(std::move(*file), failed_);
         }
         return status;
     }
+
+private:
+    const std::function<void()> failed_;
 };
 
 }  // namespace
 
-std::shared_ptr<rocksdb::FileSystem> filling_logs_ahead(std::shared_ptr<rocksdb::FileSystem> files) {
-    return std::make_shared<log_filling_file_system>(std::move(files));
+std::shared_ptr<rocksdb::FileSystem> filling_logs_ahead(std::shared_ptr<rocksdb::FileSystem> files, std::function<void()> failed) {
+    return std::make_shared<log_filling_file_system>(std::move(files), std::move(failed));
 }
 
 }  // namespace millrace::storage

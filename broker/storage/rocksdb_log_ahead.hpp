@@ -12,11 +12,13 @@
 
 #include <rocksdb/file_system.h>
 
+#include <functional>
 #include <memory>
 
 namespace millrace::storage {
 
-/// `files`, whose logs are filled ahead. They must take PositionedAppend on the files they open for writing.
-std::shared_ptr<rocksdb::FileSystem> filling_logs_ahead(std::shared_ptr<rocksdb::FileSystem> files);
+/// `files`, whose logs are filled ahead where they take PositionedAppend. `failed` is called, from the writing thread, when a write to a log has failed and
+/// before RocksDB hears of it.
+std::shared_ptr<rocksdb::FileSystem> filling_logs_ahead(std::shared_ptr<rocksdb::FileSystem> files, std::function<void()> failed);
 
 }  // namespace millrace::storage
