@@ -69,17 +69,14 @@ bool history::is_doubtful(sim::session_key which) const {
 
 void history::end_sessions_of(host_number where) {
     for (const auto& [key, on] : open_) {
-        if (on != where) continue;
+        if (where != 0 && on != where) continue;
         judge_.session_ended(now(), key);
         doubtful_.insert(key);
     }
 }
 
 void history::broker_forgets() {
-    for (const auto& [key, on] : open_) {
-        judge_.session_ended(now(), key);
-        doubtful_.insert(key);
-    }
+    end_sessions_of(0);
     judge_.broker_crashed();
 }
 

@@ -103,7 +103,7 @@ private:
     void note_violation(const std::string& what);
     void print_life_of(const moment_of_life& one) const;
     second& this_second();
-    void end_sessions_of(host_number where);
+    void end_sessions_of(host_number where);  // 0: of all
     void broker_forgets();
 
     mutable std::mutex mutex_;

@@ -23,15 +23,16 @@ client::connection_settings settings_of(const std::string& server, const std::st
 
 struct producer::state : std::enable_shared_from_this<state> {
     state(scene& s, boost::asio::io_context& io, host_number here, const std::string& its_name, std::uint64_t seed)
-        : among(s), where(here), name(its_name), random(seed), broker(io.get_executor(), settings_of(s.server, its_name)), pause(io) {}
+        : among(s), where(here), name(its_name), random(seed), broker(io.get_executor(), settings_of(s.server, its_name)), pause(io) {
+        among.told.tell([&](sim::checker& judge, timestamp) { process = judge.producers().begins(name); });
+    }
 
     void connect() {
-        broker.async_connect([self = weak_from_this()](boost::system::error_code failed, const client::broker_description& about) {
+        broker.async_connect([self = weak_from_this()](boost::system::error_code failed, const client::broker_description&) {
             const auto me = self.lock();
             if (!me) return;
             if (failed) me->among.told.publish_refused("connecting: " + failed.message());
             me->connected = !failed;
-            static_cast<void>(about);
             me->wait(failed ? after_refusal : turn);
         });
     }
@@ -63,7 +64,10 @@ struct producer::state : std::enable_shared_from_this<state> {
         const auto& topic = random.pick(among.topics);
         const auto bytes = random.chance(5) ? random.between(20'000, 300'000) : random.below(2'000);
         sim::message_number number{};
-        among.told.tell([&](sim::checker& judge, timestamp) { number = judge.publish(topic.name, bytes, true); });
+        among.told.tell([&](sim::checker& judge, timestamp) {
+            number = judge.publish(topic.name, bytes);
+            judge.producers().sent(process, number);
+        });
         among.told.publish_sent();
         ++under_way;
         message m{.payload = sim::checker::payload_of(number, bytes)};
@@ -89,6 +93,7 @@ struct producer::state : std::enable_shared_from_this<state> {
     scene& among;
     const host_number where;
     std::string name;
+    sim::incarnation_key process{};
     sim::random_source random;
     client::connection broker;
     boost::asio::steady_timer pause;

@@ -47,8 +47,8 @@ std::uint64_t checker::number_in(const std::string& payload) const {
 
 // ---- publishing ----
 
-message_number checker::publish(const std::string& topic, std::size_t bytes, bool once) {
-    sent_.push_back({topic, bytes, once});
+message_number checker::publish(const std::string& topic, std::size_t bytes) {
+    sent_.push_back({topic, bytes});
     return message_number{sent_.size()};
 }
 
@@ -75,18 +75,7 @@ void checker::bind(std::uint32_t topic, std::uint32_t partition, sequence at, st
     if (promise && p.promised[at.value] && !producers_.is_numbered(message_number{number})) broken("a sequence was given twice", place_text(topic, partition, at));
     there = number;
     producers_.stored(topic, partition, at, message_number{number});
-    bind_once(sent_[number - 1], {topic, partition, at}, number);
     if (promise) p.promised[at.value] = true;
-}
-
-void checker::bind_once(sent_message& sent, const place& here, std::uint64_t number) {
-    if (!sent.once) return;
-    if (sent.where && *sent.where != here) {
-        const auto& [topic, partition, at] = *sent.where;
-        broken("a named producer's message is there twice", "number " + std::to_string(number) + ": " + place_text(topic, partition, at) + " and " +
-                                                               place_text(std::get<0>(here), std::get<1>(here), std::get<2>(here)));
-    }
-    sent.where = here;
 }
 
 // ---- subscriptions ----

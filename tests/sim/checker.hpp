@@ -94,9 +94,8 @@ public:
 
     // ---- publishing ----
 
-    /// A message is about to be sent to a topic; it goes out as payload_of(number, bytes). `once`: by a named producer, so it is stored once at most, however
-    /// often it is sent.
-    message_number publish(const std::string& topic, std::size_t bytes, bool once = false);
+    /// A message is about to be sent to a topic; it goes out as payload_of(number, bytes).
+    message_number publish(const std::string& topic, std::size_t bytes);
     void publish_answered(std::uint32_t topic, std::uint32_t partition, sequence first, const std::vector<message_number>& numbers);
 
     /// What named producers open, send and are told. Their messages are told to publish() and publish_answered() too.
@@ -161,8 +160,6 @@ private:
     struct sent_message {
         std::string topic;
         std::size_t bytes = 0;
-        bool once = false;
-        std::optional<place> where{};  // of one that is stored once
     };
     struct partition_history {
         std::vector<std::uint64_t> content;  // the message at each sequence; 0: not known
@@ -199,7 +196,6 @@ private:
     };
     using origin_of_dead = std::tuple<std::string, std::string, std::uint32_t, sequence>;
 
-    static void bind_once(sent_message& sent, const place& here, std::uint64_t number);
     void bind(std::uint32_t topic, std::uint32_t partition, sequence at, std::uint64_t number, bool promise);
     std::uint64_t number_in(const std::string& payload) const;
     void check_content(std::uint32_t topic, const delivered_message& m, const std::optional<dead_letter>& died);

@@ -84,7 +84,8 @@ TEST_CASE("a sequence is given once") {
 
 TEST_CASE("a named producer's message is stored once") {
     history h;
-    const auto one = h.judge.publish("orders", 5, true);
+    const auto one = h.judge.publish("orders", 5);
+    h.judge.producers().sent(h.judge.producers().begins("web"), one);
     h.judge.publish_answered(the_topic, 0, {10}, {one});
     CHECK_NOTHROW(h.judge.delivered(start, anna, {0, {10}, 1, checker::payload_of(one, 5)}));
     CHECK_THROWS_AS(h.judge.delivered(start, anna, {0, {11}, 1, checker::payload_of(one, 5)}), violation);
