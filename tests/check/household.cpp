@@ -8,6 +8,7 @@
 #include "broker/driver/open_shard.hpp"
 #include "proto/entry.hpp"
 #include "proto/record.hpp"
+#include "tests/proto/records.hpp"
 
 namespace millrace::check::testing {
 
@@ -17,17 +18,6 @@ namespace {
 
 constexpr shard_id only{0};
 const origin admin{session_id{1}, request_id{1}};
-
-std::vector<std::byte> records(std::uint32_t count, const std::string& payload) {
-    proto::record_encoder encoder;
-    std::vector<std::byte> out;
-    for (std::uint32_t i = 0; i < count; ++i) {
-        message m;
-        m.payload = payload + std::to_string(i);
-        REQUIRE_FALSE(encoder.append(m, proto::compression::none, out));
-    }
-    return out;
-}
 
 }  // namespace
 
@@ -77,7 +67,7 @@ any_answer household::ask(const any_input& in) {
 }
 
 void household::publish(partition_id where, std::uint32_t count, const std::string& payload, batch_claim claim) {
-    const auto bytes = records(count, payload);
+    const auto bytes = proto::numbered_records(count, payload);
     answers_.clear();
     driver_->publish(now_, {admin, where, count, durability::memory, bytes, claim});
     settle();
@@ -133,7 +123,7 @@ answers::progress_info household::progress(const std::string& topic, const std::
 }
 
 entry_bytes entry_of(sequence first, std::uint32_t count, const std::string& payload) {
-    const auto content = records(count, payload);
+    const auto content = proto::numbered_records(count, payload);
     std::vector<std::byte> bytes;
     proto::append_batch_header({static_cast<std::uint32_t>(content.size()), count, first, timestamp{}, 0, 0, 0, proto::batch_checksum(content)}, bytes);
     bytes.insert(bytes.end(), content.begin(), content.end());

@@ -136,6 +136,12 @@ struct counting_broker : scripted_broker {
         m.publish(ticket{operation}, "photos", {std::move(key), {}, std::move(payload)});
     }
 
+    void publish_and_run(std::uint64_t operation, std::string payload, std::string key = {}) {
+        publish(operation, std::move(payload), std::move(key));
+        turn();
+        run();
+    }
+
     std::vector<std::string> all() const {
         std::vector<std::string> found;
         for (const auto& [partition, log] : logs) found.insert(found.end(), log.begin(), log.end());
@@ -171,9 +177,7 @@ TEST_CASE("a named producer is opened before it is welcomed, and its batches cou
     broker.run();
     CHECK(broker.welcomes == 1);
     for (std::uint64_t i = 0; i < 6; ++i) {
-        broker.publish(i, std::to_string(i));
-        broker.turn();
-        broker.run();
+        broker.publish_and_run(i, std::to_string(i));
     }
     CHECK(broker.last(0) == 3);
     CHECK(broker.last(1) == 3);
@@ -185,9 +189,7 @@ TEST_CASE("the numbers go on where an earlier incarnation ended") {
     broker.batches[0] = {{41, 0, {}}};
     broker.partitions = 1;
     connect(broker);
-    broker.publish(1, "x");
-    broker.turn();
-    broker.run();
+    broker.publish_and_run(1, "x");
     CHECK(broker.last(0) == 42);
 }
 
@@ -195,9 +197,7 @@ TEST_CASE("no more batches of a partition are under way than the broker remember
     counting_broker broker(named());
     broker.partitions = 1;
     connect(broker);
-    broker.publish(0, "first");
-    broker.turn();
-    broker.run();
+    broker.publish_and_run(0, "first");
     for (std::uint64_t i = 1; i <= 20; ++i) {  // each of another durability than the one before: a batch for itself
         broker.m.publish(ticket{i}, "photos", {"", {}, "x"}, {i % 2 ? durability::disk : durability::memory});
         broker.turn();
@@ -266,9 +266,7 @@ TEST_CASE("a batch that the broker has taken is sent again byte for byte under i
     counting_broker broker(named());
     broker.partitions = 1;
     connect(broker);
-    broker.publish(1, "one");
-    broker.turn();
-    broker.run();
+    broker.publish_and_run(1, "one");
     broker.publish(2, "two");
     broker.turn();
     const auto before = broker.sent.front();
@@ -293,9 +291,7 @@ TEST_CASE("a message without a key that was lost on its way goes where it was me
     counting_broker broker(named());
     broker.partitions = 3;
     connect(broker);
-    broker.publish(1, "first");
-    broker.turn();
-    broker.run();
+    broker.publish_and_run(1, "first");
     auto key = std::string("a");
     while (XXH64(key.data(), key.size(), 0) % 3 != 0) ++key[0];
     broker.publish(2, "earlier");  // to another partition, of which the broker knows nothing yet
@@ -311,9 +307,7 @@ TEST_CASE("a topic that is made again while its producer returns gets everything
     counting_broker broker(named());
     broker.partitions = 1;
     connect(broker);
-    broker.publish(1, "one");
-    broker.turn();
-    broker.run();
+    broker.publish_and_run(1, "one");
     broker.publish(2, "two");
     broker.turn();
     broker.answers = false;
@@ -334,9 +328,7 @@ TEST_CASE("a refused batch refuses those behind it in its partition, and the nex
     counting_broker broker(named());
     broker.partitions = 1;
     connect(broker);
-    broker.publish(1, "one");
-    broker.turn();
-    broker.run();
+    broker.publish_and_run(1, "one");
     broker.publish(2, "two");
     broker.turn();
     broker.publish(3, "three");
@@ -387,9 +379,7 @@ TEST_CASE("an unknown outcome is found out by coming back") {
 TEST_CASE("who is fenced publishes no more and does not fight back") {
     counting_broker broker(named());
     connect(broker);
-    broker.publish(1, "one");
-    broker.turn();
-    broker.run();
+    broker.publish_and_run(1, "one");
     broker.m.subscribe(ticket{50}, "photos", "resize", {.credit_messages = 4});
     broker.turn();
     broker.subscribed();
@@ -419,9 +409,7 @@ TEST_CASE("who was away while another opened the producer is fenced when it come
     counting_broker broker(named());
     broker.partitions = 1;
     connect(broker);
-    broker.publish(1, "one");
-    broker.turn();
-    broker.run();
+    broker.publish_and_run(1, "one");
     broker.publish(2, "two");
     broker.turn();
     broker.cut();
@@ -444,9 +432,7 @@ TEST_CASE("publishes that time out while the connection is away end once; their 
     counting_broker broker(named());
     broker.partitions = 1;
     connect(broker);
-    broker.publish(1, "one");
-    broker.turn();
-    broker.run();
+    broker.publish_and_run(1, "one");
     broker.publish(2, "two");
     broker.turn();
     const auto taken = GENERATE(true, false);
@@ -495,9 +481,7 @@ TEST_CASE("what the broker's store has lost is sent again under the next number 
     broker.partitions = 1;
     connect(broker);
     for (std::uint64_t i = 1; i <= 3; ++i) {
-        broker.publish(i, std::to_string(i));
-        broker.turn();
-        broker.run();
+        broker.publish_and_run(i, std::to_string(i));
     }
     broker.publish(4, "4");
     broker.turn();
@@ -516,9 +500,7 @@ TEST_CASE("without resending, unanswered publishes end with the connection, and 
     counting_broker broker(named(true, false));
     broker.partitions = 1;
     connect(broker);
-    broker.publish(1, "one");
-    broker.turn();
-    broker.run();
+    broker.publish_and_run(1, "one");
     broker.publish(2, "two");
     broker.turn();
     const auto taken = GENERATE(true, false);

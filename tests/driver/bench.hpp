@@ -12,7 +12,7 @@
 
 #include "broker/driver/driver.hpp"
 #include "broker/storage/memory_store.hpp"
-#include "proto/record.hpp"
+#include "tests/proto/records.hpp"
 
 namespace millrace::driver {
 
@@ -124,18 +124,7 @@ public:
         return {std::get<answers::topic_info>(done.answers.at(0).what).id, 0};
     }
 
-    static std::vector<std::byte> records(std::uint32_t count, const std::string& payload) {
-        proto::record_encoder encoder;
-        std::vector<std::byte> out;
-        for (std::uint32_t i = 0; i < count; ++i) {
-            message m;
-            m.payload = payload + std::to_string(i);
-            REQUIRE_FALSE(encoder.append(m, proto::compression::none, out));
-        }
-        return out;
-    }
-
-    actions publish(partition_id where, std::uint32_t count, const std::string& payload = "m") { return publish_bytes(where, count, records(count, payload)); }
+    actions publish(partition_id where, std::uint32_t count, const std::string& payload = "m") { return publish_bytes(where, count, proto::numbered_records(count, payload)); }
 
     /// Each is settled before the next begins, so that it is an entry of its own.
     void publish_entries(partition_id where, int entries, std::uint32_t messages_each) {

@@ -33,7 +33,7 @@ const driver_settings tiny{1, 1, 2};
 TEST_CASE("a batch is verified before it is believed") {
     bench b;
     const auto where = b.topic("t");
-    auto bytes = b.records(3, "x");
+    auto bytes = proto::numbered_records(3, "x");
     CHECK(refusal(b.publish_bytes(where, 0, {})) == errc::invalid_argument);
     CHECK(refusal(b.publish_bytes(where, 2, bytes)) == errc::malformed_record);
     CHECK(refusal(b.publish_bytes(where, 4, bytes)) == errc::malformed_record);
@@ -497,7 +497,7 @@ TEST_CASE("below the reserve what is new is refused before the core hears of it,
     CHECK(refusal(b.publish(where, 1)) == errc::disk_full);
     CHECK(refusal(b.submit(input::create_topic{{session_id{0}, request_id{1}}, "u", {}})) == errc::disk_full);
     CHECK(refusal(b.submit(input::create_subscription{{session_id{0}, request_id{1}}, "t", "u", {}, {}})) == errc::disk_full);
-    auto malformed = b.records(1, "x");
+    auto malformed = proto::numbered_records(1, "x");
     malformed.back() ^= std::byte{1};
     CHECK(refusal(b.publish_bytes(where, 1, malformed)) == errc::checksum_mismatch);
     CHECK(b->idle());
@@ -534,7 +534,7 @@ TEST_CASE("a named batch that was taken is answered as before on a full disk; a 
     b.submit(input::open_producer{{session_id{1}, request_id{1}}, "web", 1, false});
     const auto opened = std::get<answers::producer_opened>(b.settle().answers.at(0).what);
     const auto batch = [&](std::uint64_t number) {
-        const auto bytes = b.records(1, "batch " + std::to_string(number));
+        const auto bytes = proto::numbered_records(1, "batch " + std::to_string(number));
         b->publish(b.now_, {{session_id{1}, request_id{10 + number}}, where, 1, durability::memory, bytes, {opened.id, opened.epoch, number, 0}});
         return b.settle();
     };
@@ -597,7 +597,7 @@ TEST_CASE("only a broker wraps a message: a forged envelope is refused") {
     bench b;
     const auto where = b.topic("t");
     std::vector<std::byte> envelope;
-    REQUIRE_FALSE(proto::append_envelope({"x", "s", 0, {1}, 1, "bad"}, b.records(1, "m"), envelope));
+    REQUIRE_FALSE(proto::append_envelope({"x", "s", 0, {1}, 1, "bad"}, proto::numbered_records(1, "m"), envelope));
     CHECK(refusal(b.publish_bytes(where, 1, envelope)) == errc::malformed_record);
     CHECK(b->idle());
 }
@@ -615,7 +615,7 @@ TEST_CASE("what is durable is counted, what is delivered, acked and refused") {
     d.settle();
     auto now = d->counted();
     CHECK(now.published_messages == 5);
-    CHECK(now.published_bytes == d.records(3, "m").size() + d.records(2, "m").size());
+    CHECK(now.published_bytes == proto::numbered_records(3, "m").size() + proto::numbered_records(2, "m").size());
     CHECK(now.commit_messages.count() == before.commit_messages.count() + 1);
     CHECK(now.commit_messages.sum() == 5);
     CHECK(now.commit_bytes.sum() == now.published_bytes);

@@ -46,6 +46,18 @@ std::size_t entries_in(const rocksdb_options& options) {
     return read_texts(*opened, partition(1)).size();
 }
 
+/// What a crash leaves of a store with ten small groups.
+std::unique_ptr<crash_image> image_of_small_groups(rocksdb_options options) {
+    const scratch_directory scratch;
+    options.directory = scratch.path();
+    const auto live = open_or_fail(options);
+    const auto epoch = open_shard(*live);
+    for (std::uint64_t i = 0; i < 10; ++i) {
+        REQUIRE_FALSE(commit(*live, epoch, numbered(i)));
+    }
+    return std::make_unique<crash_image>(scratch.path());
+}
+
 }  // namespace
 
 TEST_CASE("small groups are written over zeros that are there, and are all found after a crash, and after another") {
@@ -95,30 +107,18 @@ TEST_CASE("a log that is closed ends where its last batch does") {
 
 TEST_CASE("a log that cannot be filled ahead is written all the same") {
     const auto refusal = GENERATE(0, 1) == 0 ? rocksdb::IOStatus::NotSupported("at a position") : rocksdb::IOStatus::NoSpace("for zeros");
-    const scratch_directory scratch;
-    auto options = options_for(scratch.path());
+    auto options = options_for({});
     options.file_system = std::make_shared<append_only_file_system>(refusal);
-    const auto live = open_or_fail(options);
-    const auto epoch = open_shard(*live);
-    for (std::uint64_t i = 0; i < 10; ++i) {
-        REQUIRE_FALSE(commit(*live, epoch, numbered(i)));
-    }
-    const crash_image image(scratch.path());
-    CHECK(fs::file_size(image.log()) == image.end());
-    CHECK(entries_in(options_for(image.path)) == 10);
+    const auto image = image_of_small_groups(options);
+    CHECK(fs::file_size(image->log()) == image->end());
+    CHECK(entries_in(options_for(image->path)) == 10);
 }
 
 TEST_CASE("a level that syncs nothing fills nothing") {
-    const scratch_directory scratch;
-    auto options = options_for(scratch.path());
+    auto options = options_for({});
     options.level = durability::buffered;
-    const auto live = open_or_fail(options);
-    const auto epoch = open_shard(*live);
-    for (std::uint64_t i = 0; i < 10; ++i) {
-        REQUIRE_FALSE(commit(*live, epoch, numbered(i)));
-    }
-    const crash_image image(scratch.path());
-    CHECK(fs::file_size(image.log()) == image.end());
+    const auto image = image_of_small_groups(options);
+    CHECK(fs::file_size(image->log()) == image->end());
 }
 
 }  // namespace millrace::storage
