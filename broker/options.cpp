@@ -201,17 +201,17 @@ result<std::uint32_t> parse_number(const std::string& place, const std::string& 
     return number;
 }
 
-result<std::optional<std::uint64_t>> parse_disk_reserve(const std::string& place, const std::string& text) {
-    if (text == "auto") return std::optional<std::uint64_t>{};
+result<std::uint64_t> parse_bytes(const std::string& place, const std::string& text, const std::string& what_may_stand) {
     const auto size = parse_size(text);
-    if (!size) return refused(place, text, "give a size as 512MiB, auto, or 0");
-    return std::optional(size.value());
+    if (!size) return refused(place, text, what_may_stand);
+    return size.value();
 }
 
-result<std::uint64_t> parse_scrub_rate(const std::string& place, const std::string& text) {
-    const auto size = parse_size(text);
-    if (!size) return refused(place, text, "give a size for each second as 1MiB, or 0");
-    return size.value();
+result<std::optional<std::uint64_t>> parse_disk_reserve(const std::string& place, const std::string& text) {
+    if (text == "auto") return std::optional<std::uint64_t>{};
+    const auto size = parse_bytes(place, text, "give a size as 512MiB, auto, or 0");
+    if (!size) return size.failure();
+    return std::optional(size.value());
 }
 
 /// Takes the value, or says why there is none.
@@ -232,7 +232,7 @@ error understand(const option_texts& texts, const option_places& places, options
     if (auto why = take(parse_log_level(places.of("log-level"), texts.log_level), o.log_level)) return why;
     if (auto why = take(parse_log_format(places.of("log-format"), texts.log_format), o.log_as)) return why;
     if (auto why = take(parse_disk_reserve(places.of("disk-reserve"), texts.disk_reserve), o.disk_reserve)) return why;
-    if (auto why = take(parse_scrub_rate(places.of("scrub-rate"), texts.scrub_rate), o.scrub_rate)) return why;
+    if (auto why = take(parse_bytes(places.of("scrub-rate"), texts.scrub_rate, "give a size for each second as 1MiB, or 0"), o.scrub_rate)) return why;
     return take(parse_number(places.of("max-connections"), texts.max_connections, 1, 1'000'000), o.max_connections);
 }
 

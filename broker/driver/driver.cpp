@@ -289,7 +289,8 @@ void driver::on_read(timestamp now, const read_request& request, result<std::vec
     const auto nothing_else = for_core && loaded.entries.empty() && !damage.empty();
     for (const auto& d : damage) take_damage(now, request.partition, d, nothing_else ? std::optional(request.from) : std::nullopt);
     // From the end, so that a small cache gives up what is needed last.
-    for (auto entry = read.rbegin(); for_others && entry != read.rend(); ++entry) read_.insert(request.partition, std::move(*entry));
+    if (for_others)
+        for (auto entry = read.rbegin(); entry != read.rend(); ++entry) read_.insert(request.partition, std::move(*entry));
     drain_waiting(request, loaded.entries);
     auto dead = std::exchange(handing_over_, {});
     for (const auto& h : dead) {
