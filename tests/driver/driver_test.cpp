@@ -269,7 +269,7 @@ answers::progress_info progress_of(bench& b) {
     return std::get<answers::subscription_info>(done.answers.at(0).what).partitions.at(0);
 }
 
-TEST_CASE("a damaged entry is named and passed over; nothing else is lost") {
+TEST_CASE("a damaged entry is named and passed over, nothing else is lost") {
     bench b(tiny);
     const auto where = b.topic("t");
     b.publish_entries(where, 4, 2);
@@ -306,7 +306,7 @@ TEST_CASE("a peek goes on behind a damaged entry") {
     CHECK(seen.peeks[0].runs.front().first == sequence{1});
 }
 
-TEST_CASE("a scan that fails is asked for again; one that brings damage sets its subscription aside, and no other") {
+TEST_CASE("a scan that fails is asked for again, one that brings damage sets its subscription aside, and no other") {
     bench b;
     const auto where = b.topic("t");
     b.submit(input::create_subscription{{session_id{0}, request_id{2}}, "t", "other", {}, {}});
@@ -451,7 +451,7 @@ TEST_CASE("a restart between death and hand-over, or before its commit, makes it
     CHECK(letters[0].first + letters[1].first == "photo0photo2");
 }
 
-TEST_CASE("a hand-over whose read fails is read for again; one whose target is missing waits for it") {
+TEST_CASE("a hand-over whose read fails is read for again, one whose target is missing waits for it") {
     bench b(tiny);
     const auto where = with_dead_letters(b);
     b.publish(where, 1);  // pushes the dead one's entry out of the tail
@@ -528,7 +528,7 @@ TEST_CASE("what is under way when it is looked counts, and a look is asked for w
     CHECK(b.publish(where, 1).empty());
 }
 
-TEST_CASE("a named batch that was taken is answered as before on a full disk; a new one is refused, and the gap refuses what follows") {
+TEST_CASE("a named batch that was taken is answered as before on a full disk, a new one is refused, and the gap refuses what follows") {
     bench b;
     const auto where = b.topic("t");
     b.submit(input::open_producer{{session_id{1}, request_id{1}}, "web", 1, false});

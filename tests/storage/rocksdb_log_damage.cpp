@@ -193,7 +193,7 @@ TEST_CASE("pages that reached the disk out of order are no damage: the log is cu
     CHECK(read_texts(*open_or_fail(buffered(again.path)), partition(1)).size() == hole + 1);
 }
 
-TEST_CASE("a flipped bit in the zeros behind an older log's last group is no damage; a group that is missing there is") {
+TEST_CASE("a flipped bit in the zeros behind an older log's last group is no damage, a group that is missing there is") {
     const scratch_directory scratch;
     const auto live = open_or_fail(options_for(scratch.path()));
     const auto epoch = open_shard(*live);
