@@ -191,6 +191,22 @@ TEST_CASE("a hole is filled in around what is known of it") {
     CHECK_FALSE(log.slot_at({45})->freed);
 }
 
+TEST_CASE("a hole ends where an entry is known, and goes on behind it") {
+    partition_log log(log_row{{}, {100}, {0}, {0}, 100, 0});
+    log.begin_load({40});
+    log.finish_load({40}, {entry(40, 10)});
+    log.begin_load({30});
+    log.finish_load({30}, {entry(60, 10)});  // 30-59, of which 40-49 is known to be an entry
+    sequence last;
+    CHECK(log.slot_at({30}, &last)->freed);
+    CHECK(last == sequence{39});
+    for (std::uint64_t s = 40; s < 50; ++s) CHECK_FALSE(log.slot_at({s}, &last)->freed);
+    CHECK(last == sequence{49});
+    CHECK(log.slot_at({50})->freed);
+    CHECK(log.slot_at({59})->freed);
+    CHECK(log.entries_touching({30}, {59}) == std::vector{std::pair{sequence{40}, sequence{49}}});
+}
+
 TEST_CASE("entries that are stored but not durable for the core are not believed") {
     partition_log log(log_row{{}, {20}, {0}, {0}, 100, 0});
     log.begin_load({0});

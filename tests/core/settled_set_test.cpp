@@ -86,6 +86,28 @@ TEST_CASE("loaded rows move a cursor that stood before them") {
     CHECK(set.take_changes().erase == std::vector<std::uint64_t>{3});
 }
 
+TEST_CASE("a bitmap that was loaded fills up as well, to its last bit") {
+    settled_set::bitmap all_but_one;
+    all_but_one.fill(~std::uint64_t{0});
+    all_but_one[10] = ~std::uint64_t{1};
+    auto set = settled_set::stored({});
+    set.load(0, ~std::uint64_t{0}, {{1, 1, all_but_one}});
+    CHECK(set.settled_beyond_cursor() == block - 1);
+    CHECK(set.settle({block + 640}, {block + 640}) == 1);
+    CHECK(set.take_changes().put == std::vector{run_row(1, 1)});
+}
+
+TEST_CASE("of a bitmap that was loaded what stands before the cursor is not counted, at the edges of words neither") {
+    settled_set::bitmap bits;
+    bits.fill(0x5555'5555'5555'5555);  // every other one
+    for (std::uint64_t offset = 1; offset < block; offset += 2) {
+        auto set = settled_set::stored({block + offset});
+        set.load(1, ~std::uint64_t{0}, {{1, 1, bits}});
+        REQUIRE(set.cursor() == sequence{block + offset});
+        REQUIRE(set.settled_beyond_cursor() == (block - offset) / 2);
+    }
+}
+
 TEST_CASE("what is known is newer than what is loaded again") {
     auto set = settled_set::fresh({});
     set.settle({10}, {19});
