@@ -276,15 +276,17 @@ TARGETS = ("test_driver", "test_client", "test_check", "test_admin", "test_serve
 
 
 def tests(tree):
+    """Name → command; the cheap ones first, as they were measured once."""
     at = lambda name: os.path.join(tree, "build", "tests", name)
+    of_layer = lambda *names: {name: [at(f"test_{name}"), "--abort"] for name in names}
     sim = lambda first, count: [at("millrace-sim"), "--seed-start", str(first), "--seeds", str(count), "--quiet"]
-    found = {name: [at(f"test_{name}"), "--abort"] for name in ("driver", "client", "check", "admin", "server", "core", "worker", "storage", "sim", "power")}
-    for target in ("rows", "recover", "entry", "log_scan", "session", "client", "shard"):
-        found[f"fuzz {target}"] = [at("fuzz/fuzz-replay"), target, os.path.join(tree, "tests/fuzz/corpus", target), "20"]
-    found |= {"20 seeds": sim(1, 20), "100 seeds": sim(1000, 100)}
-    found |= {"power cuts": [at("millrace-power-cut"), "--seed", "1", "--cuts", "15"], "flips": [at("millrace-power-cut"), "--seed", "1", "--cuts", "15", "--flip"]}
-    found |= {"process": [at("process/test_process"), "--abort"], "crash loop": [at("process/millrace-crash-loop"), "--cycles", "8", "--seed", "31"]}
-    return found
+    fuzz = lambda target: [at("fuzz/fuzz-replay"), target, os.path.join(tree, "tests/fuzz/corpus", target), "20"]
+    cuts = lambda *flip: [at("millrace-power-cut"), "--seed", "1", "--cuts", "15", *flip]
+    return (of_layer("driver", "client", "admin", "check", "server", "core", "sim") | {"20 seeds": sim(1, 20)}
+            | {f"fuzz {target}": fuzz(target) for target in ("rows", "recover", "entry", "log_scan", "session", "client", "shard")}
+            | {"flips": cuts("--flip"), "power cuts": cuts()} | of_layer("power", "worker", "storage")
+            | {"100 seeds": sim(1000, 100), "process": [at("process/test_process"), "--abort"],
+               "crash loop": [at("process/millrace-crash-loop"), "--cycles", "8", "--seed", "31"]})
 
 
 def run(command, environment, seconds):
@@ -312,35 +314,29 @@ def run_apart(folder, number, command, environment, seconds):
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def find_reach(folder, all_tests, measure):
-    """Name → (the changes it reaches, its seconds); measured again when its program is newer. The cheap ones first, and of these the ones that reach much."""
-    reach = {}
+def find_reach(folder, name, command, measure=True):
+    """The changes that a test reaches, and its seconds; measured again when its program is newer. None when it was never measured and shall not be."""
+    seen, seconds = (os.path.join(folder, f"{what}.{name.replace(' ', '_')}") for what in ("seen", "seconds"))
+    if not measure and not os.path.exists(seconds):
+        return None
+    if measure and (not os.path.exists(seconds) or os.path.getmtime(seconds) < os.path.getmtime(command[0])):
+        if os.path.exists(seen):
+            os.remove(seen)
+        began = time.monotonic()
+        if not run_apart(folder, 0, command, {"MILLRACE_MUTANTS_SEEN": seen}, 900):
+            sys.exit(f"'{name}' fails without any change: {' '.join(command)}")
+        with open(seconds, "w") as out:
+            out.write(f"{time.monotonic() - began:.1f}")
+    marks = open(seen, "rb").read() if os.path.exists(seen) else b""
+    return {i for i, b in enumerate(marks) if b}, float(open(seconds).read())
+
+
+def judge(folder, known, changes, all_tests, jobs):
+    """Each test on all that no earlier one caught."""
     for name, command in all_tests.items():
-        seen, seconds = (os.path.join(folder, f"{what}.{name.replace(' ', '_')}") for what in ("seen", "seconds"))
-        if not measure and not os.path.exists(seconds):
-            continue
-        if measure and (not os.path.exists(seconds) or os.path.getmtime(seconds) < os.path.getmtime(command[0])):
-            if os.path.exists(seen):
-                os.remove(seen)
-            began = time.monotonic()
-            if not run_apart(folder, 0, command, {"MILLRACE_MUTANTS_SEEN": seen}, 900):
-                sys.exit(f"'{name}' fails without any change: {' '.join(command)}")
-            with open(seconds, "w") as out:
-                out.write(f"{time.monotonic() - began:.1f}")
-        marks = open(seen, "rb").read() if os.path.exists(seen) else b""
-        reach[name] = ({i for i, b in enumerate(marks) if b}, float(open(seconds).read()))
-    reach = dict(sorted(reach.items(), key=lambda r: (round(r[1][1]), -len(r[1][0]))))
-    if measure:
-        for name, (places, took) in reach.items():
-            print(f"  {name}: {took:.0f} s, reaches {len(places)} changes", flush=True)
-    return reach
-
-
-def judge(folder, known, changes, all_tests, reach, jobs):
-    """Each test on all that no earlier one caught. Those that are explained come last: they are expected to cost all the time there is."""
-    for name, (places, took) in reach.items():
+        places, took = find_reach(folder, name, command)
         left = [c for c in changes if not c.caught_by and c.number in places and name not in c.passed]
-        passes = lambda c: (c, run_apart(folder, c.number, all_tests[name], {"MILLRACE_MUTANT": str(c.number)}, 4 * took + 20))
+        passes = lambda c: (c, run_apart(folder, c.number, command, {"MILLRACE_MUTANT": str(c.number)}, 4 * took + 20))
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
             for ended in concurrent.futures.as_completed([pool.submit(passes, c) for c in left]):
                 c, passed = ended.result()
@@ -350,12 +346,12 @@ def judge(folder, known, changes, all_tests, reach, jobs):
                 else:
                     c.caught_by = name
                     print(f"{'caught by ' + name:20} {c}", flush=True)
-        print(f"  after {name}: {sum(not c.caught_by for c in changes)} of {len(changes)} are left", flush=True)
+        print(f"  after {name} ({took:.0f} s, reaches {len(places)}): {sum(not c.caught_by for c in changes)} of {len(changes)} are left", flush=True)
 
 
 def report(seed, changes, reasons, reach):
     """True when enough were caught. Whoever is explained and caught all the same is said too: the explanation was wrong, or is no longer needed."""
-    is_open = lambda c: not c.caught_by and any(c.number in places and name not in c.passed for name, (places, _) in reach.items())
+    is_open = lambda c: any(c.number in places and name not in c.passed for name, (places, _) in reach.items())
     caught, explained = [c for c in changes if c.caught_by], [c for c in changes if not c.caught_by and c.key in reasons]
     survivors = [c for c in changes if not c.caught_by and c.key not in reasons]
     for c in caught:
@@ -408,11 +404,12 @@ def main():
             c.caught_by, c.passed = None, set()
             known.record(c, "again")
     all_tests = {name: command for name, command in tests(os.path.join(o.folder, "tree")).items() if not o.tests or name in o.tests.split(",")}
-    reach = find_reach(o.folder, all_tests, measure=not o.report)
     if not o.report:
         judged = [c for c in changes if not wanted or c.number in wanted]
-        judge(o.folder, known, [c for c in judged if c.key not in reasons], all_tests, reach, o.jobs)
-        judge(o.folder, known, [c for c in judged if c.key in reasons], all_tests, reach, o.jobs)
+        judge(o.folder, known, [c for c in judged if c.key not in reasons], all_tests, o.jobs)
+        judge(o.folder, known, [c for c in judged if c.key in reasons], all_tests, o.jobs)  # last: they are expected to cost all the time there is
+    measured = {name: find_reach(o.folder, name, command, measure=False) for name, command in tests(os.path.join(o.folder, "tree")).items()}
+    reach = {name: found for name, found in measured.items() if found}
     return 0 if report(seed, changes, reasons, reach) else 1
 
 
