@@ -258,6 +258,21 @@ TEST_CASE("a peek gives one message whatever its bytes, and no more than were as
     CHECK(b.peek("t", 0, 0).peeks.at(0).runs.empty());
 }
 
+TEST_CASE("a peek goes on from batch to batch without leaving one out, and ends where its bytes do") {
+    bench b;
+    const auto where = b.topic("t");
+    b.publish_entries(where, 3, 2);
+    const auto all = b.peek("t", 0).peeks.at(0).runs;
+    REQUIRE(all.size() == 3);
+    for (std::size_t i = 0; i < 3; ++i) {
+        CHECK(all[i].first == sequence{2 * i});
+        CHECK(all[i].count == 2);
+    }
+    CHECK(b.peek("t", 0, 100, 1).peeks.at(0).runs.size() == 1);
+    const auto two_batches = static_cast<std::uint32_t>(2 * all[0].records.size());
+    CHECK(b.peek("t", 0, 100, two_batches).peeks.at(0).runs.size() == 2);
+}
+
 TEST_CASE("a failed commit is fatal") {
     bench b;
     b.publish(b.topic("t"), 1);

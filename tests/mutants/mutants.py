@@ -282,7 +282,7 @@ def tests(tree):
     sim = lambda first, count: [at("millrace-sim"), "--seed-start", str(first), "--seeds", str(count), "--quiet"]
     fuzz = lambda target: [at("fuzz/fuzz-replay"), target, os.path.join(tree, "tests/fuzz/corpus", target), "20"]
     cuts = lambda *flip: [at("millrace-power-cut"), "--seed", "1", "--cuts", "15", *flip]
-    return (of_layer("driver", "client", "admin", "check", "server", "core", "sim") | {"20 seeds": sim(1, 20)}
+    return (of_layer("driver", "client", "admin", "server", "core", "check", "sim") | {"20 seeds": sim(1, 20)}
             | {f"fuzz {target}": fuzz(target) for target in ("rows", "recover", "entry", "log_scan", "session", "client", "shard")}
             | {"flips": cuts("--flip"), "power cuts": cuts()} | of_layer("power", "worker", "storage")
             | {"100 seeds": sim(1000, 100), "process": [at("process/test_process"), "--abort"],
