@@ -18,6 +18,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -28,6 +29,7 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 MUTATED = ("broker/core", "broker/driver", "broker/storage", "client")
 NOT_MUTATED = ("client/cli/",  # the programs' words
                "broker/storage/rocksdb_tuning.cpp")  # sizes and numbers that make RocksDB faster or slower, and change nothing that it answers
+memory_max = 4 << 30
 EXPLAINED = os.path.join(ROOT, "tests/mutants/explained.txt")
 
 # What a change in leaves every promise as it was: checks of what cannot be, words for people, room made in advance.
@@ -290,8 +292,9 @@ def tests(tree):
 
 
 def run(command, environment, seconds):
-    """True when it ended well in time."""
-    child = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    """True when it ended well in time, and in the memory that it may have: a loop that allocates for ever is caught before the machine has none."""
+    child = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+                             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (memory_max, memory_max)))
     try:
         return child.wait(seconds) == 0
     except subprocess.TimeoutExpired:
@@ -336,7 +339,7 @@ def judge(folder, known, changes, all_tests, jobs):
     for name, command in all_tests.items():
         places, took = find_reach(folder, name, command)
         left = [c for c in changes if not c.caught_by and c.number in places and name not in c.passed]
-        passes = lambda c: (c, run_apart(folder, c.number, command, {"MILLRACE_MUTANT": str(c.number)}, 4 * took + 20))
+        passes = lambda c: (c, run_apart(folder, c.number, command, {"MILLRACE_MUTANT": str(c.number)}, 3 * took + 20))
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
             for ended in concurrent.futures.as_completed([pool.submit(passes, c) for c in left]):
                 c, passed = ended.result()
