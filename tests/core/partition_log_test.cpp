@@ -242,6 +242,18 @@ TEST_CASE("the window forgets what is far from every reader, but not fresh holes
     CHECK(log.find({255}));
 }
 
+TEST_CASE("an index that comes back again and again weighs as much as once: the window does not shrink for it") {
+    auto log = filled(3);
+    for (int i = 0; i < 100; ++i) {
+        log.release_before({10});
+        log.begin_load({0});
+        log.finish_load({0}, {entry(0, 10)});
+    }
+    const std::vector<sequence> readers{{0}};
+    log.trim(1000, readers, group_number{3});
+    CHECK(log.slot_at({25}));
+}
+
 TEST_CASE("indexes before every reader are dropped and come back by a load") {
     auto log = filled(3);
     log.release_before({15});

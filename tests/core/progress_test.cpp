@@ -389,6 +389,42 @@ TEST_CASE("stored blocks that overlap contradict each other, though their counts
     CHECK(p.contradiction(0, ~std::uint64_t{0}, overlapping, {10 * block}) == "settled blocks 2 to 3 and 2 overlap");
 }
 
+TEST_CASE("a delay that was bounded, since the clock was put back, is over once") {
+    progress p({}, 0, {});
+    std::vector<lease_range> lost;
+    progress::handed_in in;
+    grant(p, {1}, 1, ann);
+    p.nack(range(0, 0), ann, noon, policy(5), in, lost);
+    const auto earlier = noon - std::chrono::hours{1};
+    p.bound_delays(earlier, policy(5));
+    CHECK(p.next_due() == earlier + duration{100});
+    p.expire(earlier + duration{100}, policy(5), in);
+    CHECK(grant(p, {1}, 1, bob).attempt == 2);
+    CHECK_FALSE(p.next_due());
+    p.expire(noon + duration{100}, policy(5), in);
+    p.check({1});
+    CHECK(p.leased() == 1);
+    CHECK_FALSE(p.next_ready({1}));
+}
+
+TEST_CASE("what failed in a block that is not known stays when all the rest is settled") {
+    constexpr auto block = settled_set::block_size;
+    progress_row stored{subscription_id{1}, 0, {}, {}, {}};
+    stored.counts.acked = 1;  // somewhere beyond the cursor
+    progress p(stored);
+    p.recover(failure_row{subscription_id{1}, 0, {5}, 1, noon, false, {}});
+    p.recover(failure_row{subscription_id{1}, 0, {block + 5}, 1, noon, false, {}});
+    p.recover(failure_row{subscription_id{1}, 0, {block + 6}, 1, noon + timeout, false, {}});
+    progress::handed_in in;
+    p.expire(noon, policy(5), in);
+    p.load(0, 0, {});
+    std::vector<lease_range> lost;
+    p.ack({0, {}, {2 * block - 1}, 1}, ann, in, lost);
+    p.check({2 * block});
+    CHECK(p.counts().acked == 2);  // of those that failed only the first can be
+    CHECK(p.delayed() == 1);
+}
+
 TEST_CASE("no more is outstanding than may be") {
     progress p({}, 0, {});
     const sequence high{2 * progress::outstanding_max};

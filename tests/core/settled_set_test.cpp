@@ -108,6 +108,17 @@ TEST_CASE("of a bitmap that was loaded what stands before the cursor is not coun
     }
 }
 
+TEST_CASE("a run that was loaded is known to its end, though no more was asked for") {
+    auto set = settled_set::stored({block});
+    set.load(1, 1, {run_row(1, 3)});
+    CHECK(set.knows({block}, {4 * block - 1}));
+    CHECK_FALSE(set.knows({block}, {4 * block}));
+    CHECK(set.first_unknown_block({2 * block}) == 4);
+    set = settled_set::stored({block});
+    set.load(2, 2, {run_row(1, 3)});
+    CHECK(set.knows({block}, {4 * block - 1}));
+}
+
 TEST_CASE("what is known is newer than what is loaded again") {
     auto set = settled_set::fresh({});
     set.settle({10}, {19});
