@@ -249,6 +249,7 @@ TEST_CASE("a consumer returns with what it started; what it had not started is d
     CHECK(again.head().message_as_Subscribe()->subscription()->str() == "resize");
     CHECK(again.head().message_as_Subscribe()->name()->str() == "worker");
     CHECK(again.head().message_as_Subscribe()->messages() == 6);  // two are in its hands
+    CHECK(again.head().message_as_Subscribe()->bytes() == subscribe_options{}.credit_bytes - records_of(some(2)).size());
     CHECK(broker.count(wire::Message::Ack) == 0);                 // not before the lease is its own again
     broker.sent.push_front(again);
     broker.subscribed();
