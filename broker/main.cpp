@@ -120,6 +120,8 @@ void tell_serving(const options& o, const asio::ip::tcp::endpoint& where, const 
                  "messages" + std::string(access ? " and tokens" : "") + " cross the network as they are: there is no TLS yet");
 }
 
+constexpr std::chrono::microseconds company_time{500};  // of acks, for messages: about what a sync of a good disk takes
+
 int run(const options& o) {
     auto access = read_access(o);
     if (!access) return complain(exit_usage, access.failure());
@@ -129,6 +131,7 @@ int run(const options& o) {
     settings.shard = core::shard_id{0};
     settings.sessions_max = o.max_connections;
     settings.driver.scrub_bytes_per_second = o.scrub_rate;
+    if (store.value()->level() >= durability::disk) settings.driver.company_time = company_time;
     settings.session.broker_name = "millraced " MILLRACE_VERSION;
     settings.new_key = [random = std::make_shared<std::random_device>()] { return std::uint64_t{(*random)()} << 32 | (*random)(); };
     if (access.value()) settings.session.access = &*access.value();

@@ -8,7 +8,7 @@
 namespace millrace::client {
 namespace {
 
-constexpr std::size_t batches_in_flight_eager = 2;
+constexpr std::size_t batches_in_flight_eager = 8;  // with fewer, a message would wait in the client for an answer to others; with more, full batches are late
 constexpr std::size_t spare_buffers_max = 8;
 constexpr std::size_t frame_head_bytes_max = 1024;
 

@@ -29,4 +29,4 @@ fi
 cd "$build"
 export MILLRACE_SEED_START="${MILLRACE_SEED_START:-$(date +%s)000}"  # of the simulator's fresh seeds
 echo "fresh seeds from $MILLRACE_SEED_START; the same again: MILLRACE_SEED_START=$MILLRACE_SEED_START tests/run.sh sim"
-exec ctest --output-on-failure --no-tests=error -j 2 "${selection[@]}"
+exec ctest --output-on-failure --no-tests=error -j "$((2 * $(nproc)))" "${selection[@]}"  # two for each core: they wait more than they compute

@@ -137,11 +137,15 @@ void driver::on_time(timestamp now) {
     for (const auto& h : handing_over_) request_read(h.source, h.at, reread_bytes);  // where a read has failed
     step(now, core::input::tick{});
     scrub(now);
+    if (company_until_) flush(now);
 }
 
 std::optional<timestamp> driver::next_deadline() const {
-    const auto of_core = shard_.next_deadline(), of_scrubber = scrubber_.due();
-    return of_core && of_scrubber ? std::min(of_core, of_scrubber) : of_core ? of_core : of_scrubber;
+    std::optional<timestamp> next;
+    const auto of_group = in_flight_.size() < settings_.groups_in_flight ? company_until_ : std::nullopt;  // else on_committed() comes first
+    for (const auto& due : {shard_.next_deadline(), scrubber_.due(), of_group})
+        if (due && (!next || *due < *next)) next = due;
+    return next;
 }
 
 void driver::scrub(timestamp now) {
@@ -159,8 +163,19 @@ void driver::on_space(timestamp now, const std::optional<storage::disk_space>& d
     for (const auto& h : std::exchange(put_off_, {})) hand_over(now, h);
 }
 
+/// While a sync for acks alone is under way, the messages that come in the meantime wait for it. Where messages keep coming, the acks go with them.
+bool driver::waits_for_company(timestamp now) {
+    if (!open_entries_.empty()) return false;
+    if (!company_until_) {
+        if (now - last_append_ > 4 * settings_.company_time) return false;
+        company_until_ = now + settings_.company_time;
+    }
+    return now < *company_until_;
+}
+
 void driver::flush(timestamp now) {
-    if (!shard_.has_open_group() || in_flight_.size() >= settings_.groups_in_flight) return;
+    if (!shard_.has_open_group() || in_flight_.size() >= settings_.groups_in_flight || waits_for_company(now)) return;
+    company_until_.reset();
     auto group = shard_.close_group();
     closed_group begun{group.number, 0, now, 0, 0};
     for (auto& m : group.mutations) {
@@ -182,6 +197,7 @@ void driver::flush(timestamp now) {
         }
     }
     open_entries_.clear();  // what is left belongs to topics that were deleted in the same group
+    if (begun.messages > 0) last_append_ = now;
     begun.bytes = std::exchange(open_bytes_, 0);
     in_flight_.push_back(begun);
     actions_.commits.push_back(std::move(group));

@@ -32,6 +32,7 @@ struct driver_settings {
     std::size_t read_cache_bytes = 32u << 20;
     std::size_t groups_in_flight = 2;  // one is written while the other is synced
     std::uint64_t scrub_bytes_per_second = 0;
+    std::chrono::microseconds company_time{0};  // how long a group without a message may wait for one, while messages come; 0: not at all
 };
 
 /// A batch as it came. `records` is verified here and must stay during the call only.
@@ -147,6 +148,7 @@ private:
         std::deque<core::delivery> deliveries;  // in order; the first waits for its bytes
     };
 
+    bool waits_for_company(timestamp now);
     void step(timestamp now, const core::any_input& in);
     void perform(timestamp now, core::effects& effects);
     void load(timestamp now, const core::load_entries& wanted);
@@ -180,6 +182,8 @@ private:
     std::map<std::pair<core::partition_id, sequence>, std::shared_ptr<std::vector<std::byte>>> open_entries_;
     std::uint64_t open_bytes_ = 0;  // of messages, since the last group was closed
     std::deque<closed_group> in_flight_;
+    timestamp last_append_;                   // when the last group with a message was closed
+    std::optional<timestamp> company_until_;  // the open group waits for a message until then
     std::map<core::holder_id, waiting_consumer> waiting_;
     std::vector<std::pair<core::origin, core::answers::browse>> browsing_;
     std::vector<core::hand_over> handing_over_;  // wait for the bytes of their message

@@ -214,10 +214,10 @@ void broker::run_driver() {
     arm_deadline();
 }
 
-/// A deadline fires behind everything that is readable when it is due: a late ack is better than a lost one.
+/// A deadline fires behind everything that is readable when it is due: a late ack is better than a lost one. One that has moved away is left to fire early.
 void broker::arm_deadline() {
     const auto due = driver_ ? driver_->next_deadline() : std::nullopt;
-    if (due == armed_deadline_ || draining_) return;
+    if (due == armed_deadline_ || (due && armed_deadline_ && *armed_deadline_ < *due) || draining_) return;
     armed_deadline_ = due;
     if (!due) {
         deadline_timer_.cancel();

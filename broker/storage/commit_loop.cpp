@@ -123,7 +123,9 @@ void commit_loop::run_inline(std::unique_lock<std::mutex>& lock, pending_commit 
     answer(alone);
     lock.lock();
     inline_ = inline_stage::none;
-    to_write_.notify_one();
+    if (stopping_ || !waiting_.empty()) {  // else the writer would be woken after each lone group, for nothing
+        to_write_.notify_one();
+    }
     became_idle_.notify_all();
 }
 

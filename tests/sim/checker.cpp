@@ -130,6 +130,8 @@ void checker::check_dead_letter(std::uint32_t topic, const delivered_message& m,
         const auto failed = p.failures[died.at];
         if (died.failures == 0 || died.failures > failed)
             broken("a dead letter counts " + std::to_string(died.failures) + " failures of at most " + std::to_string(failed), where);
+        if (const auto known = p.known_failures[died.at]; died.failures < known)
+            broken("a dead letter counts " + std::to_string(died.failures) + " failures, and " + std::to_string(known) + " were answered", where);
         if (!(flags & reject_sent) && died.failures < s.promise.max_deliveries) broken("a message died before its last delivery", where);
         flags |= dead;
     }
@@ -152,6 +154,8 @@ void checker::delivered(timestamp now, const reader& to, const delivered_message
     if (flags & (rejected | dead)) broken("delivered after it had died", to, m.partition, m.at);
     const auto early = p->not_before.find(m.at);
     if (early != p->not_before.end() && now < early->second) broken("delivered before its backoff was over", to, m.partition, m.at);
+    if (const auto known = p->known_failures[m.at]; m.attempt <= known)
+        broken("delivered as attempt " + std::to_string(m.attempt) + " after " + std::to_string(known) + " were answered as failed", to, m.partition, m.at);
     if (m.attempt == 1) {
         auto& next = next_first_[{to.session, to.consumer, m.partition}];
         if (m.at < next) broken("first deliveries out of order", to, m.partition, m.at);
@@ -266,6 +270,7 @@ void checker::hand_in_answered(timestamp now, hand_in_key which, const std::vect
             if (done.how == hand_in::ack || done.how == hand_in::reject) p->settled_when.try_emplace(at, now);
             if (done.how == hand_in::ack) flags_of(*p, at) |= in_time ? acked | acked_in_time : acked;
             if (done.how == hand_in::reject) flags_of(*p, at) |= rejected;
+            if ((done.how == hand_in::nack || done.how == hand_in::reject) && in_time) ++p->known_failures[at];
             if (done.how == hand_in::nack && in_time) p->not_before[at] = done.sent + lasting(promise.backoff_min);
         }
     }

@@ -179,7 +179,9 @@ private:
         std::map<sequence, holding> held;
         std::map<sequence, timestamp> not_before;
         std::map<sequence, timestamp> settled_when;  // by an answer
-        std::map<sequence, std::uint32_t> failures;  // at most so many: everything that may have counted
+        // Attempts that ended badly: known <= true <= possible. A crash may forget what is not known yet, and nothing more.
+        std::map<sequence, std::uint32_t> known_failures;  // answered, of a lease that lasted
+        std::map<sequence, std::uint32_t> failures;        // everything that may have counted
         described_progress told;
     };
     struct subscription_history {

@@ -238,6 +238,35 @@ TEST_CASE("a failed message waits for its backoff") {
     }
 }
 
+TEST_CASE("a failure that was answered is counted for ever") {
+    history h;
+    h.deliver(start, anna, 0);
+    SECTION("one that was given back may count or not") {
+        h.judge.session_ended(start, anna.session);
+        const auto attempt = GENERATE(1u, 2u);
+        CHECK_NOTHROW(h.deliver(start, bert, 0, attempt));
+    }
+    SECTION("an answered nack is counted, also after a crash") {
+        h.hand_and_answer(start, anna, hand_in::nack, 0);
+        if (GENERATE(false, true)) h.judge.broker_crashed();
+        SECTION("by the next attempt") {
+            CHECK_THROWS_AS(h.deliver(start + 1s, bert, 0, 1), violation);
+            CHECK_NOTHROW(h.deliver(start + 1s, bert, 0, 2));
+        }
+        SECTION("and by its dead letter") {
+            h.deliver(start + 1s, anna, 0, 2);
+            h.hand_and_answer(start + 1s, anna, hand_in::reject, 0, 2);
+            CHECK_THROWS_AS(h.bury(0, 0, 1), violation);
+        }
+    }
+    SECTION("one whose answer was not heard may count or not") {
+        h.hand(start, anna, hand_in::nack, 0);
+        h.judge.broker_crashed();
+        const auto attempt = GENERATE(1u, 2u);
+        CHECK_NOTHROW(h.deliver(start + 1s, bert, 0, attempt));
+    }
+}
+
 TEST_CASE("a broker whose clock may run fast may end what it waits for so much earlier, and not more") {
     history h;
     h.judge.clocks_run_up_to(1250);
