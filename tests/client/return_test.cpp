@@ -56,6 +56,18 @@ TEST_CASE("without reconnecting, and before the first welcome, a lost connection
     CHECK(early.m.is_over());
 }
 
+TEST_CASE("what ended with the connection does not end again when its time is over") {
+    scripted_broker broker;
+    broker.greet();
+    broker.m.ask(ticket{1}, list_topics{});
+    broker.turn();
+    broker.cut();
+    REQUIRE(broker.m.is_over());
+    broker.pass(1h);
+    REQUIRE(broker.done.at(1).size() == 1);
+    CHECK(broker.only(1).refused.code == errc::connection_lost);
+}
+
 TEST_CASE("a reason that would repeat itself is the end") {
     for (const auto code : {errc::malformed_frame, errc::unsupported_version, errc::canceled, errc::credit_exceeded}) {
         scripted_broker broker(returning());

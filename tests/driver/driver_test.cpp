@@ -428,6 +428,25 @@ TEST_CASE("a topic deleted in the group that published to it leaves nothing") {
     CHECK(refusal(b.publish(where, 1)) == errc::no_such_topic);
 }
 
+TEST_CASE("figures come in pages that end when so many partitions, and subscriptions in them, were looked at") {
+    bench b;
+    for (const auto* name : {"a", "b", "c"}) b.topic(name);  // each has a partition, and a subscription in it
+    b.submit(input::create_subscription{{session_id{0}, request_id{2}}, "c", "other", {}, {}});
+    b.settle();
+    const auto names = [&](topic_id after, std::size_t partitions) {
+        std::string all;
+        for (const auto& f : b->shard().figures_after(after, partitions)) all += f.name;
+        return all;
+    };
+    CHECK(names({}, 1) == "a");
+    CHECK(names({}, 2) == "a");
+    CHECK(names({}, 3) == "ab");
+    CHECK(names({}, 4) == "ab");
+    CHECK(names({}, 5) == "abc");
+    CHECK(names(topic_id{1}, 3) == "bc");
+    CHECK(names(topic_id{3}, 3).empty());
+}
+
 TEST_CASE("everything comes again after a restart") {
     bench b;
     const auto where = b.topic("t");

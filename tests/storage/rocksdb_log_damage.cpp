@@ -380,6 +380,11 @@ TEST_CASE("a log that was salvaged has no bad spot, wherever in a block its grou
     CHECK(read_texts(*open_or_fail(options), partition(1)).size() == 4);
 }
 
+TEST_CASE("of a file that is not there nothing is sound") {
+    const scratch_directory scratch;
+    CHECK(sound_front(*rocksdb::FileSystem::Default(), (scratch.path() / "MANIFEST-000001").string()) == 0);
+}
+
 TEST_CASE("a mark is read back, and nothing else is taken for one") {
     synced_mark read_back;
     const synced_mark mark{1, 2, 3};
