@@ -380,6 +380,29 @@ TEST_CASE("a log that was salvaged has no bad spot, wherever in a block its grou
     CHECK(read_texts(*open_or_fail(options), partition(1)).size() == 4);
 }
 
+TEST_CASE("damage at the front of a log is proven by its own process, however far an earlier one had come") {
+    const scratch_directory before;
+    const scratch_directory scratch;
+    const auto earlier = open_or_fail(options_for(before.path()));
+    const auto live = open_or_fail(options_for(scratch.path()));
+    auto epoch = open_shard(*earlier);
+    for (std::uint64_t i = 0; i < 100; ++i) {
+        REQUIRE_FALSE(commit(*earlier, epoch, numbered(i)));
+    }
+    epoch = open_shard(*live);
+    for (std::uint64_t i = 0; i < 5; ++i) {
+        REQUIRE_FALSE(commit(*live, epoch, numbered(i)));
+    }
+    const crash_image image(scratch.path());
+    image.flip(20);
+    std::ofstream(image.path / log_file_name(1), std::ios::binary) << crash_image(before.path()).bytes();
+    const auto found = scan_logs(*rocksdb::FileSystem::Default(), image.path.string());
+    REQUIRE(found);
+    REQUIRE(found.value().damage());
+    CHECK(log_file_name(found.value().damage()->log) == image.log().filename());
+    CHECK(found.value().damage()->before == 0);
+}
+
 TEST_CASE("of a file that is not there nothing is sound") {
     const scratch_directory scratch;
     CHECK(sound_front(*rocksdb::FileSystem::Default(), (scratch.path() / "MANIFEST-000001").string()) == 0);
