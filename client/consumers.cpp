@@ -202,15 +202,17 @@ void consumers::on_acked(std::uint64_t id, const waiting_request& asked, const e
     const consumer_number number{asked.subject};
     auto* c = find(number);
     if (!c) return;
-    if (refused && !c->refused) c->refused = refused;
-    if (const auto* settled = std::get_if<settlement>(&content))
-        for (const auto& range : settled->lost)
-            if (c->lost.size() < lost_ranges_max) c->lost.push_back(range);
-    for (auto& f : c->flights)
-        if (f.id == id) f.answered = true;
-    // Whoever waits for a flight waits for all before it.
+    for (auto& f : c->flights) {
+        if (f.id != id) continue;
+        f.answered = true;
+        f.refused = refused;
+        if (auto* settled = std::get_if<settlement>(&content)) f.lost = std::move(settled->lost);
+    }
+    // Whoever waits for a flight waits for all before it, and is told of these and no others.
     while (!c->flights.empty() && c->flights.front().answered) {
-        report(*c, c->flights.front().waiting);
+        const auto& f = c->flights.front();
+        c->note(f.refused, f.lost);
+        report(*c, f.waiting);
         c->flights.pop_front();
     }
     forget_if_done(number, *c);
@@ -250,8 +252,10 @@ void consumers::make_return(consumer_number number, consumer& c) {
     std::vector<ticket> waiting;
     for (auto& f : std::exchange(c.flights, {})) {
         waiting.insert(waiting.end(), f.waiting.begin(), f.waiting.end());
-        if (f.answered) continue;
-        for (const auto& r : f.ranges) c.gathered(f.how, f.reason).add(r);
+        if (f.answered)
+            c.note(f.refused, f.lost);
+        else
+            for (const auto& r : f.ranges) c.gathered(f.how, f.reason).add(r);
     }
     c.waiting.insert(c.waiting.begin(), waiting.begin(), waiting.end());
     c.to_start.clear();
@@ -295,7 +299,7 @@ void consumers::welcome_back(consumer_number number, consumer& c, const std::vec
             handed_in |= it->second.remove(range);
             it = it->second.empty() ? c.others.erase(it) : std::next(it);
         }
-        if (handed_in && c.lost.size() < lost_ranges_max) c.lost.push_back(l);
+        if (handed_in) c.note({}, {l});
         const auto from = c.started.lower_bound({l.partition, l.attempt, l.first});
         auto to = from;
         for (; to != c.started.end() && *to <= lease{l.partition, l.attempt, l.last}; ++to)
@@ -407,6 +411,12 @@ void consumers::end(consumer_number number, consumer& c, const error& reason) {
     if (c.close_when_open) talk_.complete(*std::exchange(c.close_when_open, {}), reason);
     for (const auto operation : std::exchange(c.waiting, {})) talk_.complete(operation, reason);
     forget_if_done(number, c);
+}
+
+void consumers::consumer::note(const error& refusal, const std::vector<lost_range>& gone) {
+    if (refusal && !refused) refused = refusal;
+    const auto room = lost_ranges_max - std::min(lost_ranges_max, lost.size());
+    lost.insert(lost.end(), gone.begin(), gone.begin() + static_cast<std::ptrdiff_t>(std::min(room, gone.size())));
 }
 
 /// Tells those who wait what became of what was handed in; what they were told is told.

@@ -89,6 +89,8 @@ private:
         std::vector<lease_range> ranges;
         std::vector<ticket> waiting;
         bool answered = false;
+        error refused{};
+        std::vector<lost_range> lost{};  // of its ranges
     };
 
     struct lease {
@@ -118,6 +120,7 @@ private:
         std::vector<lost_range> lost;  // not told to anybody yet
         error refused;                 // of what was handed in, not told to anybody yet
 
+        void note(const error& refusal, const std::vector<lost_range>& gone);
         bool has_gathered() const noexcept { return !acks.empty() || !others.empty(); }
         lease_ranges& gathered(hand_in how, const std::string& reason) { return how == hand_in::ack ? acks : others[{how, reason}]; }
     };

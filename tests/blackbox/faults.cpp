@@ -74,10 +74,11 @@ void faults::begin_one() {
     active_.back().until = history::clock::now() + length;
 }
 
-/// One client host is always left alone, so that a silence is the broker's.
+/// One client host is always left alone, so that a silence is the broker's. One whose fault is over may wait half a minute for what was lost on its way.
 bool faults::is_last_left(host_number one) const {
     std::set<host_number> struck{0, one};
     for (const auto& a : active_) struck.insert(a.whose);
+    for (const auto& [host, since] : not_back_) struck.insert(host);
     return struck.size() > world::client_hosts;
 }
 
@@ -95,6 +96,7 @@ void faults::end_due(moment now) {
 void faults::end(active& a) {
     marks_[a.mark].ended = world_.told().age();
     recovering_.push_back({a.mark, a.whose, history::clock::now()});
+    if (a.whose != 0) not_back_[a.whose] = history::clock::now();
     a.end();
     world_.told().note_fault("over: " + marks_[a.mark].kind + ": " + a.where);
 }
@@ -105,6 +107,7 @@ bool faults::is_struck_again(const recovering& r) const {
 }
 
 void faults::watch_recovery() {
+    std::erase_if(not_back_, [&](const auto& h) { return world_.told().answered_at(h.first) > h.second; });
     std::erase_if(recovering_, [&](const recovering& r) { return is_struck_again(r); });
     std::erase_if(recovering_, [&](const recovering& r) {
         const auto answered = world_.told().answered_at(r.whose);

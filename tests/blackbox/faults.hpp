@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <list>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -83,6 +84,7 @@ private:
     std::vector<fault_kind> kinds_;
     std::list<active> active_;
     std::list<recovering> recovering_;
+    std::map<host_number, moment> not_back_;  // hosts, and when the fault that struck them was over: no publish of theirs has been answered since
     std::vector<fault_mark> marks_;
 };
 

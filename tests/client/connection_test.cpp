@@ -216,7 +216,7 @@ TEST_CASE("a server that hangs up before its welcome ends the connecting") {
     CHECK(is(connected[0].first, errc::connection_lost));
 }
 
-TEST_CASE("a connection may be closed or destroyed at any step of its life; everything ends, once") {
+TEST_CASE("a connection may be closed or destroyed at any step of its life, everything ends, once") {
     enum class step { resolving, greeting, apart };
     const auto at = GENERATE(step::resolving, step::greeting, step::apart);
     const auto destroys = GENERATE(true, false);

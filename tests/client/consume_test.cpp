@@ -45,7 +45,7 @@ TEST_CASE("a consumer asks with its credit and gets what is delivered, as it was
     CHECK(d.appended_at == timestamp(1s));
 }
 
-TEST_CASE("acks of a turn go out as ranges; at most two are unanswered, the rest gathers") {
+TEST_CASE("acks of a turn go out as ranges, at most two are unanswered, the rest gathers") {
     scripted_broker broker;
     const auto number = subscribe(broker);
     broker.deliver(number, 0, 0, numbered(0, 10));
@@ -187,6 +187,32 @@ TEST_CASE("a settle that follows a later answered ack waits for the earlier one"
     broker.sent.push_front(first);
     broker.acked();
     CHECK_FALSE(broker.only(10).refused);
+}
+
+TEST_CASE("a settle tells of what was handed in before it, whichever answer comes first") {
+    scripted_broker broker;
+    const auto number = subscribe(broker);
+    broker.deliver(number, 0, 0, numbered(0, 10));
+    for (const auto i : {0u, 1u}) {
+        broker.m.ack(number, broker.deliveries[i]);
+        broker.m.settle(ticket{10 + i}, number);
+        broker.turn();
+    }
+    const auto first = broker.take(wire::Message::Ack);
+    SECTION("what is lost") {
+        broker.acked({wire::LeaseRange(1, 1, 0, 1)});
+        broker.sent.push_front(first);
+        broker.acked();
+        CHECK(std::get<settlement>(broker.only(10).content).lost.empty());
+        CHECK(std::get<settlement>(broker.only(11).content).lost == std::vector<lost_range>{{0, 1, {1}, {1}}});
+    }
+    SECTION("what is refused") {
+        broker.refuse(wire::Message::Ack, errc::outcome_unknown);
+        broker.sent.push_front(first);
+        broker.acked();
+        CHECK_FALSE(broker.only(10).refused);
+        CHECK(broker.only(11).refused.code == errc::outcome_unknown);
+    }
 }
 
 TEST_CASE("closing a consumer sends its acks first, ignores what still comes, and then forgets it") {

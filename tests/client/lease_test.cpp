@@ -94,7 +94,7 @@ TEST_CASE("settling waits for nacks too, and tells what was lost") {
     CHECK(std::get<settlement>(broker.only(2).content).lost == std::vector<lost_range>{{0, 1, {0}, {0}}});
 }
 
-TEST_CASE("only a started message is extended; its start goes first") {
+TEST_CASE("only a started message is extended, its start goes first") {
     scripted_broker broker;
     open_consumer(broker);
     broker.deliver(first, 0, 0, some(2));
@@ -132,7 +132,7 @@ TEST_CASE("a stopped consumer releases what is not started, and what still comes
     CHECK(broker.count(wire::Message::Credit) == 0);
 }
 
-TEST_CASE("settings of a subscription go out and come back; an update names only what changes") {
+TEST_CASE("settings of a subscription go out and come back, an update names only what changes") {
     scripted_broker broker;
     broker.greet();
     broker.m.ask(ticket{1}, update_subscription{"photos", "resize", {.max_deliveries = 3, .dead_letter = ""}});

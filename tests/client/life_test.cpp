@@ -281,7 +281,7 @@ TEST_CASE("a broker's ping is answered") {
     CHECK(broker.count(wire::Message::Pong) == 1);
 }
 
-TEST_CASE("a request that is not answered times out once; its late answer is not mistaken for another") {
+TEST_CASE("a request that is not answered times out once, its late answer is not mistaken for another") {
     scripted_broker broker;
     broker.greet({.idle_timeout = 0});
     broker.m.ask(ticket{1}, list_topics{});

@@ -428,7 +428,7 @@ TEST_CASE("who was away while another opened the producer is fenced when it come
     CHECK(broker.all() == std::vector<std::string>{"one"});
 }
 
-TEST_CASE("publishes that time out while the connection is away end once; their batch is not sent when the broker has it") {
+TEST_CASE("publishes that time out while the connection is away end once, their batch is not sent when the broker has it") {
     counting_broker broker(named());
     broker.partitions = 1;
     connect(broker);

@@ -150,7 +150,7 @@ TEST_CASE("the hello of a client that comes back shows the session that it had")
     hello_shows(9, 0);  // of a broker that ends no session for another
 }
 
-TEST_CASE("single requests end with the connection; new ones are refused until it is back") {
+TEST_CASE("single requests end with the connection, new ones are refused until it is back") {
     scripted_broker broker(returning());
     broker.greet();
     broker.m.ask(ticket{1}, list_topics{});
@@ -243,7 +243,7 @@ TEST_CASE("publishes do not wait for a connection longer than the request timeou
     CHECK_FALSE(broker.m.is_over());
 }
 
-TEST_CASE("a consumer returns with what it started; what it had not started is dropped") {
+TEST_CASE("a consumer returns with what it started, what it had not started is dropped") {
     scripted_broker broker(returning());
     open_consumer(broker);
     broker.deliver(first, 3, 0, some(5), 2);
@@ -276,7 +276,7 @@ TEST_CASE("a consumer returns with what it started; what it had not started is d
     CHECK(broker.ended_consumers.empty());
 }
 
-TEST_CASE("what was handed in without an answer is handed in again in its way; what is lost is told") {
+TEST_CASE("what was handed in without an answer is handed in again in its way, what is lost is told") {
     scripted_broker broker(returning());
     open_consumer(broker);
     broker.deliver(first, 0, 0, some(6));

@@ -254,7 +254,7 @@ TEST_CASE("a lost session keeps what it has started, until the grace ends") {
     CHECK(p.failures_of({4}) == 0);
 }
 
-TEST_CASE("who returns gets what nobody else has: of the gone, given back, delayed, never given; over holes") {
+TEST_CASE("who returns gets what nobody else has: of the gone, given back, delayed, never given, over holes") {
     const holder_id eve{session_id{3}, consumer_id{1}};
     progress p({}, 0, {});
     grant(p, {20}, 4, ann);

@@ -125,7 +125,7 @@ TEST_CASE("what was on its way to a consumer that leaves in the same turn does n
     for (const auto& p : all.pushes) CHECK(p.consumer == consumer_id{2});
 }
 
-TEST_CASE("a batch may have as many messages, and as many bytes, as is promised; one message alone may have more") {
+TEST_CASE("a batch may have as many messages, and as many bytes, as is promised, one message alone may have more") {
     bench b;
     const auto where = b.topic("t");
     const auto append_record = [](std::size_t bytes, std::vector<std::byte>& out) {
@@ -331,7 +331,7 @@ answers::progress_info progress_of(bench& b) {
     return std::get<answers::subscription_info>(done.answers.at(0).what).partitions.at(0);
 }
 
-TEST_CASE("a damaged entry is named and passed over; nothing else is lost") {
+TEST_CASE("a damaged entry is named and passed over, nothing else is lost") {
     bench b(tiny);
     const auto where = b.topic("t");
     b.publish_entries(where, 4, 2);
@@ -368,7 +368,7 @@ TEST_CASE("a peek goes on behind a damaged entry") {
     CHECK(seen.peeks[0].runs.front().first == sequence{1});
 }
 
-TEST_CASE("a scan that fails is asked for again; one that brings damage sets its subscription aside, and no other") {
+TEST_CASE("a scan that fails is asked for again, one that brings damage sets its subscription aside, and no other") {
     bench b;
     const auto where = b.topic("t");
     b.submit(input::create_subscription{{session_id{0}, request_id{2}}, "t", "other", {}, {}});
@@ -532,7 +532,7 @@ TEST_CASE("a restart between death and hand-over, or before its commit, makes it
     CHECK(letters[0].first + letters[1].first == "photo0photo2");
 }
 
-TEST_CASE("a hand-over whose read fails is read for again; one whose target is missing waits for it") {
+TEST_CASE("a hand-over whose read fails is read for again, one whose target is missing waits for it") {
     bench b(tiny);
     const auto where = with_dead_letters(b);
     b.publish(where, 1);  // pushes the dead one's entry out of the tail
@@ -630,7 +630,7 @@ TEST_CASE("what is under way when it is looked counts, and a look is asked for w
     CHECK(b.publish(where, 1).empty());
 }
 
-TEST_CASE("a named batch that was taken is answered as before on a full disk; a new one is refused, and the gap refuses what follows") {
+TEST_CASE("a named batch that was taken is answered as before on a full disk, a new one is refused, and the gap refuses what follows") {
     bench b;
     const auto where = b.topic("t");
     b.submit(input::open_producer{{session_id{1}, request_id{1}}, "web", 1, false});

@@ -23,7 +23,7 @@ std::vector<error> pass_of(bench& b) {
 
 }  // namespace
 
-TEST_CASE("a pass reads all that is kept, of every partition, at the rate that is set; the next begins a day after it") {
+TEST_CASE("a pass reads all that is kept, of every partition, at the rate that is set, the next begins a day after it") {
     bench b(scrubbing);
     const auto photos = b.topic("photos");
     const auto films = b.topic("films");

@@ -264,7 +264,7 @@ TEST_CASE("commit loop: a failed write leaves what waits behind it unwritten") {
     CHECK(f.log.syncs() == 0);
 }
 
-TEST_CASE("commit loop: a sync that fails because the write beside it did is a failed write; one that the disk refused is none, whatever the write says") {
+TEST_CASE("commit loop: a sync that fails because the write beside it did is a failed write, one that the disk refused is none, whatever the write says") {
     const auto code = GENERATE(errc::storage_failure, errc::sync_failed);
     fixture f;
     f.log.hold_syncs(true);

@@ -63,7 +63,7 @@ struct sized_engine {
 
 }  // namespace
 
-TEST_CASE("the reserve is all memtables and 1 GiB, and an eighth of a small disk; what is asked for, when it is") {
+TEST_CASE("the reserve is all memtables and 1 GiB, and an eighth of a small disk, what is asked for, when it is") {
     const auto free = GENERATE(256 * mebibyte, 1024 * mebibyte, mebibyte * mebibyte);
     sized_engine engine(free);
     const auto reserve = std::min(free / 8, 1216 * mebibyte);

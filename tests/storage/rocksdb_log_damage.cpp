@@ -245,7 +245,7 @@ TEST_CASE("behind a torn group the logs of the same process go, and what comes n
     CHECK(read_texts(*open_or_fail(buffered(image.path)), partition(1)).size() == 3);
 }
 
-TEST_CASE("a flipped bit in the zeros behind an older log's last group is no damage; a group that is missing there is") {
+TEST_CASE("a flipped bit in the zeros behind an older log's last group is no damage, a group that is missing there is") {
     const scratch_directory scratch;
     const auto live = open_or_fail(options_for(scratch.path()));
     const auto epoch = open_shard(*live);

@@ -36,7 +36,7 @@ struct bench {
 
 }  // namespace
 
-TEST_CASE("each outcome does what it says; what fails for good arrives among the dead with its origin and reason") {
+TEST_CASE("each outcome does what it says, what fails for good arrives among the dead with its origin and reason") {
     bench b({.visibility_timeout = 5s, .max_deliveries = 2, .backoff_min = 30ms, .backoff_max = 30ms, .dead_letter = "dead"});
     sightings seen;
     running_worker worker(b.broker.address(), {.concurrency = 2}, [&](const delivery& d) {
