@@ -214,13 +214,6 @@ std::optional<sequence> partition_log::reclaim(timestamp now, const topic_settin
     return std::nullopt;
 }
 
-std::vector<std::pair<sequence, sequence>> partition_log::entries_touching(sequence first, sequence last) const {
-    std::vector<std::pair<sequence, sequence>> found;
-    for (auto it = window_.lower_bound(std::max(first, low_)); it != window_.end() && it->second.first <= last; ++it)
-        if (!it->second.freed) found.emplace_back(it->second.first, it->first);
-    return found;
-}
-
 void partition_log::free_hole(sequence last, group_number number, std::vector<mutation>& out) {
     const auto it = window_.find(last);
     invariant(it != window_.end() && !it->second.freed, "freeing an entry that is not there", last.value);

@@ -93,9 +93,6 @@ public:
     /// Frees what retention allows at the front, and returns from where entries must be loaded to go on, if any.
     std::optional<sequence> reclaim(timestamp now, const topic_settings& keep, std::vector<mutation>& out);
 
-    /// The entries in the window that touch first..last and begin at or after low.
-    std::vector<std::pair<sequence, sequence>> entries_touching(sequence first, sequence last) const;
-
     /// Frees the entry that ends in `last`, all of whose messages are settled though older ones are not.
     void free_hole(sequence last, group_number number, std::vector<mutation>& out);
 

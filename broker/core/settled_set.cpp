@@ -29,9 +29,10 @@ std::uint64_t find_bit(const settled_set::bitmap& bits, std::uint64_t from, bool
     return block_size;
 }
 
-std::uint64_t count_bits(const settled_set::bitmap& bits, std::uint64_t from, std::uint64_t to) {
+/// At or after `from`.
+std::uint64_t count_bits(const settled_set::bitmap& bits, std::uint64_t from) {
     std::uint64_t count = 0;
-    for (auto w = from / 64; w <= to / 64; ++w) count += static_cast<std::uint64_t>(std::popcount(bits[w] & mask_of(w, from, to)));
+    for (auto w = from / 64; w < bits.size(); ++w) count += static_cast<std::uint64_t>(std::popcount(bits[w] & mask_of(w, from, block_size - 1)));
     return count;
 }
 
@@ -86,8 +87,8 @@ void settled_set::load(std::uint64_t from, std::uint64_t to, const std::vector<b
             auto& part = partials_[row.last];
             part = {*row.bits, 0, true};
             const auto begin = std::max(cursor_.value, row.last * block_size) - row.last * block_size;
-            part.count = static_cast<std::uint32_t>(count_bits(part.bits, 0, block_size - 1));
-            if (begin < block_size) beyond_ += count_bits(part.bits, begin, block_size - 1);
+            part.count = static_cast<std::uint32_t>(count_bits(part.bits, 0));
+            if (begin < block_size) beyond_ += count_bits(part.bits, begin);
         } else {
             runs_[row.first] = {row.last, true};
             beyond_ += (row.last - row.first + 1) * block_size;
@@ -193,7 +194,7 @@ void settled_set::advance_cursor() {
         const auto zero = find_bit(part->second.bits, from, false);
         beyond_ -= zero - from;
         cursor_ = {block * block_size + zero};
-        if (zero < block_size && count_bits(part->second.bits, zero, block_size - 1) > 0) break;
+        if (zero < block_size && count_bits(part->second.bits, zero) > 0) break;
         forget(block, part->second.stored);  // nothing is settled beyond the cursor in this block
         partials_.erase(part);
         if (zero < block_size) break;

@@ -96,11 +96,11 @@ public:
 
     void append(std::string_view batch) {
         for (auto type = first;; type = middle) {
-            const auto room = block_bytes - at_ % block_bytes;
+            auto room = block_bytes - at_ % block_bytes;
             if (room < header_bytes) {
                 bytes_.append(room, '\0');
                 at_ += room;
-                continue;
+                room = block_bytes;
             }
             const auto fragment = batch.substr(0, room - header_bytes);
             batch.remove_prefix(fragment.size());

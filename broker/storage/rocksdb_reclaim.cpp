@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <string>
 #include <utility>
 
 #include "broker/storage/rocksdb_keys.hpp"
@@ -27,9 +28,9 @@ constexpr int most_rounds = 8;  // of moving live entries, in one pass
 
 rocksdb_reclaim::rocksdb_reclaim(rocksdb::DB& database, const families& of, rocksdb_disk& disk, std::function<void()> on_quiet)
     : database_(database), families_(of), disk_(disk), on_quiet_(std::move(on_quiet)) {
-    std::uint64_t fresh_files = 0;
-    database_.GetIntProperty(families_.entries, rocksdb::DB::Properties::kNumFilesAtLevelPrefix + "0", &fresh_files);
-    everything_ = fresh_files > 0;
+    std::string fresh_files;  // what was freed before the last end may be in them; RocksDB gives this number as text alone
+    database_.GetProperty(families_.entries, rocksdb::DB::Properties::kNumFilesAtLevelPrefix + "0", &fresh_files);
+    everything_ = fresh_files != "0";
     thread_ = std::thread([this] { run(); });
 }
 

@@ -148,6 +148,30 @@ TEST_CASE("settling completes with the answer to every ack before it, and says w
     CHECK(broker.only(13).refused.code == errc::outcome_unknown);
 }
 
+TEST_CASE("an ack that is not answered in time ends what waits for it, and nothing else") {
+    machine_settings impatient;
+    impatient.request_timeout = 5s;
+    scripted_broker broker(impatient);
+    broker.greet({.idle_timeout = 0});
+    const auto number = broker.m.subscribe(ticket{opening}, "photos", "resize", {});
+    broker.turn();
+    broker.answer_with(wire::Message::Subscribe, wire::CreateSubscribed(broker.builder(), 5, 1, 30'000));
+    broker.deliver(number, 0, 0, numbered(0, 10));
+    for (const std::uint64_t operation : {10u, 11u}) {
+        broker.m.ack(number, broker.deliveries[operation - 10]);
+        broker.turn();
+        broker.m.settle(ticket{operation}, number);
+        broker.pass(3s);
+    }
+    REQUIRE(broker.done.count(10) == 1);
+    CHECK(broker.only(10).refused.code == errc::timed_out);
+    CHECK(broker.done.count(11) == 0);
+    broker.pass(2s);
+    REQUIRE(broker.done.count(11) == 1);
+    CHECK(broker.only(11).refused.code == errc::timed_out);
+    CHECK(broker.only(10).refused.code == errc::timed_out);
+}
+
 TEST_CASE("a settle that follows a later answered ack waits for the earlier one") {
     scripted_broker broker;
     const auto number = subscribe(broker);

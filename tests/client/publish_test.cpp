@@ -226,6 +226,16 @@ TEST_CASE("a message that is too large is refused here and the others go") {
     CHECK(broker.only(4).at.value == 11);
 }
 
+TEST_CASE("what is too large is a message, not the batch that it is in") {
+    scripted_broker broker;
+    start(broker, 1, {.message_bytes_max = 1000});
+    for (std::uint64_t operation = 1; operation <= 4; ++operation) publish(broker, operation, std::string(700, 'x'));
+    broker.turn();
+    CHECK(count_of(broker.sent.front()) == 4);
+    broker.publish_done(10);
+    for (std::uint64_t operation = 1; operation <= 4; ++operation) CHECK(broker.only(operation).at.value == 9 + operation);
+}
+
 TEST_CASE("a topic that is not there refuses what waits for it, and is asked for again next time") {
     scripted_broker broker;
     broker.greet();
@@ -264,6 +274,18 @@ TEST_CASE("a topic that was created again is looked up once more and its message
         REQUIRE(broker.done.at(operation).size() == 1);
         CHECK(broker.only(operation).refused.code == errc::no_such_topic);
     }
+}
+
+TEST_CASE("a message whose topic is gone a second time is refused, also when it is alone") {
+    scripted_broker broker;
+    start(broker);
+    publish(broker, 1);
+    broker.turn();
+    broker.refuse(wire::Message::Publish, errc::no_such_topic);
+    broker.know_topic("photos", 6, 1);
+    broker.refuse(wire::Message::Publish, errc::no_such_topic);
+    CHECK(broker.count(wire::Message::Metadata) == 0);
+    CHECK(broker.only(1).refused.code == errc::no_such_topic);
 }
 
 TEST_CASE("what was meant for a topic that was created again keeps its order, also with what is published meanwhile") {

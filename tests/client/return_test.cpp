@@ -56,6 +56,18 @@ TEST_CASE("without reconnecting, and before the first welcome, a lost connection
     CHECK(early.m.is_over());
 }
 
+TEST_CASE("what ended with the connection does not end again when its time is over") {
+    scripted_broker broker;
+    broker.greet();
+    broker.m.ask(ticket{1}, list_topics{});
+    broker.turn();
+    broker.cut();
+    REQUIRE(broker.m.is_over());
+    broker.pass(1h);
+    REQUIRE(broker.done.at(1).size() == 1);
+    CHECK(broker.only(1).refused.code == errc::connection_lost);
+}
+
 TEST_CASE("a reason that would repeat itself is the end") {
     for (const auto code : {errc::malformed_frame, errc::unsupported_version, errc::canceled, errc::credit_exceeded}) {
         scripted_broker broker(returning());
@@ -249,6 +261,7 @@ TEST_CASE("a consumer returns with what it started, what it had not started is d
     CHECK(again.head().message_as_Subscribe()->subscription()->str() == "resize");
     CHECK(again.head().message_as_Subscribe()->name()->str() == "worker");
     CHECK(again.head().message_as_Subscribe()->messages() == 6);  // two are in its hands
+    CHECK(again.head().message_as_Subscribe()->bytes() == subscribe_options{}.credit_bytes - records_of(some(2)).size());
     CHECK(broker.count(wire::Message::Ack) == 0);                 // not before the lease is its own again
     broker.sent.push_front(again);
     broker.subscribed();

@@ -152,7 +152,6 @@ TEST_CASE("a hole is passed by the front and freed once") {
     sequence last;
     CHECK(log.slot_at({15}, &last)->freed);
     CHECK(last == sequence{29});  // joined
-    CHECK(log.entries_touching({0}, {39}).size() == 2);
     CHECK(freed(reclaimed(log, 40)) == std::vector<std::uint64_t>{9, 39});
     CHECK(log.bytes() == 0);
 }
@@ -191,6 +190,21 @@ TEST_CASE("a hole is filled in around what is known of it") {
     CHECK_FALSE(log.slot_at({45})->freed);
 }
 
+TEST_CASE("a hole ends where an entry is known, and goes on behind it") {
+    partition_log log(log_row{{}, {100}, {0}, {0}, 100, 0});
+    log.begin_load({40});
+    log.finish_load({40}, {entry(40, 10)});
+    log.begin_load({30});
+    log.finish_load({30}, {entry(60, 10)});  // 30-59, of which 40-49 is known to be an entry
+    sequence last;
+    CHECK(log.slot_at({30}, &last)->freed);
+    CHECK(last == sequence{39});
+    for (std::uint64_t s = 40; s < 50; ++s) CHECK_FALSE(log.slot_at({s}, &last)->freed);
+    CHECK(last == sequence{49});
+    CHECK(log.slot_at({50})->freed);
+    CHECK(log.slot_at({59})->freed);
+}
+
 TEST_CASE("entries that are stored but not durable for the core are not believed") {
     partition_log log(log_row{{}, {20}, {0}, {0}, 100, 0});
     log.begin_load({0});
@@ -224,6 +238,18 @@ TEST_CASE("the window forgets what is far from every reader, but not fresh holes
     CHECK(log.begin_load({250}));
     log.finish_load({250}, {entry(250, 10)});
     CHECK(log.find({255}));
+}
+
+TEST_CASE("an index that comes back again and again weighs as much as once: the window does not shrink for it") {
+    auto log = filled(40);
+    for (int i = 0; i < 100; ++i) {
+        log.release_before({10});
+        log.begin_load({0});
+        log.finish_load({0}, {entry(0, 10)});
+    }
+    const std::vector<sequence> readers(4, sequence{0});  // what is far from all of them goes first
+    log.trim(2000, readers, group_number{40});
+    CHECK(log.slot_at({395}));
 }
 
 TEST_CASE("indexes before every reader are dropped and come back by a load") {

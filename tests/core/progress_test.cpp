@@ -358,6 +358,73 @@ TEST_CASE("failures found in the store come again when they are due, and when th
     CHECK(grant(p, {20}, 100, ann).first == sequence{10});
 }
 
+TEST_CASE("what failed on both sides of a block's end is given no further than the block that is known") {
+    constexpr auto block = settled_set::block_size;
+    const sequence high{2 * block};
+    progress_row stored{subscription_id{1}, 0, {}, {}, {}};
+    stored.counts.acked = 1;  // somewhere beyond the cursor
+    progress p(stored);
+    for (std::uint64_t at = block - 2; at < block + 2; ++at) p.recover(failure_row{subscription_id{1}, 0, {at}, 1, noon, false, {}});
+    progress::handed_in in;
+    p.expire(noon, policy(5), in);
+    p.load(0, 0, {});
+    const auto first = grant(p, high, 100, ann);
+    CHECK(first.first == sequence{block - 2});
+    CHECK(first.last == sequence{block - 1});
+    CHECK_FALSE(p.next_ready(high));
+    CHECK(p.missing_block() == 1u);
+    settled_set::block_row row{1, 1, settled_set::bitmap{}};
+    (*row.bits)[63] = 1;
+    p.load(1, ~std::uint64_t{0}, {row});
+    CHECK(grant(p, high, 100, ann).last == sequence{block + 1});
+}
+
+TEST_CASE("stored blocks that overlap contradict each other, though their counts add up") {
+    constexpr auto block = settled_set::block_size;
+    progress_row stored{subscription_id{1}, 0, {}, {}, {}};
+    stored.counts.acked = 4 * block;
+    const progress p(stored);
+    const std::vector<settled_set::block_row> apart{{1, 2, std::nullopt}, {3, 4, std::nullopt}}, overlapping{{1, 2, std::nullopt}, {2, 3, std::nullopt}};
+    CHECK(p.contradiction(0, ~std::uint64_t{0}, apart, {10 * block}).empty());
+    CHECK(p.contradiction(0, ~std::uint64_t{0}, overlapping, {10 * block}) == "settled blocks 2 to 3 and 2 overlap");
+}
+
+TEST_CASE("a delay that was bounded, since the clock was put back, is over once") {
+    progress p({}, 0, {});
+    std::vector<lease_range> lost;
+    progress::handed_in in;
+    grant(p, {1}, 1, ann);
+    p.nack(range(0, 0), ann, noon, policy(5), in, lost);
+    const auto earlier = noon - std::chrono::hours{1};
+    p.bound_delays(earlier, policy(5));
+    CHECK(p.next_due() == earlier + duration{100});
+    p.expire(earlier + duration{100}, policy(5), in);
+    CHECK(grant(p, {1}, 1, bob).attempt == 2);
+    CHECK_FALSE(p.next_due());
+    p.expire(noon + duration{100}, policy(5), in);
+    p.check({1});
+    CHECK(p.leased() == 1);
+    CHECK_FALSE(p.next_ready({1}));
+}
+
+TEST_CASE("what failed in a block that is not known stays when all the rest is settled") {
+    constexpr auto block = settled_set::block_size;
+    progress_row stored{subscription_id{1}, 0, {}, {}, {}};
+    stored.counts.acked = 1;  // somewhere beyond the cursor
+    progress p(stored);
+    p.recover(failure_row{subscription_id{1}, 0, {5}, 1, noon, false, {}});
+    p.recover(failure_row{subscription_id{1}, 0, {block + 5}, 1, noon, false, {}});
+    p.recover(failure_row{subscription_id{1}, 0, {block + 6}, 1, noon + timeout, false, {}});
+    progress::handed_in in;
+    p.expire(noon, policy(5), in);
+    p.load(0, 0, {});
+    std::vector<lease_range> lost;
+    p.ack({0, {}, {2 * block - 1}, 1}, ann, in, lost);
+    p.check({2 * block});
+    CHECK(p.counts().acked == 2);  // of those that failed only the first can be
+    CHECK(p.delayed() == 1);
+}
+
 TEST_CASE("no more is outstanding than may be") {
     progress p({}, 0, {});
     const sequence high{2 * progress::outstanding_max};

@@ -104,6 +104,17 @@ TEST_CASE("rows that cannot be are refused") {
     CHECK(decode(encode(subscription_id{4}, 1, b), b).code == errc::corruption);
 }
 
+TEST_CASE("a subscription's row names it, however little else is left of its key") {
+    const auto blocks = block_key(subscription_id{4}, 1, 9);
+    for (const auto& key : {encode(progress).key, encode(failed).key, encode(leaving).key, blocks}) {
+        CHECK(subscription_of(key) == subscription_id{4});
+        CHECK(subscription_of(key.substr(0, 5)) == subscription_id{4});
+        CHECK_FALSE(subscription_of(key.substr(0, 4)));
+    }
+    CHECK_FALSE(subscription_of(encode(log).key));
+    CHECK_FALSE(subscription_of(""));
+}
+
 bool inside(const row_range& range, const std::string& key) { return range.begin <= key && key < range.end; }
 
 TEST_CASE("keys sort as ranges need them") {

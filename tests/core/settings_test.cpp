@@ -55,5 +55,28 @@ TEST_CASE("a visibility timeout is 100 ms to 12 h") {
     CHECK(apply(subscription_changes{}, subscription_settings{}).value().visibility_timeout == std::chrono::seconds{30});
 }
 
+TEST_CASE("deliveries are 0 to 1000, and a backoff 0 ms to 24 h") {
+    const auto accepted = [](std::uint32_t deliveries, duration least, duration most) {
+        subscription_changes changes;
+        changes.max_deliveries = deliveries;
+        changes.backoff_min = least;
+        changes.backoff_max = most;
+        return static_cast<bool>(apply(changes, subscription_settings{}));
+    };
+    constexpr duration none{0}, step{1}, day = std::chrono::hours{24};
+    CHECK(accepted(0, none, none));
+    CHECK(accepted(1000, none, day));
+    CHECK(accepted(1000, day, day));
+    CHECK_FALSE(accepted(1001, none, none));
+    CHECK_FALSE(accepted(0, none - step, none));
+    CHECK_FALSE(accepted(0, none, day + step));
+    CHECK_FALSE(accepted(0, step, none));
+}
+
+TEST_CASE("names have letters to the last of each alphabet, and nothing beside them") {
+    for (const char c : {'a', 'z', 'A', 'Z', '0', '9'}) CHECK_FALSE(check_name("topic", std::string(1, c)));
+    for (const char c : {'a' - 1, 'z' + 1, 'A' - 1, 'Z' + 1, '0' - 1, '9' + 1}) CHECK(check_name("topic", std::string(1, c)).code == errc::invalid_name);
+}
+
 }  // namespace
 }  // namespace millrace::core

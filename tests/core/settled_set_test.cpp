@@ -86,6 +86,39 @@ TEST_CASE("loaded rows move a cursor that stood before them") {
     CHECK(set.take_changes().erase == std::vector<std::uint64_t>{3});
 }
 
+TEST_CASE("a bitmap that was loaded fills up as well, to its last bit") {
+    settled_set::bitmap all_but_one;
+    all_but_one.fill(~std::uint64_t{0});
+    all_but_one[10] = ~std::uint64_t{1};
+    auto set = settled_set::stored({});
+    set.load(0, ~std::uint64_t{0}, {{1, 1, all_but_one}});
+    CHECK(set.settled_beyond_cursor() == block - 1);
+    CHECK(set.settle({block + 640}, {block + 640}) == 1);
+    CHECK(set.take_changes().put == std::vector{run_row(1, 1)});
+}
+
+TEST_CASE("of a bitmap that was loaded what stands before the cursor is not counted, at the edges of words neither") {
+    settled_set::bitmap bits;
+    bits.fill(0x5555'5555'5555'5555);  // every other one
+    for (std::uint64_t offset = 1; offset < block; offset += 2) {
+        auto set = settled_set::stored({block + offset});
+        set.load(1, ~std::uint64_t{0}, {{1, 1, bits}});
+        REQUIRE(set.cursor() == sequence{block + offset});
+        REQUIRE(set.settled_beyond_cursor() == (block - offset) / 2);
+    }
+}
+
+TEST_CASE("a run that was loaded is known to its end, though no more was asked for") {
+    auto set = settled_set::stored({block});
+    set.load(1, 1, {run_row(1, 3)});
+    CHECK(set.knows({block}, {4 * block - 1}));
+    CHECK_FALSE(set.knows({block}, {4 * block}));
+    CHECK(set.first_unknown_block({2 * block}) == 4);
+    set = settled_set::stored({block});
+    set.load(2, 2, {run_row(1, 3)});
+    CHECK(set.knows({block}, {4 * block - 1}));
+}
+
 TEST_CASE("what is known is newer than what is loaded again") {
     auto set = settled_set::fresh({});
     set.settle({10}, {19});

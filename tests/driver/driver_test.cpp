@@ -113,6 +113,47 @@ TEST_CASE("what waits for a consumer that has left is dropped") {
     CHECK(all.closes.empty());
 }
 
+TEST_CASE("what was on its way to a consumer that leaves in the same turn does not go out behind its leaving") {
+    bench b;
+    const auto where = b.topic("t");
+    b.publish_entries(where, 3, 2);
+    b->submit(b.now_, input::subscribe{{session_id{2}, request_id{1}}, consumer_id{1}, "t", "s", "", 100, 100'000'000, {}});
+    b->submit(b.now_, input::subscribe{{session_id{2}, request_id{2}}, consumer_id{2}, "t", "s", "", 100, 100'000'000, {}});
+    b->submit(b.now_, input::unsubscribe{{session_id{2}, request_id{3}}, consumer_id{1}});
+    const auto all = b.settle();
+    CHECK(all.pushes.size() == 3);
+    for (const auto& p : all.pushes) CHECK(p.consumer == consumer_id{2});
+}
+
+TEST_CASE("a batch may have as many messages, and as many bytes, as is promised, one message alone may have more") {
+    bench b;
+    const auto where = b.topic("t");
+    const auto append_record = [](std::size_t bytes, std::vector<std::byte>& out) {
+        const auto before = out.size();
+        proto::record_encoder encoder;
+        message m;
+        m.payload.assign(bytes, 'x');
+        do {
+            out.resize(before);
+            m.payload.pop_back();  // until there is room for what a record has around it
+            REQUIRE_FALSE(encoder.append(m, proto::compression::none, out));
+        } while (out.size() - before > bytes);
+        REQUIRE(out.size() - before == bytes);
+    };
+    const auto published = [&](std::uint32_t count, std::size_t bytes) {
+        std::vector<std::byte> records;
+        for (auto left = count; left > 0; --left) append_record((bytes - records.size()) / left, records);
+        if (const auto refused = b.publish_bytes(where, count, records); !refused.answers.empty()) return refusal(refused);
+        return std::holds_alternative<answers::published>(b.settle().answers.at(0).what) ? errc::ok : errc::canceled;
+    };
+    CHECK(published(2, limits::batch_bytes) == errc::ok);
+    CHECK(published(2, limits::batch_bytes + 16) == errc::batch_too_large);
+    CHECK(published(1, limits::batch_bytes + 8) == errc::ok);
+    b.publish(where, limits::batch_messages);
+    CHECK(std::holds_alternative<answers::published>(b.settle().answers.at(0).what));
+    CHECK(refusal(b.publish(where, limits::batch_messages + 1)) == errc::batch_too_large);
+}
+
 TEST_CASE("an entry that was freed is not found in a cache") {
     shard_settings small_window{durability::memory};
     small_window.window_messages = 1;
@@ -217,6 +258,21 @@ TEST_CASE("a peek gives one message whatever its bytes, and no more than were as
     CHECK(b.peek("t", 0, 0).peeks.at(0).runs.empty());
 }
 
+TEST_CASE("a peek goes on from batch to batch without leaving one out, and ends where its bytes do") {
+    bench b;
+    const auto where = b.topic("t");
+    b.publish_entries(where, 3, 2);
+    const auto all = b.peek("t", 0).peeks.at(0).runs;
+    REQUIRE(all.size() == 3);
+    for (std::size_t i = 0; i < 3; ++i) {
+        CHECK(all[i].first == sequence{2 * i});
+        CHECK(all[i].count == 2);
+    }
+    CHECK(b.peek("t", 0, 100, 1).peeks.at(0).runs.size() == 1);
+    const auto two_batches = static_cast<std::uint32_t>(2 * all[0].records.size());
+    CHECK(b.peek("t", 0, 100, two_batches).peeks.at(0).runs.size() == 2);
+}
+
 TEST_CASE("a failed commit is fatal") {
     bench b;
     b.publish(b.topic("t"), 1);
@@ -240,6 +296,12 @@ TEST_CASE("a failed read closes who waits for it and refuses a peek") {
     CHECK(what.closes[0].session == session_id{2});
     CHECK(what.closes[0].why.code == errc::corruption);
     CHECK(refusal(what) == errc::corruption);
+
+    b.reads_.clear();
+    b.submit(input::peek{{session_id{8}, request_id{1}}, "t", 0, {}, 100, 1u << 20});
+    const auto later = b.settle();
+    REQUIRE(later.peeks.size() == 1);  // and the refused one is not answered again
+    CHECK(later.peeks[0].to.session == session_id{8});
 }
 
 TEST_CASE("a stored entry whose bytes do not parse is a failed read") {
@@ -366,6 +428,25 @@ TEST_CASE("a topic deleted in the group that published to it leaves nothing") {
     CHECK(refusal(b.publish(where, 1)) == errc::no_such_topic);
 }
 
+TEST_CASE("figures come in pages that end when so many partitions, and subscriptions in them, were looked at") {
+    bench b;
+    for (const auto* name : {"a", "b", "c"}) b.topic(name);  // each has a partition, and a subscription in it
+    b.submit(input::create_subscription{{session_id{0}, request_id{2}}, "c", "other", {}, {}});
+    b.settle();
+    const auto names = [&](topic_id after, std::size_t partitions) {
+        std::string all;
+        for (const auto& f : b->shard().figures_after(after, partitions)) all += f.name;
+        return all;
+    };
+    CHECK(names({}, 1) == "a");
+    CHECK(names({}, 2) == "a");
+    CHECK(names({}, 3) == "ab");
+    CHECK(names({}, 4) == "ab");
+    CHECK(names({}, 5) == "abc");
+    CHECK(names(topic_id{1}, 3) == "bc");
+    CHECK(names(topic_id{3}, 3).empty());
+}
+
 TEST_CASE("everything comes again after a restart") {
     bench b;
     const auto where = b.topic("t");
@@ -481,6 +562,27 @@ TEST_CASE("a hand-over whose read fails is read for again, one whose target is m
         b.pass(duration{1'000});
         CHECK(b.settle().pushes.size() == 1);
     }
+}
+
+TEST_CASE("a dead message whose topic is deleted while it is read stays dead, and is not read for again") {
+    bench b(tiny);
+    const auto where = with_dead_letters(b);
+    b.publish(where, 1);  // pushes the dead one's entry out of the tail
+    b.settle();
+    b.submit(input::peek{{session_id{7}, request_id{1}}, "t", 0, {3}, 1, 1});  // and out of the read cache
+    b.settle();
+    reject(b, 1);
+    b.flush();
+    b.commit_one();
+    REQUIRE(b.reads_.size() == 1);
+    b.submit(input::delete_topic{{session_id{0}, request_id{3}}, "t", true});
+    b.flush();
+    b.commit_one();
+    b.read_one();
+    CHECK(b.reads_.empty());
+    b.settle();
+    CHECK(dead_letters(b).empty());
+    CHECK(b->idle());
 }
 
 // ---- a disk that fills ----

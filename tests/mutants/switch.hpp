@@ -8,6 +8,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#pragma GCC diagnostic ignored "-Wparentheses"  // a == b == c is what is written on purpose here
+#pragma GCC diagnostic ignored "-Wsign-compare"
+
 namespace mutants {
 
 inline constexpr int places_max = 1 << 14;

@@ -1,6 +1,7 @@
 // Order, overlap, fencing and failure of the commit loop, on a log that does what the test says.
 #include "broker/storage/commit_loop.hpp"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <condition_variable>
 #include <future>
@@ -157,6 +158,27 @@ TEST_CASE("commit loop: a lone small group is written, synced and answered on th
     CHECK(f.answered.threads().at(0) == std::this_thread::get_id());
     CHECK(f.log.written() == 1);
     CHECK(f.log.syncs() == 1);
+}
+
+TEST_CASE("commit loop: while a group is committed on one thread nothing is on another, and nothing is drained") {
+    fixture f;
+    f.log.hold_syncs(true);
+    std::thread alone([&] { f.submit(1, 100); });
+    f.log.wait_for_sync_begun(1);
+    f.submit(2, 100, second_shard);  // returns: it would wait for the sync here
+    std::promise<std::vector<int>> drained;
+    std::thread draining([&] {
+        f.loop->drain();
+        drained.set_value(f.answered.order());
+    });
+    f.log.wait_for_written(2);
+    f.log.hold_syncs(false);
+    const auto answered = drained.get_future().get();
+    alone.join();
+    draining.join();
+    CHECK(answered.size() == 2);
+    const auto threads = f.answered.threads();
+    CHECK(std::count(threads.begin(), threads.end(), std::this_thread::get_id()) == 0);
 }
 
 TEST_CASE("commit loop: a large group leaves the calling thread free") {

@@ -255,6 +255,19 @@ TEST_CASE("what is answered can be read, and a done may submit the next group") 
     open_shard(*store);  // the last done has returned
 }
 
+TEST_CASE("what is under way when a shard is opened again is finished first") {
+    WITH_EVERY_ENGINE(store);
+    const auto epoch = open_shard(*store);
+    constexpr std::uint64_t groups = 8;
+    std::atomic<std::uint64_t> answered{0};
+    for (std::uint64_t i = 0; i < groups; ++i) {
+        store->commit(first_shard, epoch, {append(partition(1), i, i, std::string(4u << 20, 'x'))}, [&](const error& outcome) { answered += outcome ? 100 : 1; });
+    }
+    open_shard(*store);
+    CHECK(answered == groups);
+    CHECK(read_texts(*store, partition(1), 0, 64u << 20).size() == groups);
+}
+
 TEST_CASE("shards commit from threads of their own") {
     WITH_EVERY_ENGINE(store);
     constexpr std::uint32_t shards = 4;

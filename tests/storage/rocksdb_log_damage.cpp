@@ -193,6 +193,58 @@ TEST_CASE("pages that reached the disk out of order are no damage: the log is cu
     CHECK(read_texts(*open_or_fail(buffered(again.path)), partition(1)).size() == hole + 1);
 }
 
+TEST_CASE("a torn group of several blocks is cut where it begins: what is in front of it stays") {
+    const scratch_directory scratch;
+    const auto live = open_or_fail(buffered(scratch.path()));
+    const auto epoch = open_shard(*live);
+    REQUIRE_FALSE(commit(*live, epoch, numbered(0)));
+    const auto begins = crash_image(scratch.path()).end();
+    REQUIRE_FALSE(commit(*live, epoch, numbered(1, 3 * block)));
+    const auto ends = crash_image(scratch.path()).end();
+    REQUIRE_FALSE(commit(*live, epoch, numbered(2)));
+    const crash_image image(scratch.path());
+    image.overwrite(GENERATE(as<std::size_t>{}, 1, 2) * block, std::string(block, '\0'));
+    const auto found = scan_logs(*rocksdb::FileSystem::Default(), image.path.string());
+    REQUIRE(found);
+    REQUIRE(found.value().spots.size() == 1);
+    CHECK(found.value().spots[0].offset == begins);
+    CHECK(found.value().spots[0].bytes == ends - begins);
+    const auto opened = open_or_fail(buffered(image.path));
+    CHECK(consistent_groups(*opened) == 1);
+}
+
+TEST_CASE("behind a torn group the logs of the same process go, and what comes next is there for good") {
+    const scratch_directory scratch;
+    const auto live = open_or_fail(buffered(scratch.path()));
+    const auto epoch = open_shard(*live);
+    const auto one = [](std::uint64_t number, std::size_t text) {
+        return std::vector<core::mutation>{append(partition(1), number, number, std::string(text, 'x'))};
+    };
+    REQUIRE_FALSE(commit(*live, epoch, one(0, block - crash_image(scratch.path()).end() - 7 - batch_bytes)));
+    for (std::uint64_t i = 1; i < 6; ++i) {
+        REQUIRE_FALSE(commit(*live, epoch, one(i, block - 7 - batch_bytes)));
+    }
+    const crash_image image(scratch.path());
+    const auto log = image.log();
+    const auto newer = image.path / log_file_name(std::stoull(log.stem().string()) + 1);
+    auto front = image.bytes().substr(0, 2 * block), back = image.bytes().substr(3 * block);
+    std::ofstream(log, std::ios::binary) << front << "half a header or so";  // of the third group, which is nowhere
+    std::ofstream(newer, std::ios::binary) << back;
+    auto& files = *rocksdb::FileSystem::Default();
+    const auto found = scan_logs(files, image.path.string());
+    REQUIRE(found);
+    REQUIRE_FALSE(found.value().damage());
+    REQUIRE_FALSE(cut_torn_tail(files, image.path.string(), found.value()));
+    CHECK(fs::exists(log));
+    CHECK_FALSE(fs::exists(newer));
+    {
+        const auto opened = open_or_fail(buffered(image.path));
+        CHECK(read_texts(*opened, partition(1)).size() == 2);
+        REQUIRE_FALSE(commit(*opened, open_shard(*opened), one(2, 50)));
+    }
+    CHECK(read_texts(*open_or_fail(buffered(image.path)), partition(1)).size() == 3);
+}
+
 TEST_CASE("a flipped bit in the zeros behind an older log's last group is no damage, a group that is missing there is") {
     const scratch_directory scratch;
     const auto live = open_or_fail(options_for(scratch.path()));
@@ -296,6 +348,64 @@ TEST_CASE("salvage keeps what stands around the damage, names it, and leaves a l
     REQUIRE(told.size() == 1);
     CHECK(told[0].find(".log") != std::string::npos);
     CHECK(read_texts(*open_or_fail(options_for(image.path)), partition(1)).size() == 9);
+}
+
+TEST_CASE("a log that was salvaged has no bad spot, wherever in a block its groups end") {
+    const auto left = GENERATE(as<std::size_t>{}, 0, 3, 6, 7, 8, 20);  // of a block, behind its last group; a header takes 7
+    CAPTURE(left);
+    const scratch_directory scratch;
+    const auto live = open_or_fail(options_for(scratch.path()));
+    const auto epoch = open_shard(*live);
+    const auto begins = crash_image(scratch.path()).end();
+    const auto text = block - begins - left - 7 - batch_bytes;
+    REQUIRE_FALSE(commit(*live, epoch, {append(partition(1), 0, 0, std::string(text, 'x'))}));
+    REQUIRE(crash_image(scratch.path()).end() == block - left);
+    for (std::uint64_t i = 1; i < 5; ++i) {
+        REQUIRE_FALSE(commit(*live, epoch, {append(partition(1), i, i, std::string(1000, 'x'))}));
+    }
+    const auto ends = crash_image(scratch.path()).end();
+    const crash_image image(scratch.path());
+    image.flip(ends - 1500);  // in the last but one
+    auto& files = *rocksdb::FileSystem::Default();
+    const auto found = scan_logs(files, image.path.string());
+    REQUIRE(found);
+    REQUIRE(found.value().spots.size() == 1);
+    REQUIRE_FALSE(salvage_logs(files, image.path.string(), found.value()));
+    const auto salvaged = scan_logs(files, image.path.string());
+    REQUIRE(salvaged);
+    REQUIRE(salvaged.value().spots.size() == 1);  // the group that is no more, and no bytes in its place
+    CHECK(salvaged.value().spots[0].bytes == 0);
+    auto options = options_for(image.path);
+    options.salvage = true;
+    CHECK(read_texts(*open_or_fail(options), partition(1)).size() == 4);
+}
+
+TEST_CASE("damage at the front of a log is proven by its own process, however far an earlier one had come") {
+    const scratch_directory before;
+    const scratch_directory scratch;
+    const auto earlier = open_or_fail(options_for(before.path()));
+    const auto live = open_or_fail(options_for(scratch.path()));
+    auto epoch = open_shard(*earlier);
+    for (std::uint64_t i = 0; i < 100; ++i) {
+        REQUIRE_FALSE(commit(*earlier, epoch, numbered(i)));
+    }
+    epoch = open_shard(*live);
+    for (std::uint64_t i = 0; i < 5; ++i) {
+        REQUIRE_FALSE(commit(*live, epoch, numbered(i)));
+    }
+    const crash_image image(scratch.path());
+    image.flip(20);
+    std::ofstream(image.path / log_file_name(1), std::ios::binary) << crash_image(before.path()).bytes();
+    const auto found = scan_logs(*rocksdb::FileSystem::Default(), image.path.string());
+    REQUIRE(found);
+    REQUIRE(found.value().damage());
+    CHECK(log_file_name(found.value().damage()->log) == image.log().filename());
+    CHECK(found.value().damage()->before == 0);
+}
+
+TEST_CASE("of a file that is not there nothing is sound") {
+    const scratch_directory scratch;
+    CHECK(sound_front(*rocksdb::FileSystem::Default(), (scratch.path() / "MANIFEST-000001").string()) == 0);
 }
 
 TEST_CASE("a mark is read back, and nothing else is taken for one") {

@@ -47,7 +47,7 @@ TEST_CASE("the space of freed entries comes back when the store is idle") {
     const scratch_directory scratch;
     auto options = options_for(scratch.path());
     options.memtable_bytes = 16u << 20;  // a blob file holds entries of which some stay
-    const auto opened = open_or_fail(options);
+    auto opened = open_or_fail(options);
     const auto epoch = open_shard(*opened);
     fill(*opened, epoch);
     REQUIRE(blob_bytes(scratch.path()) > entry_count * entry_size / 2);
@@ -66,6 +66,14 @@ TEST_CASE("the space of freed entries comes back when the store is idle") {
         }
         CHECK(shrinks_to(scratch.path(), entry_count * entry_size / 5));
         CHECK(read_texts(*opened, partition(1)).size() == entry_count / 10);
+    }
+    SECTION("all were freed, and the store was closed before it came to it") {
+        for (std::uint64_t i = 0; i < entry_count; ++i) {
+            REQUIRE_FALSE(commit(*opened, epoch, {free_of(partition(1), i)}));
+        }
+        opened.reset();
+        opened = open_or_fail(options);
+        CHECK(shrinks_to(scratch.path(), 0));
     }
     SECTION("the partition was dropped") {
         REQUIRE_FALSE(commit(*opened, epoch, {core::drop_partition{partition(1)}}));

@@ -31,6 +31,38 @@ TEST_CASE("what a broker refuses is thrown with its code and its words") {
     CHECK_THROWS_AS(client.subscribe("photos", "resize"), std::system_error);
 }
 
+TEST_CASE("payloads are compressed when it is asked for, and come as they were") {
+    in_process_broker broker;
+    auto settings = quick(broker.address());
+    settings.compression = payload_compression::lz4;
+    blocking_client client(settings);
+    client.create_topic("photos");
+    client.create_subscription("photos", "resize");
+    const std::string payload(100'000, 'x');
+    client.publish("photos", {.payload = payload});
+    CHECK(client.describe_topic("photos").partitions.at(0).bytes < 10'000);
+    auto consumer = client.subscribe("photos", "resize");
+    CHECK(consumer.receive().at(0).message.payload == payload);
+}
+
+TEST_CASE("a consumer that was refused keeps the broker's words where it is moved to") {
+    in_process_broker broker;
+    boost::asio::io_context io{1};
+    connection c(io.get_executor(), quick(broker.address()));
+    consumer kept;
+    boost::system::error_code refused;
+    c.async_connect([&](boost::system::error_code, const broker_description&) {
+        c.async_subscribe("photos", "resize", {}, [&](boost::system::error_code failed, consumer opened) {
+            refused = failed;
+            kept = std::move(opened);
+            c.async_close([](boost::system::error_code, done) {});
+        });
+    });
+    io.run_for(30s);
+    CHECK(refused == errc::no_such_topic);
+    CHECK(kept.refusal().find("photos") != std::string::npos);
+}
+
 TEST_CASE("nobody there is thrown by the constructor") {
     try {
         blocking_client client({.server = "127.0.0.1:1"});
