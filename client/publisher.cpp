@@ -142,7 +142,7 @@ void publisher::resize(route& r, std::size_t partitions) {
 void publisher::park_again(batch& b) {
     std::span<const std::byte> rest(*b.records);
     for (std::size_t i = 0; i < b.operations.size(); ++i) {
-        parked_publish p{{b.calls[i], b.operations[i], {b.least}, b.second_try, b.partition}, {}, b.opened};
+        parked_publish p{{b.calls[i], b.operations[i], {b.least}, b.second_try, b.partition, b.place().topic}, {}, b.opened};
         const auto length = proto::record_length(rest);
         assert(length);
         const auto failed = proto::decode_record(rest.first(*length), p.content);
@@ -184,8 +184,9 @@ void publisher::park_all_of(route& r, std::uint32_t gone) {
 // ---- messages to batches -------------------------------------------------------------------------------------------------
 
 std::uint32_t publisher::partition_for(const route& r, const message& m, const placing& to) const {
-    if (!m.key.empty()) return partition_of_key(m.key, r.open.size());
-    return to.partition && *to.partition < r.open.size() ? *to.partition : r.sticky;
+    // What was placed before the topic grew stays where it was, in order; in a topic that was created again a key's messages go where its next ones will.
+    if (to.partition && *to.partition < r.open.size() && (m.key.empty() || to.topic == r.id)) return *to.partition;
+    return m.key.empty() ? r.sticky : partition_of_key(m.key, r.open.size());
 }
 
 void publisher::append(route& r, const message& m, const placing& to) {

@@ -83,6 +83,7 @@ private:
         publish_options options;
         bool second_try = false;  // see batch
         std::optional<std::uint32_t> partition{};  // where it was before, if that is there: what follows it there must not overtake it
+        std::uint32_t topic = 0;                   // whose partition that was
     };
 
     struct parked_publish {

@@ -252,6 +252,36 @@ TEST_CASE("a topic that is not there refuses what waits for it, and is asked for
     CHECK(broker.count(wire::Message::Metadata) == 1);
 }
 
+TEST_CASE("messages of a key that were placed stay in their partition when the topic has grown, or go with their key in another topic") {
+    machine_settings settings;
+    settings.reconnects = settings.resends = true;
+    scripted_broker broker(settings);
+    start(broker, 1);
+    const auto key = std::string("user-1");
+    publish(broker, 1, "a", key);
+    broker.turn();
+    CHECK(partition_of(broker.sent.front()) == 0);
+    broker.cut();
+    broker.greet();
+    const auto of_key = [&broker] {
+        std::set<std::uint32_t> places;
+        for (const auto& f : broker.sent)
+            if (f.kind() == wire::Message::Publish) places.insert(partition_of(f));
+        return places;
+    };
+    SECTION("grown") {
+        broker.know_topic("photos", 5, 1000);
+        CHECK(of_key() == std::set<std::uint32_t>{0});
+    }
+    SECTION("another") {
+        broker.know_topic("photos", 6, 1000);
+        publish(broker, 2, "b", key);
+        broker.turn();
+        CHECK(of_key().size() == 1);
+        CHECK(*of_key().begin() != 0);
+    }
+}
+
 TEST_CASE("a topic that was created again is looked up once more and its messages are placed anew") {
     scripted_broker broker;
     start(broker, 4);
