@@ -154,8 +154,6 @@ void checker::delivered(timestamp now, const reader& to, const delivered_message
     if (flags & (rejected | dead)) broken("delivered after it had died", to, m.partition, m.at);
     const auto early = p->not_before.find(m.at);
     if (early != p->not_before.end() && now < early->second) broken("delivered before its backoff was over", to, m.partition, m.at);
-    if (const auto known = p->known_failures[m.at]; m.attempt <= known)
-        broken("delivered as attempt " + std::to_string(m.attempt) + " after " + std::to_string(known) + " were answered as failed", to, m.partition, m.at);
     if (m.attempt == 1) {
         auto& next = next_first_[{to.session, to.consumer, m.partition}];
         if (m.at < next) broken("first deliveries out of order", to, m.partition, m.at);
