@@ -163,21 +163,26 @@ TEST_CASE("a log that ends anywhere is a torn tail: whole groups are there up to
     CHECK(before == 30);
 }
 
+std::vector<core::mutation> one(std::uint64_t number, std::size_t text) {
+    return {append(partition(1), number, number, std::string(text, 'x'))};
+}
+
+/// Groups in a new log that fill one block each, to its end.
+void commit_blocks(store& live, const fs::path& directory, std::size_t count) {
+    const auto epoch = open_shard(live);
+    REQUIRE_FALSE(commit(live, epoch, one(0, block - crash_image(directory).end() - 7 - batch_bytes)));
+    REQUIRE(crash_image(directory).end() == block);
+    for (std::uint64_t i = 1; i < count; ++i) {
+        REQUIRE_FALSE(commit(live, epoch, one(i, block - 7 - batch_bytes)));
+    }
+    REQUIRE(crash_image(directory).end() == count * block);
+}
+
 TEST_CASE("pages that reached the disk out of order are no damage: the log is cut in front of the hole") {
     const scratch_directory scratch;
     const auto live = open_or_fail(buffered(scratch.path()));
-    const auto epoch = open_shard(*live);
-    // Groups that fill one block each, from a block's begin on: the hole is such that RocksDB would not see it.
-    const auto begins = crash_image(scratch.path()).end();
-    const auto one = [](std::uint64_t number, std::size_t text) {
-        return std::vector<core::mutation>{append(partition(1), number, number, std::string(text, 'x'))};
-    };
-    REQUIRE_FALSE(commit(*live, epoch, one(0, block - begins - 7 - batch_bytes)));
-    REQUIRE(crash_image(scratch.path()).end() == block);
-    for (std::uint64_t i = 1; i < 10; ++i) {
-        REQUIRE_FALSE(commit(*live, epoch, one(i, block - 7 - batch_bytes)));
-    }
-    REQUIRE(crash_image(scratch.path()).end() == 10 * block);
+    // From a block's begin on: the hole is such that RocksDB would not see it.
+    commit_blocks(*live, scratch.path(), 10);
     const auto hole = GENERATE(as<std::size_t>{}, 1, 4, 8);
     const auto misaligned = GENERATE(as<std::size_t>{}, 0, 4096, 7);
     CAPTURE(hole, misaligned);
@@ -216,14 +221,7 @@ TEST_CASE("a torn group of several blocks is cut where it begins: what is in fro
 TEST_CASE("behind a torn group the logs of the same process go, and what comes next is there for good") {
     const scratch_directory scratch;
     const auto live = open_or_fail(buffered(scratch.path()));
-    const auto epoch = open_shard(*live);
-    const auto one = [](std::uint64_t number, std::size_t text) {
-        return std::vector<core::mutation>{append(partition(1), number, number, std::string(text, 'x'))};
-    };
-    REQUIRE_FALSE(commit(*live, epoch, one(0, block - crash_image(scratch.path()).end() - 7 - batch_bytes)));
-    for (std::uint64_t i = 1; i < 6; ++i) {
-        REQUIRE_FALSE(commit(*live, epoch, one(i, block - 7 - batch_bytes)));
-    }
+    commit_blocks(*live, scratch.path(), 6);
     const crash_image image(scratch.path());
     const auto log = image.log();
     const auto newer = image.path / log_file_name(std::stoull(log.stem().string()) + 1);
@@ -248,14 +246,7 @@ TEST_CASE("behind a torn group the logs of the same process go, and what comes n
 TEST_CASE("a flipped bit in the zeros behind an older log's last group is no damage, a group that is missing there is") {
     const scratch_directory scratch;
     const auto live = open_or_fail(options_for(scratch.path()));
-    const auto epoch = open_shard(*live);
-    const auto one = [](std::uint64_t number, std::size_t text) {
-        return std::vector<core::mutation>{append(partition(1), number, number, std::string(text, 'x'))};
-    };
-    REQUIRE_FALSE(commit(*live, epoch, one(0, block - crash_image(scratch.path()).end() - 7 - batch_bytes)));
-    for (std::uint64_t i = 1; i < 6; ++i) {
-        REQUIRE_FALSE(commit(*live, epoch, one(i, block - 7 - batch_bytes)));
-    }
+    commit_blocks(*live, scratch.path(), 6);
     const auto missing = GENERATE(as<std::size_t>{}, 0, 1);
     const crash_image image(scratch.path());
     const auto log = image.log();
