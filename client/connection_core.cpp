@@ -29,6 +29,7 @@ void finish(completion<T>& handler, const error& refused, T result) {
 
 void consumer_state::hand_over() {
     if (!waiting || (arrived.empty() && !reason)) return;
+    receiving = false;
     auto handler = std::move(waiting);
     if (!arrived.empty()) return finish(handler, {}, received{std::exchange(arrived, {}), {}});
     finish(handler, reason, received{});
@@ -38,6 +39,14 @@ template <class T>
 void connection_core::complete_later(completion<T> handler, error refused, T result) {
     boost::asio::post(executor_, [handler = std::move(handler), refused = std::move(refused), result = std::move(result)]() mutable {
         finish(handler, refused, std::move(result));
+    });
+}
+
+// The handler goes with it: one that the state kept would keep the state, if the post were never run.
+void connection_core::hand_over_later(const detail::consumer_pointer& state) {
+    boost::asio::post(executor_, [state, handler = std::move(state->waiting)]() mutable {
+        if (handler) state->waiting = std::move(handler);
+        state->hand_over();
     });
 }
 
@@ -103,9 +112,9 @@ void connection_core::subscribe(completion<consumer> handler, const std::string&
 }
 
 void connection_core::receive(completion<received> handler, const detail::consumer_pointer& state) {
-    if (state->waiting) return complete_later(std::move(handler), {errc::invalid_argument, "a receive is under way already"}, received{});
+    if (std::exchange(state->receiving, true)) return complete_later(std::move(handler), {errc::invalid_argument, "a receive is under way already"}, received{});
     state->waiting = std::move(handler);
-    if (!state->arrived.empty() || state->reason) boost::asio::post(executor_, [state] { state->hand_over(); });
+    if (!state->arrived.empty() || state->reason) hand_over_later(state);
 }
 
 void connection_core::settle(completion<settlement> handler, const detail::consumer_pointer& state) {
@@ -122,7 +131,7 @@ void connection_core::stop(const detail::consumer_pointer& state) {
     state->on->ask().stop(state->number);
     state->arrived.clear();
     if (!state->reason) state->reason = {errc::canceled, "the consumer takes nothing more"};
-    boost::asio::post(executor_, [state] { state->hand_over(); });
+    hand_over_later(state);
 }
 
 void connection_core::unsubscribe(completion<done> handler, const detail::consumer_pointer& state) {
@@ -142,7 +151,7 @@ void connection_core::mark_closed(const detail::consumer_pointer& state) {
     state->arrived.clear();
     if (!state->reason) state->reason = {errc::canceled, "the consumer is closed"};
     if (state->on == link_) consumers_.erase(state->number);
-    boost::asio::post(executor_, [state] { state->hand_over(); });
+    hand_over_later(state);
 }
 
 void connection_core::abandon() {
@@ -235,6 +244,17 @@ void connection_core::on_link_closed() {
     link_.reset();
     consumers_.clear();
     for (auto& handler : std::exchange(closing_, {})) handler({}, done{});
+}
+
+// What a handler owns often owns this: a coroutine that waits in a receive has its connection on its stack. So they go, uncalled, and what they owned
+// with them, which may ask something of this core once more.
+void connection_core::on_destroyed() {
+    std::vector<completion<received>> receives;
+    for (const auto& [number, state] : std::exchange(consumers_, {})) receives.push_back(std::move(state->waiting));
+    const auto connecting = std::move(connecting_);
+    const auto closing = std::exchange(closing_, {});
+    const auto publishes = std::move(publishes_);
+    const auto requests = std::exchange(requests_, {});
 }
 
 // ---- what the header's templates call ------------------------------------------------------------------------------------------

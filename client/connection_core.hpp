@@ -19,6 +19,7 @@ struct consumer_state {
     consumer_number number{};
     std::vector<delivery> arrived;
     completion<received> waiting;
+    bool receiving = false;  // `waiting`, or on its way
     error reason;  // set when nothing more comes
     bool closed = false;
     std::chrono::milliseconds visibility_timeout{0};
@@ -60,6 +61,7 @@ public:
     void abandon();
 
     void on_events(std::vector<event>& events) override;
+    void on_destroyed() override;
 
 private:
     struct opening_consumer {
@@ -72,6 +74,7 @@ private:
 
     template <class T>
     void complete_later(completion<T> handler, error refused, T result);
+    void hand_over_later(const detail::consumer_pointer& state);
 
     template <class T>
     ticket keep(completion<T> handler) {

@@ -37,6 +37,22 @@ address split(const std::string& server) {
     return {std::move(host), server.substr(colon + 1)};
 }
 
+/// Lives in the coroutine of a link. A context that is destroyed destroys that before its end.
+class until_the_end {
+public:
+    explicit until_the_end(std::shared_ptr<event_taker> taker) : taker_(std::move(taker)) {}
+    ~until_the_end() {
+        if (taker_) taker_->on_destroyed();
+    }
+    until_the_end(const until_the_end&) = delete;
+    until_the_end& operator=(const until_the_end&) = delete;
+
+    void reached() { taker_.reset(); }
+
+private:
+    std::shared_ptr<event_taker> taker_;
+};
+
 error cannot_connect(const std::string& server, const std::string& why) {
     return {errc::connection_lost, "cannot connect to " + server + ": " + why};
 }
@@ -85,8 +101,9 @@ void link::abort(error reason) {
 
 // ---- the life of the connection ------------------------------------------------------------------------------------------
 
-asio::awaitable<void> link::run(std::shared_ptr<link> self, [[maybe_unused]] std::shared_ptr<event_taker> taker, std::string server,
-                                duration connect_timeout, std::function<void()> closed) {
+asio::awaitable<void> link::run(std::shared_ptr<link> self, std::shared_ptr<event_taker> taker, std::string server, duration connect_timeout,
+                                std::function<void()> closed) {
+    until_the_end end(taker);
     co_await serve(self, server, connect_timeout);
     while (!self->machine_.is_over()) {
         co_await pause(self);
@@ -95,6 +112,7 @@ asio::awaitable<void> link::run(std::shared_ptr<link> self, [[maybe_unused]] std
     self->close_socket();
     self->turn();
     co_await wait_until_quiet(self);
+    end.reached();
     closed();
 }
 

@@ -16,11 +16,16 @@
 
 namespace millrace::client {
 
-/// Who acts on the events of a link. Called once in a turn, never inside a request.
+/// Who acts on the events of a link.
 class event_taker {
 public:
     virtual ~event_taker() = default;
+
+    /// Called once in a turn, never inside a request.
     virtual void on_events(std::vector<event>& events) = 0;
+
+    /// The link was destroyed with its execution context, before its end: no event comes any more, and nobody runs a handler.
+    virtual void on_destroyed() = 0;
 };
 
 class link : public std::enable_shared_from_this<link> {
