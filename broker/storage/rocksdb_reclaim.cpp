@@ -76,17 +76,13 @@ void rocksdb_reclaim::run() {
         if (scarce) {
             write_out();
         }
-        lock.lock();
-        if (!is_due(scarce)) {
-            continue;
+        if (const auto freed = take_what_is_due(scarce)) {
+            compact(*freed);
+            for (int round = 0; round < most_rounds && collect_garbage(scarce); ++round) {
+            }
         }
-        const auto freed = everything_ ? freed_ranges{} : std::exchange(freed_, {});
-        everything_ = false;
-        freed_.clear();
-        waited_looks_ = 0;
-        lock.unlock();
-        compact(freed);
-        for (int round = 0; round < most_rounds && collect_garbage(scarce); ++round) {
+        if (scarce || quiet_looks_ == quiet_looks) {
+            remove_obsolete_files();
         }
         lock.lock();
     }
@@ -100,12 +96,19 @@ void rocksdb_reclaim::look_for_quiet() {
     }
 }
 
-bool rocksdb_reclaim::is_due(bool scarce) {
+// Empty: all there is.
+std::optional<rocksdb_reclaim::freed_ranges> rocksdb_reclaim::take_what_is_due(bool scarce) {
+    std::lock_guard lock(mutex_);
     if (freed_.empty() && !everything_) {
         waited_looks_ = 0;
-        return false;
+        return std::nullopt;
     }
-    return quiet_looks_ >= quiet_looks || ++waited_looks_ >= (scarce ? 1 : patient_looks);
+    if (quiet_looks_ < quiet_looks && ++waited_looks_ < (scarce ? 1 : patient_looks)) {
+        return std::nullopt;
+    }
+    waited_looks_ = 0;
+    auto freed = std::exchange(freed_, {});
+    return std::exchange(everything_, false) ? freed_ranges{} : std::move(freed);
 }
 
 // What is in files needs no log. What was freed while it was in memory is not written at all.
@@ -170,6 +173,14 @@ bool rocksdb_reclaim::collect_garbage(bool scarce) {
     options.blob_garbage_collection_age_cutoff =
         std::min(1.0, (static_cast<double>(worthwhile) + 0.5) / static_cast<double>(files.size()));
     return compact_range(options, nullptr, nullptr);
+}
+
+// RocksDB removes the files that a flush or compaction has replaced when that ends, unless somebody still looks at them: a Get, or the look at the metadata
+// above. Those leave them to the next flush or compaction, which may never come: nothing is published on a full disk.
+void rocksdb_reclaim::remove_obsolete_files() {
+    if (database_.DisableFileDeletions().ok()) {
+        database_.EnableFileDeletions(/*force=*/false).PermitUncheckedError();  // looks for them in the directory
+    }
 }
 
 bool rocksdb_reclaim::compact_range(const rocksdb::CompactRangeOptions& options, const rocksdb::Slice* begin, const rocksdb::Slice* end) {

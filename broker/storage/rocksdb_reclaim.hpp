@@ -2,8 +2,8 @@
 //
 // A freed entry is a tombstone until compaction brings it together with the entry's reference; a blob file goes when the last reference into it
 // has gone. Under load RocksDB compacts often enough by itself; this thread does it for what was freed before the load ended, and moves the
-// few live entries out of blob files that are mostly garbage. When the disk is scarce it does so each second, load or not, and writes the memtables
-// out so that logs go. It also looks after the ballast.
+// few live entries out of blob files that are mostly garbage, and sees to it that files which nobody needs any more go. When the disk is scarce it does so
+// each second, load or not, and writes the memtables out so that logs go. It also looks after the ballast.
 #pragma once
 
 #include <rocksdb/db.h>
@@ -14,6 +14,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -52,10 +53,11 @@ private:
     void widen(core::partition_id partition, sequence first, sequence last);
     void run();
     void look_for_quiet();
-    bool is_due(bool scarce);
+    std::optional<freed_ranges> take_what_is_due(bool scarce);
     void write_out();
     void compact(const freed_ranges& freed);
     bool collect_garbage(bool scarce);
+    void remove_obsolete_files();
     bool compact_range(const rocksdb::CompactRangeOptions& options, const rocksdb::Slice* begin, const rocksdb::Slice* end);
 
     rocksdb::DB& database_;
