@@ -27,7 +27,9 @@ inline client::connection_settings quick(const std::string& server) {
 class running_worker {
 public:
     running_worker(const std::string& server, client::worker_options options, client::worker::handler work)
-        : connection_(context_.get_executor(), quick(server)), worker_(connection_, "photos", "resize", std::move(options), std::move(work)) {
+        : running_worker(quick(server), std::move(options), std::move(work)) {}
+    running_worker(const client::connection_settings& settings, client::worker_options options, client::worker::handler work)
+        : connection_(context_.get_executor(), settings), worker_(connection_, "photos", "resize", std::move(options), std::move(work)) {
         connection_.async_connect([this](boost::system::error_code failed, client::broker_description d) {
             if (failed) return promise_.set_value({failed, {.refusal = d.refusal}});
             worker_.async_run([this](boost::system::error_code ended, client::worker_report r) { promise_.set_value({ended, std::move(r)}); });

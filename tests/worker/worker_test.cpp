@@ -291,6 +291,28 @@ TEST_CASE("a worker whose subscription is deleted ends with the reason, after it
     CHECK(report.acked == 1);
 }
 
+TEST_CASE("a worker that was drained and could not hand in its last outcome says so") {
+    bench b({});
+    cutting_proxy proxy(b.broker.port());
+    auto settings = quick(proxy.address());
+    settings.reconnect.enabled = false;
+    sightings seen;
+    std::promise<void> is_cut;
+    running_worker worker(settings, {}, [&](const delivery& d) {
+        seen.note(d);
+        is_cut.get_future().wait();
+        return outcome::ack();
+    });
+    b.publish({"x"});
+    REQUIRE(seen.wait_for(1));
+    worker.drain();
+    proxy.shut();
+    is_cut.set_value();
+    const auto [failed, report] = worker.wait();
+    CHECK(failed == make_error_code(errc::connection_lost));
+    CHECK_FALSE(report.refusal.empty());
+}
+
 TEST_CASE("a worker on a subscription that is not there says so") {
     in_process_broker broker;
     running_worker worker(broker.address(), {}, [](const delivery&) { return outcome::ack(); });
