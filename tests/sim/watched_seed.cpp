@@ -1,6 +1,6 @@
 #include "tests/sim/watched_seed.hpp"
 
-#include <unistd.h>
+#include <sys/time.h>
 
 #include <csignal>
 #include <cstdio>
@@ -12,8 +12,15 @@ namespace {
 
 const watched_seed* running = nullptr;
 
+/// Of the processor, whatever else runs on the machine. 0: none is set.
+void alarm_after(unsigned seconds) {
+    itimerval once{};
+    once.it_value.tv_sec = seconds;
+    ::setitimer(ITIMER_PROF, &once, nullptr);
+}
+
 void on_signal(int signal) {
-    if (running) running->tell(signal == SIGALRM ? "it does not come to an end" : signal == SIGABRT ? "the broker ended itself" : "the broker crashed");
+    if (running) running->tell(signal == SIGPROF ? "it does not come to an end" : signal == SIGABRT ? "the broker ended itself" : "the broker crashed");
     std::_Exit(exit_violated);
 }
 
@@ -22,12 +29,12 @@ void on_signal(int signal) {
 watched_seed::watched_seed(std::uint64_t seed, const trace& noted, std::string again, unsigned seconds_max)
     : seed_(seed), noted_(noted), again_(std::move(again)) {
     running = this;
-    for (const auto signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGALRM}) std::signal(signal, on_signal);
-    alarm(seconds_max);
+    for (const auto signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGPROF}) std::signal(signal, on_signal);
+    alarm_after(seconds_max);
 }
 
 watched_seed::~watched_seed() {
-    alarm(0);
+    alarm_after(0);
     running = nullptr;
 }
 

@@ -14,7 +14,7 @@ inline constexpr int exit_violated = 1;
 class watched_seed {
 public:
     /// `again` is the command that runs this seed. From now on a fatal signal is told, and ends the process with exit_violated; so does an alarm after
-    /// `seconds_max`, unless that is 0.
+    /// `seconds_max` of the processor's time, unless that is 0.
     watched_seed(std::uint64_t seed, const trace& noted, std::string again, unsigned seconds_max = 0);
     ~watched_seed();
     watched_seed(const watched_seed&) = delete;
