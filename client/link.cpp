@@ -104,14 +104,19 @@ void link::abort(error reason) {
 asio::awaitable<void> link::run(std::shared_ptr<link> self, std::shared_ptr<event_taker> taker, std::string server, duration connect_timeout,
                                 std::function<void()> closed) {
     until_the_end end(taker);
-    co_await serve(self, server, connect_timeout);
-    while (!self->machine_.is_over()) {
-        co_await pause(self);
-        if (!self->machine_.is_over()) co_await serve(self, server, connect_timeout);
+    try {
+        co_await serve(self, server, connect_timeout);
+        while (!self->machine_.is_over()) {
+            co_await pause(self);
+            if (!self->machine_.is_over()) co_await serve(self, server, connect_timeout);
+        }
+        self->close_socket();
+        self->turn();
+        co_await wait_until_quiet(self);
+    } catch (...) {  // from a handler, and the context lives: what is under way may still be answered
+        end.reached();
+        throw;
     }
-    self->close_socket();
-    self->turn();
-    co_await wait_until_quiet(self);
     end.reached();
     closed();
 }
