@@ -37,15 +37,14 @@ address split(const std::string& server) {
     return {std::move(host), server.substr(colon + 1)};
 }
 
-/// Lives in the coroutine of a link. A context that is destroyed destroys that before its end.
+/// Belongs to a link's completion handler, which its context destroys uncalled when it is destroyed before the link's end. Keeps the taker.
 class until_the_end {
 public:
     explicit until_the_end(std::shared_ptr<event_taker> taker) : taker_(std::move(taker)) {}
+    until_the_end(until_the_end&&) = default;
     ~until_the_end() {
         if (taker_) taker_->on_destroyed();
     }
-    until_the_end(const until_the_end&) = delete;
-    until_the_end& operator=(const until_the_end&) = delete;
 
     void reached() { taker_.reset(); }
 
@@ -73,8 +72,9 @@ void link::start(std::shared_ptr<link> self, std::shared_ptr<event_taker> taker,
                  std::function<void()> closed) {
     const auto executor = self->executor_;
     // What a handler throws leaves io_context::run(), as with every Asio operation.
-    asio::co_spawn(executor, run(std::move(self), std::move(taker), std::move(server), connect_timeout, std::move(closed)),
-                   [](std::exception_ptr thrown) {
+    asio::co_spawn(executor, run(std::move(self), std::move(server), connect_timeout, std::move(closed)),
+                   [end = until_the_end(std::move(taker))](std::exception_ptr thrown) mutable {
+                       end.reached();
                        if (thrown) std::rethrow_exception(thrown);
                    });
 }
@@ -101,23 +101,15 @@ void link::abort(error reason) {
 
 // ---- the life of the connection ------------------------------------------------------------------------------------------
 
-asio::awaitable<void> link::run(std::shared_ptr<link> self, std::shared_ptr<event_taker> taker, std::string server, duration connect_timeout,
-                                std::function<void()> closed) {
-    until_the_end end(taker);
-    try {
-        co_await serve(self, server, connect_timeout);
-        while (!self->machine_.is_over()) {
-            co_await pause(self);
-            if (!self->machine_.is_over()) co_await serve(self, server, connect_timeout);
-        }
-        self->close_socket();
-        self->turn();
-        co_await wait_until_quiet(self);
-    } catch (...) {  // from a handler, and the context lives: what is under way may still be answered
-        end.reached();
-        throw;
+asio::awaitable<void> link::run(std::shared_ptr<link> self, std::string server, duration connect_timeout, std::function<void()> closed) {
+    co_await serve(self, server, connect_timeout);
+    while (!self->machine_.is_over()) {
+        co_await pause(self);
+        if (!self->machine_.is_over()) co_await serve(self, server, connect_timeout);
     }
-    end.reached();
+    self->close_socket();
+    self->turn();
+    co_await wait_until_quiet(self);
     closed();
 }
 

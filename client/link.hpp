@@ -47,8 +47,7 @@ public:
     void abort(error reason);
 
 private:
-    static boost::asio::awaitable<void> run(std::shared_ptr<link> self, std::shared_ptr<event_taker> taker, std::string server,
-                                            duration connect_timeout, std::function<void()> closed);
+    static boost::asio::awaitable<void> run(std::shared_ptr<link> self, std::string server, duration connect_timeout, std::function<void()> closed);
     static boost::asio::awaitable<error> open_socket(std::shared_ptr<link> self, std::string server);
     static boost::asio::awaitable<void> serve(std::shared_ptr<link> self, std::string server, duration connect_timeout);
     static boost::asio::awaitable<void> pause(std::shared_ptr<link> self);
