@@ -205,14 +205,24 @@ error mend_manifest(rocksdb::FileSystem& files, const std::string& directory, co
         return {};
     }
     const auto path = directory + "/" + named.substr(0, named.size() - 1);
-    const auto sound = sound_front(files, path);
-    if (sound >= sound_front(files, copy_of(path))) {
-        return {};
-    }
-    if (error failed = put_copy_in_place(files, path)) {
+    const auto front = front_of(files, path);
+    const auto of_copy = front_of(files, copy_of(path));
+    const auto told = std::string(name_in(path)) + " was sound up to byte " + std::to_string(front.bytes);
+    if (front.bytes < of_copy.bytes) {
+        error failed = put_copy_in_place(files, path);
+        if (!failed) {
+            tell("mended: " + told + " and was made anew from its copy; nothing is lost");
+        }
         return failed;
     }
-    tell("mended: " + std::string(name_in(path)) + " was sound up to byte " + std::to_string(sound) + " and was made anew from its copy; nothing is lost");
+    // Both are synced before what they say counts: what one does not have was never said.
+    if (!front.is_all && (of_copy.bytes == front.bytes || (of_copy.bytes > 0 && of_copy.is_all))) {
+        const auto cut = replace_file(files, path, [&](auto& to) { return append_file(files, path, to, front.bytes); });
+        if (!cut.ok()) {
+            return {errc::storage_failure, path + " cannot be cut where it is torn: " + cut.ToString()};
+        }
+        tell("mended: " + told + " and was cut there, for its copy has no more; nothing is lost");
+    }
     return {};
 }
 

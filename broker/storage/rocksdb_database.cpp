@@ -10,7 +10,7 @@
 #include "broker/storage/rocksdb_copies.hpp"
 #include "broker/storage/rocksdb_directory.hpp"
 #include "broker/storage/rocksdb_keys.hpp"
-#include "broker/storage/rocksdb_log_ahead.hpp"
+#include "broker/storage/rocksdb_log_files.hpp"
 #include "broker/storage/rocksdb_tuning.hpp"
 
 namespace millrace::storage {
@@ -93,25 +93,72 @@ error check_presence(rocksdb::FileSystem& files, rocksdb::Env* env, const std::s
     return has("rows") && has("entries") ? error{} : absent;
 }
 
+std::vector<rocksdb::ColumnFamilyDescriptor> families_of(const rocksdb_options& options) {
+    const auto cache = rocksdb::NewLRUCache(options.block_cache_bytes);
+    return {
+        {rocksdb::kDefaultColumnFamilyName, tuned_default(options)},
+        {"rows", tuned_rows(options, cache)},
+        {"entries", tuned_entries(options, cache)},
+    };
+}
+
+/// What a closed store's tables hold, without its logs.
+class no_logs final : public rocksdb::FileSystemWrapper {
+public:
+    using FileSystemWrapper::FileSystemWrapper;
+    const char* Name() const override { return "no_logs"; }
+
+    rocksdb::IOStatus GetChildren(const std::string& directory, const rocksdb::IOOptions& options, std::vector<std::string>* names,
+                                  rocksdb::IODebugContext* debug) override {
+        auto status = target()->GetChildren(directory, options, names, debug);
+        std::erase_if(*names, [](const std::string& name) { return name.ends_with(".log"); });
+        return status;
+    }
+};
+
+/// The last RocksDB sequence in a closed store's tables; 0 when there is none, and when they do not open.
+std::uint64_t last_in_tables(const rocksdb_options& options) {
+    const auto env = rocksdb::NewCompositeEnv(std::make_shared<no_logs>(files_of(options)));
+    std::vector<rocksdb::ColumnFamilyHandle*> handles;
+    rocksdb::DB* opened = nullptr;
+    const auto status = rocksdb::DB::OpenForReadOnly(tuned_database(options, env.get(), false), options.directory.string(), families_of(options), &handles, &opened);
+    if (!status.ok()) {
+        return 0;
+    }
+    const std::unique_ptr<rocksdb::DB> database(opened);
+    std::vector<rocksdb::LiveFileMetaData> tables;
+    database->GetLiveFilesMetaData(&tables);
+    for (auto* handle : handles) {
+        database->DestroyColumnFamilyHandle(handle).PermitUncheckedError();
+    }
+    const auto last = std::max_element(tables.begin(), tables.end(), [](const auto& a, const auto& b) { return a.largest_seqno < b.largest_seqno; });
+    return last == tables.end() ? 0 : last->largest_seqno;
+}
+
 /// Looks at the logs that RocksDB would replay: damage is refused, or with options.salvage told and left out; a torn tail is cut.
 /// REQUIRES that the store is locked.
 error check_logs(rocksdb::FileSystem& files, const rocksdb_options& options) {
     const auto directory = options.directory.string();
-    const auto found = scan_logs(files, directory);
-    error refused = found ? error{} : found.failure();
-    const auto* damage = found ? found.value().damage() : nullptr;
-    if (damage && !options.salvage) {
-        refused = {errc::corruption, "the store " + directory + " is damaged: " + words_of(*damage) +
-                                         " held what had been synced and cannot be read; keep all the rest with --salvage, or restore a backup"};
-    } else if (damage) {
-        for (const auto& spot : found.value().spots) {
-            options.tell("lost: " + words_of(spot));
-        }
-        refused = salvage_logs(files, directory, found.value());
-    } else if (found) {
-        refused = cut_torn_tail(files, directory, found.value());
+    auto found = scan_logs(files, directory);
+    if (!found) {
+        return found.failure();
     }
-    return refused;
+    auto& logs = found.value();
+    if (!logs.spots.empty() && !logs.damage()) {
+        logs.believe_tables(last_in_tables(options));
+    }
+    const auto* damage = logs.damage();
+    if (!damage) {
+        return cut_torn_tail(files, directory, logs);
+    }
+    if (!options.salvage) {
+        return {errc::corruption, "the store " + directory + " is damaged: " + words_of(*damage) +
+                                      " held what had been synced and cannot be read; keep all the rest with --salvage, or restore a backup"};
+    }
+    for (const auto& spot : logs.spots) {
+        options.tell("lost: " + words_of(spot));
+    }
+    return salvage_logs(files, directory, logs);
 }
 
 /// What must be looked at, and with options.salvage mended, before RocksDB sees it.
@@ -145,7 +192,8 @@ error error_of(const rocksdb::Status& status, const std::string& doing) {
 result<std::unique_ptr<rocksdb_database>> rocksdb_database::open(const rocksdb_options& options, rocksdb_disk& disk) {
     std::unique_ptr<rocksdb_database> opened(new rocksdb_database);
     const auto files = files_of(options);
-    opened->env_ = rocksdb::NewCompositeEnv(opened->files_to_write(options));
+    opened->logs_ = std::make_shared<log_files>(keeping_copies(files), options.level >= durability::disk);
+    opened->env_ = rocksdb::NewCompositeEnv(opened->logs_);
     bool direct_io = false;
     if (options.examine) {
         if (error refused = check_presence(*files, opened->env_.get(), options.directory.string())) {
@@ -189,12 +237,7 @@ rocksdb_database::~rocksdb_database() {
 }
 
 error rocksdb_database::open_families(const rocksdb_options& options, bool direct_io) {
-    const auto cache = rocksdb::NewLRUCache(options.block_cache_bytes);
-    std::vector<rocksdb::ColumnFamilyDescriptor> families = {
-        {rocksdb::kDefaultColumnFamilyName, tuned_default(options)},
-        {"rows", tuned_rows(options, cache)},
-        {"entries", tuned_entries(options, cache)},
-    };
+    auto families = families_of(options);
     for (auto& family : families) {
         family.options.disable_auto_compactions = options.examine;
     }
@@ -210,18 +253,6 @@ error rocksdb_database::open_families(const rocksdb_options& options, bool direc
     rows_ = handles[1];
     entries_ = handles[2];
     return {};
-}
-
-/// Beside the files themselves: copies of what leads to them, and room in the log ahead of what is synced.
-std::shared_ptr<rocksdb::FileSystem> rocksdb_database::files_to_write(const rocksdb_options& options) {
-    auto files = keeping_copies(files_of(options));
-    if (options.level < durability::disk) {  // there nothing is synced
-        return files;
-    }
-    return filling_logs_ahead(std::move(files), [this] {
-        std::lock_guard no_sync(syncing_);
-        failed_ = true;
-    });
 }
 
 error rocksdb_database::check_format() {
@@ -271,18 +302,12 @@ error rocksdb_database::write(std::span<const pending_commit> groups) {
     return {};
 }
 
-// Batches may be written while it syncs, on another thread: it vouches for those that were there before. A write that fails meanwhile fails when the sync is
-// done: a log that is synced after a write to it has failed ends the process, by RocksDB's own assertion.
+// Batches may be written while it syncs, on another thread: it vouches for those that were there before.
 error rocksdb_database::sync() {
-    std::lock_guard no_failure(syncing_);
-    if (failed_) {
-        return {errc::storage_failure, "syncing the log failed: a write to it failed before"};
-    }
     const auto written = database_->GetLatestSequenceNumber();
-    const auto status = database_->SyncWAL();
-    if (error failed = error_of(status, "syncing the log failed")) {
+    if (error failed = logs_->sync()) {
         failed_ = true;
-        return {errc::sync_failed, failed.what};
+        return failed;
     }
     raise(synced_sequence_, written);
     return {};

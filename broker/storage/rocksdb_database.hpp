@@ -15,6 +15,7 @@
 
 #include "broker/storage/commit_loop.hpp"
 #include "broker/storage/rocksdb_disk.hpp"
+#include "broker/storage/rocksdb_log_files.hpp"
 #include "broker/storage/rocksdb_log_scan.hpp"
 #include "broker/storage/rocksdb_reclaim.hpp"
 #include "broker/storage/rocksdb_store.hpp"
@@ -50,7 +51,6 @@ private:
     bool read_next(core::partition_id partition, sequence from, std::vector<stored_entry>& found);
     error open_families(const rocksdb_options& options, bool direct_io);
     error check_format();
-    std::shared_ptr<rocksdb::FileSystem> files_to_write(const rocksdb_options& options);
     error begin_marks();
     synced_mark mark() const;
     void leave_mark();
@@ -58,7 +58,8 @@ private:
     std::unique_ptr<rocksdb::WriteBatch> take_batch(std::size_t bytes);
     void give_back(std::unique_ptr<rocksdb::WriteBatch> batch, std::size_t bytes);
 
-    std::unique_ptr<rocksdb::Env> env_;  // the file system with its copies
+    std::shared_ptr<log_files> logs_;  // on files with their copies
+    std::unique_ptr<rocksdb::Env> env_;
     std::unique_ptr<rocksdb::DB> database_;
     rocksdb::ColumnFamilyHandle* own_ = nullptr;
     rocksdb::ColumnFamilyHandle* rows_ = nullptr;
@@ -69,7 +70,6 @@ private:
     std::uint64_t first_log_ = 0;
     std::atomic<std::uint64_t> synced_sequence_{0};
     std::atomic<std::uint64_t> marked_sequence_{0};  // the largest that a batch has told
-    std::mutex syncing_;                             // held while the log is synced, and while it is noted that a write to it has failed
     std::atomic<bool> failed_{false};                // nothing more is written of its own accord
 
     std::mutex spare_mutex_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -87,6 +88,16 @@ std::size_t resume_behind(std::string_view block, std::size_t pos) {
 
 bool is_zero(std::string_view bytes) {
     return std::all_of(bytes.begin(), bytes.end(), [](char c) { return c == 0; });
+}
+
+/// Whether the file ends inside the record that begins with `bytes`, as RocksDB takes it.
+bool is_unfinished(std::string_view bytes) {
+    return bytes.size() < header_bytes || bytes.size() - header_bytes < load<std::uint16_t>(bytes.data() + 4);
+}
+
+/// The next log goes on where this one ends.
+bool was_filled_ahead(const bad_spot& spot) {
+    return spot.ends_log && spot.before > 0 && spot.after == spot.before + 1;
 }
 
 /// Writes batches as RocksDB's log has them.
@@ -289,13 +300,11 @@ private:
             if (spot.log < mark.first_log) {  // of an earlier process, whose torn tail was cut and its sequences given again
                 continue;
             }
-            if (spot.ends_log && spot.before > 0 && spot.after == spot.before + 1) {  // what is there was filled ahead: the next log goes on where this one ends
+            if (was_filled_ahead(spot)) {
                 continue;
             }
             spot.is_followed = true;
-            // A process numbers its batches on through all its logs.
-            const auto before = spot.before > 0 ? spot.before : spot.before_in >= mark.first_log ? spot.before_there : 0;
-            spot.was_synced |= before > 0 ? mark.sequence > before : mark.sequence + 1 >= spot.after;
+            spot.was_synced |= spot.is_covered(mark.first_log, mark.sequence);
         }
     }
 
@@ -379,9 +388,29 @@ bool parse_mark(std::string_view bytes, synced_mark& out) {
     return true;
 }
 
+// A process numbers its batches on through all its logs.
+bool bad_spot::is_covered(std::uint64_t first_log, std::uint64_t sequence) const {
+    const auto last_before = before > 0 ? before : before_in >= first_log ? before_there : 0;
+    return last_before > 0 ? sequence > last_before : after > 0 && sequence >= after - 1;
+}
+
 const bad_spot* log_findings::damage() const {
     const auto found = std::find_if(spots.begin(), spots.end(), [](const bad_spot& s) { return s.was_synced; });
     return found == spots.end() ? nullptr : &*found;
+}
+
+void log_findings::believe_tables(std::uint64_t sequence) {
+    for (auto& spot : spots) {
+        std::uint64_t first_log = 0;
+        auto is_superseded = false;  // a later process has recovered from it, and given its sequences again
+        for (const auto& [log, first_of_its_process] : logs) {
+            is_superseded |= first_of_its_process > spot.log;
+            if (log >= spot.log && first_of_its_process <= spot.log) {
+                first_log = std::max(first_log, first_of_its_process);
+            }
+        }
+        spot.was_synced |= !is_superseded && !was_filled_ahead(spot) && spot.is_covered(first_log, sequence);
+    }
 }
 
 result<log_findings> scan_logs(rocksdb::FileSystem& files, const std::string& directory) {
@@ -410,21 +439,31 @@ result<log_findings> scan_logs(rocksdb::FileSystem& files, const std::string& di
 error cut_torn_tail(rocksdb::FileSystem& files, const std::string& directory, const log_findings& findings) {
     const auto& spots = findings.spots;
     const auto torn = std::find_if(spots.begin(), spots.end(), [](const bad_spot& s) { return s.is_followed; });
-    if (torn == spots.end()) {
-        return {};
-    }
     // From the end: should this be interrupted, what is left is still in front of the hole, or behind one that is found again.
-    for (auto log = findings.logs.rbegin(); log != findings.logs.rend() && log->first > torn->log; ++log) {
+    std::set<std::uint64_t> deleted;
+    for (auto log = findings.logs.rbegin(); torn != spots.end() && log != findings.logs.rend() && log->first > torn->log; ++log) {
         if (log->second == 0 || log->second > torn->log) {
             continue;
         }
-        const auto deleted = files.DeleteFile(directory + "/" + log_file_name(log->first), plain, nullptr);
-        if (!deleted.ok()) {
-            return {errc::storage_failure, "the torn log " + log_file_name(log->first) + " cannot be cut: " + deleted.ToString()};
+        const auto status = files.DeleteFile(directory + "/" + log_file_name(log->first), plain, nullptr);
+        if (!status.ok()) {
+            return {errc::storage_failure, "the torn log " + log_file_name(log->first) + " cannot be cut: " + status.ToString()};
+        }
+        deleted.insert(log->first);
+    }
+    std::map<std::uint64_t, std::uint64_t> ends;
+    for (auto spot = spots.begin(); spot != spots.end(); ++spot) {
+        if (spot == torn || (!spot->is_followed && spot->log < findings.logs.back().first && !deleted.contains(spot->log))) {
+            ends.try_emplace(spot->log, spot->offset);
         }
     }
-    const auto path = directory + "/" + log_file_name(torn->log);
-    return replace_log(files, path, [&](rocksdb::FSWritableFile& to) { return append_file(files, path, to, torn->offset); });
+    for (const auto& [log, end] : ends) {
+        const auto path = directory + "/" + log_file_name(log);
+        if (error refused = replace_log(files, path, [&](rocksdb::FSWritableFile& to) { return append_file(files, path, to, end); })) {
+            return refused;
+        }
+    }
+    return {};
 }
 
 error salvage_logs(rocksdb::FileSystem& files, const std::string& directory, const log_findings& findings) {
@@ -449,22 +488,32 @@ error salvage_logs(rocksdb::FileSystem& files, const std::string& directory, con
     return {};
 }
 
-std::uint64_t sound_front(rocksdb::FileSystem& files, const std::string& path) {
+sound_front front_of(rocksdb::FileSystem& files, const std::string& path) {
+    sound_front front;
     std::unique_ptr<rocksdb::FSSequentialFile> file;
     if (!files.NewSequentialFile(path, {}, &file, nullptr).ok()) {
-        return 0;
+        return front;
     }
     std::string buffer(block_bytes, '\0');
-    for (std::uint64_t at = 0;; at += block_bytes) {
+    for (std::uint64_t at = 0, is_sound = true;; at += block_bytes) {
         std::size_t filled = 0;
         fill(*file, buffer.data(), block_bytes, filled).PermitUncheckedError();  // what cannot be read is not sound
-        const auto block = std::string_view(buffer).substr(0, filled);
-        std::size_t pos = 0;
-        while (const auto found = record_at(block, pos)) {
-            pos += header_bytes + found->payload.size();
+        auto rest = std::string_view(buffer).substr(0, filled);
+        if (is_sound) {
+            std::size_t pos = 0;
+            while (const auto found = record_at(rest, pos)) {
+                pos += header_bytes + found->payload.size();
+            }
+            front.bytes = at + pos;
+            rest.remove_prefix(pos);
+            is_sound = filled == block_bytes && rest.size() < header_bytes;
+            if (filled < block_bytes && is_unfinished(rest)) {
+                return front;
+            }
         }
-        if (filled < block_bytes || block_bytes - pos >= header_bytes) {
-            return at + pos;
+        front.is_all = is_sound || (front.is_all && is_zero(rest));
+        if (filled < block_bytes) {
+            return front;
         }
     }
 }

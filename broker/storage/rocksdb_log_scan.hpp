@@ -6,8 +6,9 @@
 //
 // RocksDB cuts a log at its first bad record, and with it every valid batch behind: right for a torn tail, whose groups nobody was answered, and
 // silent loss for a flipped bit. So every batch of this engine begins with a mark that says up to which RocksDB sequence the log was known to be
-// synced when the batch was written. A bad spot is damage when a later mark of the same process covers what should have stood there; without one
-// it is a torn tail, also if valid pages follow that reached the disk out of order.
+// synced when the batch was written. A bad spot is damage when a later mark of the same process covers what should have stood there, or when the tables
+// hold what came behind it: RocksDB syncs the logs before it writes that into a table. Without either it is a torn tail, also if valid pages follow that
+// reached the disk out of order.
 #pragma once
 
 #include <rocksdb/file_system.h>
@@ -48,6 +49,9 @@ struct bad_spot {
     bool ends_log = false;     // it reaches to the end of its file
     bool is_followed = false;  // by a valid batch that this process's logs hold
     bool was_synced = false;   // proven: what was there had been answered
+
+    /// Whether a process whose logs begin with `first_log`, and that had synced up to `sequence`, had synced what is missing here.
+    bool is_covered(std::uint64_t first_log, std::uint64_t sequence) const;
 };
 
 struct log_findings {
@@ -56,13 +60,17 @@ struct log_findings {
 
     /// The first spot that is damage; nullptr when there is none.
     const bad_spot* damage() const;
+
+    /// The tables hold what was written up to this RocksDB sequence.
+    void believe_tables(std::uint64_t sequence);
 };
 
 /// Reads every log of the closed store in `directory`. Errors: storage_failure.
 result<log_findings> scan_logs(rocksdb::FileSystem& files, const std::string& directory);
 
 /// Cuts the first torn spot that valid batches follow, and all behind it that the same process wrote: RocksDB would not notice a hole that ends
-/// where a block begins. REQUIRES !findings.damage(), and that the store is locked. Errors: storage_failure.
+/// where a block begins. Cuts what ends every log but the last one as well: RocksDB does not open behind it when a family, though empty, has gone on to a
+/// later log. REQUIRES !findings.damage(), and that the store is locked. Errors: storage_failure.
 error cut_torn_tail(rocksdb::FileSystem& files, const std::string& directory, const log_findings& findings);
 
 /// Writes every log that has a bad spot anew, with all its valid batches; keeps the old one as "000012.log.damaged". (RocksDB's own way,
@@ -70,8 +78,12 @@ error cut_torn_tail(rocksdb::FileSystem& files, const std::string& directory, co
 /// REQUIRES that the store is locked. Errors: storage_failure.
 error salvage_logs(rocksdb::FileSystem& files, const std::string& directory, const log_findings& findings);
 
-/// So many bytes at the front of a file in the log's format, as the manifest is, are valid records. 0 also of a file that is not there.
-std::uint64_t sound_front(rocksdb::FileSystem& files, const std::string& path);
+/// How a file in the log's format, as the manifest is, begins.
+struct sound_front {
+    std::uint64_t bytes = 0;  // of valid records; 0 also of a file that is not there
+    bool is_all = true;       // behind them is nothing but zeros, or a record that goes on behind the file's end
+};
+sound_front front_of(rocksdb::FileSystem& files, const std::string& path);
 
 /// "000012.log"
 std::string log_file_name(std::uint64_t number);

@@ -138,6 +138,41 @@ TEST_CASE_METHOD(copied_store, "a damaged manifest is mended before RocksDB open
     CHECK_THAT(told.front(), Contains("mended: " + manifest) && Contains("nothing is lost"));
 }
 
+TEST_CASE_METHOD(copied_store, "what a cut of the power left behind a manifest, and not behind its copy, is cut") {
+    opened.reset();
+    std::ifstream current(scratch.path() / "CURRENT");
+    std::string manifest;
+    current >> manifest;
+    const auto of_copy = GENERATE(as<std::string>{}, "", std::string("1234\x05\0\x01wor", 10), std::string("1234\x05\0\x01wurds", 12));  // nothing, part of it, as damaged
+    const auto append_to = [&](const std::string& name, const std::string& bytes) { std::ofstream(scratch.path() / name, std::ios::binary | std::ios::app) << bytes; };
+    append_to(manifest, std::string("1234\x05\0\x01words", 12));  // a record whose CRC is not its own
+    append_to(manifest + ".copy", of_copy);
+    open();
+    check_whole();
+    REQUIRE(told.size() == 1);
+    CHECK_THAT(told.front(), Contains("mended: " + manifest) && Contains("was cut there"));
+}
+
+TEST_CASE_METHOD(copied_store, "a manifest and a copy that are both damaged are not cut: RocksDB names the manifest") {
+    opened.reset();
+    std::ifstream current(scratch.path() / "CURRENT");
+    std::string manifest;
+    current >> manifest;
+    const auto flip = [&](const std::string& name, int at) {
+        std::fstream file(scratch.path() / name, std::ios::in | std::ios::out | std::ios::binary);
+        file.seekg(at);
+        const auto byte = static_cast<char>(file.get());
+        file.seekp(at);
+        file.put(static_cast<char>(byte ^ 0x40));
+    };
+    flip(manifest, static_cast<int>(fs::file_size(scratch.path() / manifest)) - 3);
+    flip(manifest + ".copy", 20);
+    const auto refused = open_rocksdb_store(options_for(scratch.path()));
+    REQUIRE_FALSE(refused);
+    CHECK(refused.failure().code == errc::corruption);
+    CHECK_THAT(refused.failure().what, Contains(manifest));
+}
+
 TEST_CASE_METHOD(copied_store, "CURRENT is mended") {
     opened.reset();
     std::ofstream(scratch.path() / "CURRENT", std::ios::trunc) << "MANIFEST-\x01";

@@ -93,6 +93,40 @@ private:
     int waiting_ = 0;
 };
 
+std::uintmax_t manifest_bytes(const fs::path& directory) {
+    std::uintmax_t bytes = 0;
+    for (const auto& file : fs::directory_iterator(directory)) {
+        if (file.path().filename().string().starts_with("MANIFEST-")) {
+            bytes += fs::file_size(file.path());
+        }
+    }
+    return bytes;
+}
+
+/// A store that has just written its first table, of entries, and gone on to another log, of which nothing has reached the disk.
+struct image_after_a_flush {
+    scratch_directory scratch;
+    std::unique_ptr<store> live = open_or_fail(options_for(scratch.path()));
+    std::uint64_t groups = 0;  // of 20 KB, in the logs but the last
+    std::unique_ptr<crash_image> image;
+
+    image_after_a_flush() {
+        const auto epoch = open_shard(*live);
+        const auto before = manifest_bytes(scratch.path());
+        fs::path log;
+        for (std::uint64_t i = 0; manifest_bytes(scratch.path()) == before; ++i) {
+            REQUIRE(i < 10'000);
+            if (crash_image(scratch.path()).log().filename() != log) {
+                log = crash_image(scratch.path()).log().filename();
+                groups = i == 0 ? 0 : i - 1;
+            }
+            REQUIRE_FALSE(commit(*live, epoch, numbered(i, 20'000)));
+        }
+        image = std::make_unique<crash_image>(scratch.path());
+        fs::remove(image->log());
+    }
+};
+
 }  // namespace
 
 TEST_CASE("a flipped bit anywhere in an answered group is damage: it is named, and nothing is opened without it") {
@@ -266,6 +300,32 @@ TEST_CASE("a flipped bit in the zeros behind an older log's last group is no dam
     }
 }
 
+TEST_CASE("a flipped bit in the zeros behind the last group of a log is no damage, though a table was written since") {
+    const image_after_a_flush store;
+    const auto& image = *store.image;
+    fs::resize_file(image.log(), image.end() + 1000);
+    image.overwrite(image.end() + 4, "x");  // the length of a record, for RocksDB
+    std::ofstream(image.path / log_file_name(std::stoull(image.log().stem().string()) + 1));
+    const auto opened = open_or_fail(options_for(image.path));
+    CHECK(consistent_groups(*opened) == store.groups);
+}
+
+TEST_CASE("damage to what a table was written behind is named, though no group in the log proves it, and salvage keeps the rest") {
+    const image_after_a_flush store;
+    const auto& image = *store.image;
+    const auto name = image.log().filename().string();
+    image.flip(image.end() - 5000);  // in the last group
+    std::ofstream(image.path / log_file_name(std::stoull(image.log().stem().string()) + 1));
+    const auto refused = refusal_of(options_for(image.path));
+    REQUIRE(refused.code == errc::corruption);
+    CHECK(refused.what.find(name) != std::string::npos);
+    auto options = options_for(image.path);
+    options.salvage = true;
+    const auto opened = open_or_fail(options);
+    CHECK(read_texts(*opened, partition(1)).size() == store.groups);  // the table has its entry
+    CHECK(rows_of(*opened, "last", "last~")[0].value == std::to_string(store.groups - 2));
+}
+
 TEST_CASE("a group that was being synced while the next was written is torn, not damaged") {
     const scratch_directory scratch;
     auto options = options_for(scratch.path());
@@ -396,7 +456,7 @@ TEST_CASE("damage at the front of a log is proven by its own process, however fa
 
 TEST_CASE("of a file that is not there nothing is sound") {
     const scratch_directory scratch;
-    CHECK(sound_front(*rocksdb::FileSystem::Default(), (scratch.path() / "MANIFEST-000001").string()) == 0);
+    CHECK(front_of(*rocksdb::FileSystem::Default(), (scratch.path() / "MANIFEST-000001").string()).bytes == 0);
 }
 
 TEST_CASE("a mark is read back, and nothing else is taken for one") {

@@ -1,5 +1,5 @@
 // The log is filled with zeros ahead while syncs are small, and is a log like any other after a crash.
-#include "broker/storage/rocksdb_log_ahead.hpp"
+#include "broker/storage/rocksdb_log_files.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -58,6 +58,40 @@ std::unique_ptr<crash_image> image_of_small_groups(rocksdb_options options) {
     return std::make_unique<crash_image>(scratch.path());
 }
 
+/// Fails one sync.
+class failing_sync final : public rocksdb::FileSystemWrapper {
+public:
+    failing_sync() : FileSystemWrapper(rocksdb::FileSystem::Default()) {}
+    const char* Name() const override { return "failing_sync"; }
+
+    rocksdb::IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSWritableFile>* file,
+                                      rocksdb::IODebugContext* debug) override {
+        auto status = FileSystemWrapper::NewWritableFile(name, options, file, debug);
+        if (status.ok()) *file = std::make_unique<failing_file>(std::move(*file), fails);
+        return status;
+    }
+
+    std::atomic<bool> fails{false};
+
+private:
+    class failing_file final : public rocksdb::FSWritableFileOwnerWrapper {
+    public:
+        failing_file(std::unique_ptr<rocksdb::FSWritableFile> file, std::atomic<bool>& fails) : FSWritableFileOwnerWrapper(std::move(file)), fails_(fails) {}
+        rocksdb::IOStatus Sync(const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override {
+            return fails_.exchange(false) ? rocksdb::IOStatus::IOError("injected") : FSWritableFileOwnerWrapper::Sync(options, debug);
+        }
+
+    private:
+        std::atomic<bool>& fails_;
+    };
+};
+
+std::unique_ptr<rocksdb::FSWritableFile> new_log(log_files& logs, const fs::path& path) {
+    std::unique_ptr<rocksdb::FSWritableFile> log;
+    REQUIRE(logs.NewWritableFile(path.string(), {}, &log, nullptr).ok());
+    return log;
+}
+
 }  // namespace
 
 TEST_CASE("small groups are written over zeros that are there, and are all found after a crash, and after another") {
@@ -112,6 +146,41 @@ TEST_CASE("a log that cannot be filled ahead is written all the same") {
     const auto image = image_of_small_groups(options);
     CHECK(fs::file_size(image->log()) == image->end());
     CHECK(entries_in(options_for(image->path)) == 10);
+}
+
+TEST_CASE("after RocksDB's own sync of a log has failed nothing is synced, nor written to any log") {
+    const scratch_directory scratch;
+    const auto files = std::make_shared<failing_sync>();
+    log_files logs(files, true);
+    const auto closed = new_log(logs, scratch.path() / "000001.log");
+    const auto next = new_log(logs, scratch.path() / "000002.log");
+    REQUIRE(closed->Append("words", {}, nullptr).ok());
+    REQUIRE(next->Append("more", {}, nullptr).ok());
+    files->fails = true;
+    CHECK_FALSE(closed->Sync({}, nullptr).ok());
+    CHECK_FALSE(closed->Sync({}, nullptr).ok());  // as it would, now that the pages are taken for clean
+    const auto failed = logs.sync();
+    CHECK(failed.code == errc::sync_failed);
+    CHECK(failed.what.find("000001.log") != std::string::npos);
+    CHECK_FALSE(next->Append("words", {}, nullptr).ok());
+    CHECK(fs::file_size(scratch.path() / "000002.log") == 4);
+}
+
+TEST_CASE("a log that RocksDB has closed is not synced any more, one that it has synced not again") {
+    const scratch_directory scratch;
+    const auto files = std::make_shared<failing_sync>();
+    log_files logs(files, true);
+    auto closed = new_log(logs, scratch.path() / "000001.log");
+    const auto synced = new_log(logs, scratch.path() / "000002.log");
+    REQUIRE(closed->Append("words", {}, nullptr).ok());
+    REQUIRE(synced->Append("words", {}, nullptr).ok());
+    REQUIRE(synced->Sync({}, nullptr).ok());
+    REQUIRE(closed->Close({}, nullptr).ok());
+    files->fails = true;
+    CHECK_FALSE(logs.sync());
+    CHECK(files->fails);
+    REQUIRE(synced->Append("words", {}, nullptr).ok());
+    CHECK(logs.sync().code == errc::sync_failed);
 }
 
 TEST_CASE("a level that syncs nothing fills nothing") {

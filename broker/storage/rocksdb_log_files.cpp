@@ -1,0 +1,193 @@
+#include "broker/storage/rocksdb_log_files.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <filesystem>
+#include <set>
+#include <utility>
+#include <vector>
+
+namespace millrace::storage {
+namespace {
+
+using IO = rocksdb::IOStatus;
+using rocksdb::IODebugContext;
+using rocksdb::IOOptions;
+using rocksdb::Slice;
+
+constexpr std::uint64_t small_sync = 16u << 10;
+constexpr std::uint64_t ahead = 256u << 10;
+constexpr std::array<char, 64u << 10> zeros{};
+
+}  // namespace
+
+/// What a log's file, which RocksDB may close, and a sync, which may be under way then, have in common.
+struct log_files::open_log {
+    open_log(std::unique_ptr<rocksdb::FSWritableFile> of, std::string name) : file(std::move(of)), path(std::move(name)) {}
+
+    const std::unique_ptr<rocksdb::FSWritableFile> file;
+    const std::string path;
+    std::mutex syncing;                      // and closing
+    bool is_closed = false;                  // what it holds is in tables, or nobody waits for it
+    std::atomic<std::uint64_t> unsynced{0};  // bytes
+    std::atomic<bool> syncs_are_small{false};
+};
+
+struct log_files::shared_state {
+    std::mutex mutex;
+    std::vector<std::shared_ptr<open_log>> open;
+    std::set<std::string> unsynced_directories;  // where names of logs are not durable
+    error failure;                               // the first
+    std::atomic<bool> has_failed{false};
+
+    IO fail(errc code, const std::string& doing, IO status) {
+        std::lock_guard lock(mutex);
+        if (!has_failed) {
+            failure = {code, doing + ": " + status.ToString()};
+            has_failed = true;
+        }
+        return status;
+    }
+
+    /// What another thread syncs is synced when this returns.
+    IO sync(open_log& log, const IOOptions& options, IODebugContext* debug) {
+        std::lock_guard lock(log.syncing);
+        const auto bytes = log.unsynced.exchange(0);
+        if (has_failed) {
+            return IO::IOError("not synced: a log failed before");
+        }
+        if (bytes == 0 || log.is_closed) {
+            return IO::OK();
+        }
+        log.syncs_are_small = bytes <= small_sync;
+        auto status = log.file->Sync(options, debug);
+        return status.ok() ? std::move(status) : fail(errc::sync_failed, "syncing " + log.path + " failed", std::move(status));
+    }
+};
+
+/// RocksDB appends to it from one thread at a time.
+class log_files::log_file final : public rocksdb::FSWritableFileWrapper {
+public:
+    log_file(std::shared_ptr<open_log> log, std::shared_ptr<shared_state> state, bool fill_ahead)
+        : FSWritableFileWrapper(log->file.get()), log_(std::move(log)), state_(std::move(state)), can_fill_(fill_ahead) {}
+    ~log_file() override { leave(); }
+
+    IO Append(const Slice& data, const IOOptions& options, IODebugContext* debug) override {
+        if (state_->has_failed) {
+            return IO::IOError("not written: a log failed before");
+        }
+        auto status = positioned_ ? PositionedAppend(data, end_, options, debug) : FSWritableFileWrapper::Append(data, options, debug);
+        if (!status.ok()) {
+            return state_->fail(errc::storage_failure, "writing " + log_->path + " failed", std::move(status));
+        }
+        end_ += data.size();
+        log_->unsynced += data.size();
+        if (end_ > filled_ && log_->syncs_are_small && can_fill_) {
+            fill(options, debug);
+        }
+        return status;
+    }
+
+    IO Append(const Slice& data, const IOOptions& options, const rocksdb::DataVerificationInfo&, IODebugContext* debug) override {
+        return Append(data, options, debug);
+    }
+
+    IO Sync(const IOOptions& options, IODebugContext* debug) override { return state_->sync(*log_, options, debug); }
+    IO Fsync(const IOOptions& options, IODebugContext* debug) override { return Sync(options, debug); }
+
+    IO Close(const IOOptions& options, IODebugContext* debug) override {
+        leave();
+        if (positioned_) {
+            Truncate(end_, options, debug).PermitUncheckedError();  // zeros at the end harm nobody
+        }
+        return FSWritableFileWrapper::Close(options, debug);
+    }
+
+    std::uint64_t GetFileSize(const IOOptions&, IODebugContext*) override { return end_; }
+
+private:
+    void leave() {
+        {
+            std::lock_guard no_sync(log_->syncing);
+            log_->is_closed = true;
+        }
+        std::lock_guard lock(state_->mutex);
+        std::erase(state_->open, log_);
+    }
+
+    /// On a full disk, or on a file system that does not write at a position, the log goes on without. Part of what failed may be there: then what is
+    /// appended would not come where it should.
+    void fill(const IOOptions& options, IODebugContext* debug) {
+        const auto until = (end_ / ahead + 1) * ahead;
+        for (std::uint64_t at = end_; at < until; at = filled_) {
+            const auto bytes = std::min<std::uint64_t>(until - at, zeros.size());
+            const auto filled = PositionedAppend(Slice(zeros.data(), bytes), at, options, debug);
+            positioned_ = !filled.IsNotSupported();
+            if (!filled.ok()) {
+                can_fill_ = false;
+                return;
+            }
+            filled_ = at + bytes;
+        }
+    }
+
+    const std::shared_ptr<open_log> log_;
+    const std::shared_ptr<shared_state> state_;
+    std::atomic<std::uint64_t> end_{0};  // of what was appended
+    std::uint64_t filled_ = 0;           // zeros reach up to here, or once did
+    bool positioned_ = false;            // what is appended is written to end_, not to where the file ends
+    bool can_fill_;
+};
+
+log_files::log_files(std::shared_ptr<rocksdb::FileSystem> files, bool fill_ahead)
+    : FileSystemWrapper(std::move(files)), state_(std::make_shared<shared_state>()), fill_ahead_(fill_ahead) {}
+
+log_files::~log_files() = default;
+
+IO log_files::NewWritableFile(const std::string& path, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSWritableFile>* file,
+                              IODebugContext* debug) {
+    auto status = target()->NewWritableFile(path, options, file, debug);
+    if (status.ok() && path.ends_with(".log")) {
+        auto log = std::make_shared<open_log>(std::move(*file), path);
+        *file = std::make_unique<log_file>(log, state_, fill_ahead_);
+        std::lock_guard lock(state_->mutex);
+        state_->open.push_back(std::move(log));
+        state_->unsynced_directories.insert(std::filesystem::path(path).parent_path().string());
+    }
+    return status;
+}
+
+error log_files::sync() {
+    std::lock_guard one_at_a_time(syncing_);
+    std::vector<std::shared_ptr<open_log>> logs;
+    std::set<std::string> directories;
+    {
+        std::lock_guard lock(state_->mutex);
+        if (state_->has_failed) {
+            return state_->failure;
+        }
+        logs = state_->open;
+        directories = std::exchange(state_->unsynced_directories, {});
+    }
+    IO status;
+    for (auto log = logs.begin(); log != logs.end() && status.ok(); ++log) {
+        status = state_->sync(**log, {}, nullptr);
+    }
+    for (auto directory = directories.begin(); directory != directories.end() && status.ok(); ++directory) {
+        status = sync_names(*directory);
+    }
+    std::lock_guard lock(state_->mutex);
+    return status.ok() ? error{} : state_->failure;
+}
+
+IO log_files::sync_names(const std::string& in) {
+    std::unique_ptr<rocksdb::FSDirectory> directory;
+    auto status = target()->NewDirectory(in, {}, &directory, nullptr);
+    if (status.ok()) {
+        status = directory->Fsync({}, nullptr);
+    }
+    return status.ok() ? std::move(status) : state_->fail(errc::sync_failed, "syncing the directory " + in + " failed", std::move(status));
+}
+
+}  // namespace millrace::storage

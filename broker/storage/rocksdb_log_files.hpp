@@ -1,0 +1,53 @@
+// Private: the files of RocksDB's write-ahead logs. RocksDB writes them; the engine syncs them, and fills them with zeros a little ahead of what is written.
+//
+//   | batch | batch | batch | 0 0 0 0 0 0 0 0 0 |
+//                           ▲ next              ▲ the file's size, on disk
+//
+// Synced here and not by RocksDB's SyncWAL: that asserts, and ends the process, when a write to a log, or its own sync of one before a flush, has failed
+// before. Here it is an error, and nothing is written to any log from then on: what a failed sync may have lost is not built upon.
+//
+// A sync of what was appended also makes the file's new size durable, which is a write of its own; what is written over zeros that are there costs its
+// data alone. 4 KiB and fdatasync on ext4: 0.26 ms appended, 0.17 over zeros. Large commits are appended as they come: they would
+// be written twice, and the bandwidth is what they need.
+//
+// After a crash zeros stand at the end of the log. RocksDB passes over them, and so does rocksdb_log_scan.
+#pragma once
+
+#include <rocksdb/file_system.h>
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "millrace/error.hpp"
+
+namespace millrace::storage {
+
+/// A file system like `files`, for one database. Thread-safe.
+class log_files final : public rocksdb::FileSystemWrapper {
+public:
+    /// `fill_ahead`: while syncs are small, where files take PositionedAppend.
+    log_files(std::shared_ptr<rocksdb::FileSystem> files, bool fill_ahead);
+    ~log_files() override;
+
+    /// Makes durable what was written to the logs, and their names. Errors, from the first failure on: sync_failed, also when it was RocksDB's own sync;
+    /// storage_failure (a write failed).
+    error sync();
+
+    const char* Name() const override { return "log_files"; }
+    rocksdb::IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSWritableFile>* file,
+                                      rocksdb::IODebugContext* debug) override;
+
+private:
+    class log_file;
+    struct open_log;
+    struct shared_state;
+
+    rocksdb::IOStatus sync_names(const std::string& in);
+
+    const std::shared_ptr<shared_state> state_;  // also its files', which may outlive it
+    const bool fill_ahead_;
+    std::mutex syncing_;  // one at a time: what another one has taken up is not synced before that one ends
+};
+
+}  // namespace millrace::storage
