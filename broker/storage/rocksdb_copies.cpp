@@ -96,13 +96,10 @@ std::string bytes_of(rocksdb::FileSystem& files, const std::string& path) {
     return found;
 }
 
-/// Whether the text of CURRENT, or of its copy, names one of the files.
-bool names_manifest(const std::string& text, const std::vector<std::string>& names) {
-    if (!text.ends_with('\n')) {
-        return false;
-    }
-    const auto named = text.substr(0, text.size() - 1);
-    return is_manifest(named) && std::binary_search(names.begin(), names.end(), named);
+/// The file that the text of CURRENT, or of its copy, names; empty when it is not there.
+std::string manifest_named_in(const std::string& text, const std::vector<std::string>& names) {
+    const auto named = text.substr(0, text.find('\n'));
+    return text.ends_with('\n') && is_manifest(named) && std::binary_search(names.begin(), names.end(), named) ? named : std::string{};
 }
 
 class copying_file_system final : public rocksdb::FileSystemWrapper {
@@ -174,20 +171,50 @@ error put_copy_in_place(rocksdb::FileSystem& files, const std::string& path) {
     return replaced.ok() ? error{} : error{errc::storage_failure, path + " cannot be mended from its copy: " + replaced.ToString()};
 }
 
-error mend_current(rocksdb::FileSystem& files, const std::string& directory, const std::function<void(const std::string&)>& tell) {
+/// What CURRENT and its copy name.
+struct named_manifests {
+    std::string current, copy;
+};
+named_manifests manifests_named(rocksdb::FileSystem& files, const std::string& directory) {
     const auto names = names_in(files, directory);
-    const auto current = directory + "/CURRENT";
-    if (!std::binary_search(names.begin(), names.end(), "CURRENT") || names_manifest(bytes_of(files, current), names)) {
+    const auto path = directory + "/CURRENT";
+    return {manifest_named_in(bytes_of(files, path), names), manifest_named_in(bytes_of(files, copy_of(path)), names)};
+}
+
+error write_current(rocksdb::FileSystem& files, const std::string& path, const std::string& manifest) {
+    const auto replaced = replace_file(files, path, [&](auto& to) { return to.Append(manifest + "\n", plain, nullptr); });
+    return replaced.ok() ? error{} : error{errc::storage_failure, path + " cannot be mended: " + replaced.ToString()};
+}
+
+error mend_current(rocksdb::FileSystem& files, const std::string& directory, const std::function<void(const std::string&)>& tell) {
+    const auto path = directory + "/CURRENT";
+    if (!files.FileExists(path, plain, nullptr).ok()) {
         return {};
     }
-    if (!names_manifest(bytes_of(files, copy_of(current)), names)) {
+    const auto named = manifests_named(files, directory);
+    if (named.current.empty() && named.copy.empty()) {
         return {errc::corruption, "the store " + directory + " is damaged: CURRENT names no manifest that is there, nor does its copy; restore a backup"};
     }
-    if (error failed = put_copy_in_place(files, current)) {
+    if (named.current.empty()) {
+        error failed = put_copy_in_place(files, path);
+        if (!failed) {
+            tell("mended: CURRENT named no manifest and was made anew from its copy; nothing is lost");
+        }
         return failed;
     }
-    tell("mended: CURRENT named no manifest and was made anew from its copy; nothing is lost");
-    return {};
+    // The copy is written first, when the manifest that it names is whole. The older one, which may be there still, would open.
+    const auto is_behind = std::pair(named.current.size(), named.current) < std::pair(named.copy.size(), named.copy);
+    if (!is_behind) {
+        return {};
+    }
+    error failed = write_current(files, path, named.copy);
+    if (!failed) {
+        failed = write_current(files, copy_of(path), named.current);
+    }
+    if (!failed) {
+        tell("mended: CURRENT named " + named.current + " and its copy " + named.copy + ", which is newer; nothing is lost");
+    }
+    return failed;
 }
 
 }  // namespace
@@ -224,6 +251,15 @@ error mend_manifest(rocksdb::FileSystem& files, const std::string& directory, co
         tell("mended: " + told + " and was cut there, for its copy has no more; nothing is lost");
     }
     return {};
+}
+
+bool use_other_manifest(rocksdb::FileSystem& files, const std::string& directory, const std::function<void(const std::string&)>& tell) {
+    const auto named = manifests_named(files, directory);
+    if (named.current == named.copy || named.copy.empty() || put_copy_in_place(files, directory + "/CURRENT")) {
+        return false;
+    }
+    tell("mended: CURRENT named " + named.current + ", which does not open, and names now " + named.copy + ", as its copy did; nothing is lost");
+    return true;
 }
 
 table_state mend_table(rocksdb::FileSystem& files, rocksdb::Env& env, const std::string& directory, const std::string& name,

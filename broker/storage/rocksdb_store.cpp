@@ -23,14 +23,22 @@ bool mend_all_tables(const rocksdb_options& options) {
     return mend_tables(*files, *env, options.directory.string(), options.tell) > 0;
 }
 
-/// With damaged tables, once more when they have been mended; on a disk that is too full for it, without the ballast.
+/// Once more after each thing that may have been in the way: CURRENT's manifest, damaged tables, a disk that is too full without the ballast.
 result<std::unique_ptr<rocksdb_database>> open_database(const rocksdb_options& options, rocksdb_disk& disk) {
+    const auto files = files_of(options);
+    const auto directory = options.directory.string();
     auto opened = rocksdb_database::open(options, disk);
-    if (!opened && opened.failure().code == errc::corruption && !is_locked(*files_of(options), options.directory.string()) && mend_all_tables(options)) {
+    const auto refused_for = [&](errc code) { return !opened && opened.failure().code == code && !is_locked(*files, directory); };
+    if (refused_for(errc::corruption) && use_other_manifest(*files, directory, options.tell)) {
         opened = rocksdb_database::open(options, disk);
     }
-    const auto full = !opened && opened.failure().code == errc::disk_full && !is_locked(*files_of(options), options.directory.string());
-    return full && disk.give_up_ballast() ? rocksdb_database::open(options, disk) : std::move(opened);
+    if (refused_for(errc::corruption) && mend_all_tables(options)) {
+        opened = rocksdb_database::open(options, disk);
+    }
+    if (refused_for(errc::disk_full) && disk.give_up_ballast()) {
+        opened = rocksdb_database::open(options, disk);
+    }
+    return opened;
 }
 
 /// The damaged table that a reader met; empty when it met none.

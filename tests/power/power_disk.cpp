@@ -81,8 +81,14 @@ struct power_disk::platter {
         if (!change.erased.empty()) to.erase(change.erased);
         if (!change.set.empty()) to[change.set] = change.file;
     }
-    /// What ext4, XFS and Btrfs do beyond POSIX, and RocksDB relies on when it makes a store: a file that is synced can be found by its name.
+    /// What ext4, XFS and Btrfs do beyond POSIX, and RocksDB relies on when it makes a store: a file that is synced can be found by its name, also where
+    /// another one of that name was deleted just before.
     void sync_name_of(const std::shared_ptr<inode>& file) {
+        std::set<std::string> named;
+        for (auto change = unsynced_names.rbegin(); change != unsynced_names.rend(); ++change) {
+            if (change->file == file) named.insert(change->set);
+            else if (change->set.empty() && named.contains(change->erased)) change->file = file;  // goes with it
+        }
         std::erase_if(unsynced_names, [&](const name_change& change) {
             if (change.file != file) return false;
             apply(durable_names, change);

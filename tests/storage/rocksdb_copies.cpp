@@ -110,6 +110,26 @@ TEST_CASE_METHOD(copied_store, "a damaged table is mended while the store is ope
     CHECK(told.size() == lines);
 }
 
+TEST_CASE_METHOD(copied_store, "what a damaged table holds is not passed over when something near it was dropped") {
+    // In one table what is dropped; in a newer one what stands in front of it, and the drop.
+    auto epoch = open_shard(*opened);
+    REQUIRE_FALSE(commit(*opened, epoch, {append(partition(2, 1), 0, 0, "dropped"), core::put_row{"topic9", "erased"}}));
+    open();
+    epoch = open_shard(*opened);
+    REQUIRE_FALSE(commit(*opened, epoch, {append(partition(2), 0, 0, "words of topic 2"), core::drop_partition{partition(2, 1)}, core::put_row{"topic2", "words of a row"},
+                                          core::erase_rows{{"topic9", "topic99"}}}));
+    open();
+    const auto of_rows = GENERATE(true, false);
+    damage(".sst", of_rows ? "words of a row" : "words of topic 2");
+    opened.reset();
+    open();
+    CHECK(read_texts(*opened, partition(2)).size() == 1);
+    CHECK(read_texts(*opened, partition(2, 1)).empty());
+    CHECK(rows_of(*opened, "topic", "topic~") == std::vector<core::row>{{"topic2", "words of a row"}});
+    REQUIRE_FALSE(told.empty());
+    CHECK_THAT(told.front(), Contains("mended: "));
+}
+
 TEST_CASE_METHOD(copied_store, "a table whose copy is damaged as well is named, and not served") {
     damage(".sst", "words of 7");
     damage(".sst.copy", "words of 7");
@@ -180,6 +200,22 @@ TEST_CASE_METHOD(copied_store, "CURRENT is mended") {
     check_whole();
     REQUIRE(told.size() == 1);
     CHECK_THAT(told.front(), Contains("mended: CURRENT"));
+}
+
+TEST_CASE_METHOD(copied_store, "of two manifests that CURRENT and its copy name the newer one is right, unless it does not open") {
+    opened.reset();
+    std::ifstream current(scratch.path() / "CURRENT");
+    std::string manifest;
+    current >> manifest;
+    const auto write = [&](const std::string& name, const std::string& bytes) { std::ofstream(scratch.path() / name, std::ios::trunc) << bytes; };
+    const std::string older = "MANIFEST-000001", newer = "MANIFEST-999999";
+    REQUIRE((older < manifest && manifest < newer));
+    SECTION("CURRENT names an older one") { write(older, ""), write("CURRENT", older + "\n"); }
+    SECTION("the copy names an older one") { write(older, ""), write("CURRENT.copy", older + "\n"); }
+    SECTION("CURRENT names one that was never finished") { write(newer, ""), write("CURRENT", newer + "\n"); }
+    SECTION("the copy names one that was never finished") { write(newer, ""), write("CURRENT.copy", newer + "\n"); }
+    open();
+    check_whole();
 }
 
 TEST_CASE_METHOD(copied_store, "a store without copies, of an earlier program, opens and gets them") {
