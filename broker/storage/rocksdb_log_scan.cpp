@@ -409,7 +409,8 @@ void log_findings::believe_tables(std::uint64_t sequence) {
                 first_log = std::max(first_log, first_of_its_process);
             }
         }
-        spot.was_synced |= !is_superseded && !was_filled_ahead(spot) && spot.is_covered(first_log, sequence);
+        const auto is_known = spot.before > 0 || first_log > 0;  // else the logs in front may be another process's
+        spot.was_synced |= is_known && !is_superseded && !was_filled_ahead(spot) && spot.is_covered(first_log, sequence);
     }
 }
 

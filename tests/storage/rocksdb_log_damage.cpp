@@ -454,6 +454,19 @@ TEST_CASE("damage at the front of a log is proven by its own process, however fa
     CHECK(found.value().damage()->before == 0);
 }
 
+TEST_CASE("tables prove nothing of a log that holds nothing: what was torn may be the first that another process wrote") {
+    const scratch_directory scratch;
+    const auto live = open_or_fail(options_for(scratch.path()));
+    REQUIRE_FALSE(commit(*live, open_shard(*live), numbered(0)));
+    const crash_image image(scratch.path());
+    std::ofstream(image.path / log_file_name(999), std::ios::binary) << "half a header or so";
+    auto found = scan_logs(*rocksdb::FileSystem::Default(), image.path.string());
+    REQUIRE(found);
+    REQUIRE(found.value().spots.size() == 1);
+    found.value().believe_tables(1'000'000);
+    CHECK_FALSE(found.value().damage());
+}
+
 TEST_CASE("of a file that is not there nothing is sound") {
     const scratch_directory scratch;
     CHECK(front_of(*rocksdb::FileSystem::Default(), (scratch.path() / "MANIFEST-000001").string()).bytes == 0);
