@@ -37,7 +37,7 @@ incarnation_key producer_rules::begins(const std::string& name) {
 void producer_rules::opening_sent(incarnation_key who) {
     auto& i = incarnations_.at(index(who));
     auto& p = producers_[i.name];
-    p.openings.push_back({who, ++told_, 0});
+    p.openings.push_back({.who = who, .sent = ++told_});
     i.largest_when_sent = p.epochs.empty() ? 0 : *p.epochs.rbegin();
 }
 
@@ -72,7 +72,7 @@ void producer_rules::check_positions(const std::string& name, std::uint64_t sent
 void producer_rules::fenced(incarnation_key who) {
     const auto& i = incarnations_.at(index(who));
     const auto& openings = producers_.at(i.name).openings;
-    const auto own = std::find_if(openings.rbegin(), openings.rend(), [&](const opening& o) { return o.who == who && o.answered != 0; });
+    const auto own = std::find_if(openings.rbegin(), openings.rend(), [&](const opening& o) { return o.who == who && o.answered != 0 && !o.is_over; });
     const auto since = own == openings.rend() ? 0 : own->sent;
     // One that was not answered yet by then may have come after it, and one that never was may come at any time.
     const auto other = std::any_of(openings.begin(), openings.end(), [&](const opening& o) { return o.who != who && (o.answered == 0 || o.answered > since); });
@@ -82,7 +82,7 @@ void producer_rules::fenced(incarnation_key who) {
 void producer_rules::broker_crashed() {
     for (auto& [name, p] : producers_)
         for (auto& o : p.openings)
-            if (o.answered == 0) o.answered = ++told_;
+            if (o.answered == 0) o.answered = ++told_, o.is_over = true;
 }
 
 // ---- publishing ----

@@ -68,6 +68,7 @@ private:
     struct opening {
         incarnation_key who{};
         std::uint64_t sent = 0, answered = 0;  // when, by the count of what was told; 0: not
+        bool is_over = false;                  // the broker crashed before it answered: it came before, or never
     };
     struct answered_batch {
         sequence first;

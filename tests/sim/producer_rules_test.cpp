@@ -62,6 +62,16 @@ TEST_CASE("a producer's history without a fault is acquitted") {
     CHECK_NOTHROW(h.judge.settle_accounts());
 }
 
+TEST_CASE("a process that was fenced before the broker crashed is fenced after it too") {
+    history h;
+    h.open(2);
+    h.rules().opening_sent(h.till);
+    h.rules().fenced(h.till);
+    h.rules().broker_crashed();
+    h.rules().opening_sent(h.till);
+    CHECK_NOTHROW(h.rules().fenced(h.till));
+}
+
 TEST_CASE("a numbered batch is stored once") {
     history h;
     const auto a = h.send(h.till);
