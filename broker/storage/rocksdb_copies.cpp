@@ -152,8 +152,23 @@ public:
     }
 };
 
+constexpr std::size_t table_footer_bytes = 53;  // begins with the kind of checksums; 0: none, as no table of ours has
+
+/// Then RocksDB takes whatever it finds in it for sound.
+bool claims_no_checksums(rocksdb::FileSystem& files, const std::string& path) {
+    std::uint64_t size = 0;
+    std::unique_ptr<rocksdb::FSRandomAccessFile> file;
+    char kind = 1;
+    Slice got;
+    return files.GetFileSize(path, plain, &size, nullptr).ok() && size >= table_footer_bytes && files.NewRandomAccessFile(path, {}, &file, nullptr).ok() &&
+           file->Read(size - table_footer_bytes, 1, plain, &got, &kind, nullptr).ok() && got.size() == 1 && got[0] == 0;
+}
+
 /// Every block of the table, by its CRC. Empty: sound.
 std::string wrong_in_table(rocksdb::Env& env, const std::string& path) {
+    if (claims_no_checksums(*env.GetFileSystem(), path)) {
+        return "Corruption: its footer says that it has no checksums";
+    }
     rocksdb::Options options;
     options.env = &env;
     rocksdb::SstFileReader reader(options);
@@ -286,6 +301,14 @@ std::size_t mend_tables(rocksdb::FileSystem& files, rocksdb::Env& env, const std
     return static_cast<std::size_t>(std::count_if(names.begin(), names.end(), [&](const std::string& name) {
         return is_table(name) && mend_table(files, env, directory, name, tell) == table_state::mended;
     }));
+}
+
+void mend_unchecked_tables(rocksdb::FileSystem& files, rocksdb::Env& env, const std::string& directory, const std::function<void(const std::string&)>& tell) {
+    for (const auto& name : names_in(files, directory)) {
+        if (is_table(name) && claims_no_checksums(files, directory + "/" + name)) {
+            mend_table(files, env, directory, name, tell);
+        }
+    }
 }
 
 bool can_mend(rocksdb::Env& env, const std::string& directory, const std::string& name) {

@@ -41,6 +41,9 @@ table_state mend_table(rocksdb::FileSystem& files, rocksdb::Env& env, const std:
 /// So with every table: RocksDB may not name the one that is damaged. How many were mended.
 std::size_t mend_tables(rocksdb::FileSystem& files, rocksdb::Env& env, const std::string& directory, const std::function<void(const std::string&)>& tell);
 
+/// So with every table whose damage RocksDB would not notice, for the bits that are turned over say that it has no checksums. Reads one byte of each.
+void mend_unchecked_tables(rocksdb::FileSystem& files, rocksdb::Env& env, const std::string& directory, const std::function<void(const std::string&)>& tell);
+
 /// Whether a damaged table has a sound copy; reads both, also beside an open database.
 bool can_mend(rocksdb::Env& env, const std::string& directory, const std::string& name);
 

@@ -182,6 +182,8 @@ error check_files(rocksdb::FileSystem& files, rocksdb::Env& env, const rocksdb_o
     error refused = mend_manifest(files, directory, options.tell);
     if (options.salvage) {
         mend_tables(files, env, directory, options.tell);
+    } else {
+        mend_unchecked_tables(files, env, directory, options.tell);
     }
     if (!refused) {
         refused = check_logs(files, options);

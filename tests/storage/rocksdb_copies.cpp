@@ -110,6 +110,21 @@ TEST_CASE_METHOD(copied_store, "a damaged table is mended while the store is ope
     CHECK(told.size() == lines);
 }
 
+TEST_CASE_METHOD(copied_store, "a damaged table that says it has no checksums is mended before anything of it is believed") {
+    const auto of_rows = GENERATE(true, false);
+    const auto path = scratch.path() / damage(".sst", of_rows ? "row" : "words of 7");
+    opened.reset();
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(fs::file_size(path)) - 53);
+    REQUIRE(file.peek() != 0);
+    file.put('\0');
+    file.close();
+    open();
+    check_whole();
+    REQUIRE_FALSE(told.empty());
+    CHECK_THAT(told.front(), Contains("mended: ") && Contains("no checksums"));
+}
+
 TEST_CASE_METHOD(copied_store, "what a damaged table holds is not passed over when something near it was dropped") {
     // In one table what is dropped; in a newer one what stands in front of it, and the drop.
     auto epoch = open_shard(*opened);
