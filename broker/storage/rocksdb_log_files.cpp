@@ -143,8 +143,6 @@ private:
 log_files::log_files(std::shared_ptr<rocksdb::FileSystem> files, bool fill_ahead)
     : FileSystemWrapper(std::move(files)), state_(std::make_shared<shared_state>()), fill_ahead_(fill_ahead) {}
 
-log_files::~log_files() = default;
-
 IO log_files::NewWritableFile(const std::string& path, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSWritableFile>* file,
                               IODebugContext* debug) {
     auto status = target()->NewWritableFile(path, options, file, debug);

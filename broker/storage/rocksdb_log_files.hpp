@@ -28,7 +28,6 @@ class log_files final : public rocksdb::FileSystemWrapper {
 public:
     /// `fill_ahead`: while syncs are small, where files take PositionedAppend.
     log_files(std::shared_ptr<rocksdb::FileSystem> files, bool fill_ahead);
-    ~log_files() override;
 
     /// Makes durable what was written to the logs, and their names. Errors, from the first failure on: sync_failed, also when it was RocksDB's own sync;
     /// storage_failure (a write failed).

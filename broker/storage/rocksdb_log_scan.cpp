@@ -496,7 +496,8 @@ sound_front front_of(rocksdb::FileSystem& files, const std::string& path) {
         return front;
     }
     std::string buffer(block_bytes, '\0');
-    for (std::uint64_t at = 0, is_sound = true;; at += block_bytes) {
+    auto is_sound = true;
+    for (std::uint64_t at = 0;; at += block_bytes) {
         std::size_t filled = 0;
         fill(*file, buffer.data(), block_bytes, filled).PermitUncheckedError();  // what cannot be read is not sound
         auto rest = std::string_view(buffer).substr(0, filled);

@@ -45,6 +45,22 @@ struct copied_store {
         return found;
     }
 
+    /// The file that CURRENT names.
+    std::string manifest() const {
+        std::ifstream current(scratch.path() / "CURRENT");
+        std::string name;
+        current >> name;
+        return name;
+    }
+
+    void flip(const std::string& name, std::streamoff at) const {
+        std::fstream file(scratch.path() / name, std::ios::in | std::ios::out | std::ios::binary);
+        file.seekg(at);
+        const auto byte = static_cast<char>(file.get());
+        file.seekp(at);
+        file.put(static_cast<char>(byte ^ 0x40));
+    }
+
     /// Turns a bit over wherever the words stand in a file with this ending; the name of the last.
     std::string damage(const std::string& ending, const std::string& words) const {
         std::string name;
@@ -84,10 +100,7 @@ TEST_CASE_METHOD(copied_store, "every table, the manifest and CURRENT have a cop
     for (const auto& copy : files(".copy")) {
         CHECK(fs::exists(copy.string().substr(0, copy.string().size() - 5)));
     }
-    std::ifstream current(scratch.path() / "CURRENT");
-    std::string manifest;
-    current >> manifest;
-    CHECK(fs::exists(scratch.path() / (manifest + ".copy")));
+    CHECK(fs::exists(scratch.path() / (manifest() + ".copy")));
 
     std::ofstream(scratch.path() / "000999.sst.copy") << "of a table that was never finished";
     open();
@@ -157,55 +170,36 @@ TEST_CASE_METHOD(copied_store, "a table whose copy is damaged as well is named, 
 
 TEST_CASE_METHOD(copied_store, "a damaged manifest is mended before RocksDB opens without what it named") {
     opened.reset();
-    std::ifstream current(scratch.path() / "CURRENT");
-    std::string manifest;
-    current >> manifest;
-    const auto at = GENERATE(4, 5, 0, 20);  // the length, which looks like a torn tail; the CRC; what is named
-    std::fstream file(scratch.path() / manifest, std::ios::in | std::ios::out | std::ios::binary);
-    file.seekg(at);
-    const auto byte = static_cast<char>(file.get());
-    file.seekp(at);
-    file.put(static_cast<char>(byte ^ 0x40));
-    file.close();
+    const auto name = manifest();
+    flip(name, GENERATE(4, 5, 0, 20));  // the length, which looks like a torn tail; the CRC; what is named
     open();
     check_whole();
     REQUIRE(told.size() == 1);
-    CHECK_THAT(told.front(), Contains("mended: " + manifest) && Contains("nothing is lost"));
+    CHECK_THAT(told.front(), Contains("mended: " + name) && Contains("nothing is lost"));
 }
 
 TEST_CASE_METHOD(copied_store, "what a cut of the power left behind a manifest, and not behind its copy, is cut") {
     opened.reset();
-    std::ifstream current(scratch.path() / "CURRENT");
-    std::string manifest;
-    current >> manifest;
+    const auto name = manifest();
     const auto of_copy = GENERATE(as<std::string>{}, "", std::string("1234\x05\0\x01wor", 10), std::string("1234\x05\0\x01wurds", 12));  // nothing, part of it, as damaged
-    const auto append_to = [&](const std::string& name, const std::string& bytes) { std::ofstream(scratch.path() / name, std::ios::binary | std::ios::app) << bytes; };
-    append_to(manifest, std::string("1234\x05\0\x01words", 12));  // a record whose CRC is not its own
-    append_to(manifest + ".copy", of_copy);
+    const auto append_to = [&](const std::string& file, const std::string& bytes) { std::ofstream(scratch.path() / file, std::ios::binary | std::ios::app) << bytes; };
+    append_to(name, std::string("1234\x05\0\x01words", 12));  // a record whose CRC is not its own
+    append_to(name + ".copy", of_copy);
     open();
     check_whole();
     REQUIRE(told.size() == 1);
-    CHECK_THAT(told.front(), Contains("mended: " + manifest) && Contains("was cut there"));
+    CHECK_THAT(told.front(), Contains("mended: " + name) && Contains("was cut there"));
 }
 
 TEST_CASE_METHOD(copied_store, "a manifest and a copy that are both damaged are not cut: RocksDB names the manifest") {
     opened.reset();
-    std::ifstream current(scratch.path() / "CURRENT");
-    std::string manifest;
-    current >> manifest;
-    const auto flip = [&](const std::string& name, int at) {
-        std::fstream file(scratch.path() / name, std::ios::in | std::ios::out | std::ios::binary);
-        file.seekg(at);
-        const auto byte = static_cast<char>(file.get());
-        file.seekp(at);
-        file.put(static_cast<char>(byte ^ 0x40));
-    };
-    flip(manifest, static_cast<int>(fs::file_size(scratch.path() / manifest)) - 3);
-    flip(manifest + ".copy", 20);
+    const auto name = manifest();
+    flip(name, static_cast<std::streamoff>(fs::file_size(scratch.path() / name)) - 3);
+    flip(name + ".copy", 20);
     const auto refused = open_rocksdb_store(options_for(scratch.path()));
     REQUIRE_FALSE(refused);
     CHECK(refused.failure().code == errc::corruption);
-    CHECK_THAT(refused.failure().what, Contains(manifest));
+    CHECK_THAT(refused.failure().what, Contains(name));
 }
 
 TEST_CASE_METHOD(copied_store, "CURRENT is mended") {
@@ -219,12 +213,10 @@ TEST_CASE_METHOD(copied_store, "CURRENT is mended") {
 
 TEST_CASE_METHOD(copied_store, "of two manifests that CURRENT and its copy name the newer one is right, unless it does not open") {
     opened.reset();
-    std::ifstream current(scratch.path() / "CURRENT");
-    std::string manifest;
-    current >> manifest;
-    const auto write = [&](const std::string& name, const std::string& bytes) { std::ofstream(scratch.path() / name, std::ios::trunc) << bytes; };
+    const auto name = manifest();
+    const auto write = [&](const std::string& file, const std::string& bytes) { std::ofstream(scratch.path() / file, std::ios::trunc) << bytes; };
     const std::string older = "MANIFEST-000001", newer = "MANIFEST-999999";
-    REQUIRE((older < manifest && manifest < newer));
+    REQUIRE((older < name && name < newer));
     SECTION("CURRENT names an older one") { write(older, ""), write("CURRENT", older + "\n"); }
     SECTION("the copy names an older one") { write(older, ""), write("CURRENT.copy", older + "\n"); }
     SECTION("CURRENT names one that was never finished") { write(newer, ""), write("CURRENT", newer + "\n"); }

@@ -1,6 +1,7 @@
-// The log is filled with zeros ahead while syncs are small, and is a log like any other after a crash.
+// The log is filled with zeros ahead while syncs are small, and is a log like any other after a crash; a failed sync ends all writing and syncing.
 #include "broker/storage/rocksdb_log_files.hpp"
 
+#include <atomic>
 #include <catch2/catch.hpp>
 
 #include "tests/storage/crash_image.hpp"
