@@ -82,7 +82,9 @@ TEST_CASE("a thousand connections with a thousand subscriptions on a thousand to
     tenants everybody(broker);
     const auto idle = (broker.resident_bytes() - before) / count;
     WARN("an idle connection costs the broker " << idle << " bytes");
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // which want memory of their own
     CHECK(idle < 32u << 10);
+#endif
 
     everybody.each([&](tenant& t) { t.broker.async_create_topic(t.topic, {}, everybody.counting<client::topic_description>()); });
     everybody.each([&](tenant& t) {
