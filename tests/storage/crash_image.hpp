@@ -23,24 +23,34 @@ inline std::vector<core::mutation> numbered(std::uint64_t number, std::size_t by
     return {append(partition(1), number, number, std::string(bytes, static_cast<char>('a' + number % 26))), core::put_row{"last", std::to_string(number)}};
 }
 
+/// The log in a store's directory that was written last.
+inline fs::path newest_log(const fs::path& directory) {
+    std::vector<fs::path> logs;
+    for (const auto& file : fs::directory_iterator(directory)) {
+        if (file.path().extension() == ".log") {
+            logs.push_back(file.path());
+        }
+    }
+    REQUIRE_FALSE(logs.empty());
+    return *std::max_element(logs.begin(), logs.end());
+}
+
 /// A store's directory as the end of the process leaves it, taken while it is open and idle.
 struct crash_image {
     scratch_directory scratch;
     fs::path path = scratch.path() / "image";
 
-    explicit crash_image(const fs::path& directory) { fs::copy(directory, path); }
-
-    /// The log that was written last.
-    fs::path log() const {
-        std::vector<fs::path> logs;
-        for (const auto& file : fs::directory_iterator(path)) {
-            if (file.path().extension() == ".log") {
-                logs.push_back(file.path());
-            }
+    explicit crash_image(const fs::path& directory) {
+        std::error_code moved;  // a file that RocksDB was just cutting to its size, or deleting
+        for (int tries = 0; tries < 1000; ++tries) {
+            fs::copy(directory, path, moved);
+            if (!moved) return;
+            fs::remove_all(path);
         }
-        REQUIRE_FALSE(logs.empty());
-        return *std::max_element(logs.begin(), logs.end());
+        FAIL("a store that is never idle: " << moved.message());
     }
+
+    fs::path log() const { return newest_log(path); }
 
     std::string bytes() const {
         std::ifstream file(log(), std::ios::binary);

@@ -116,8 +116,8 @@ struct image_after_a_flush {
         fs::path log;
         for (std::uint64_t i = 0; manifest_bytes(scratch.path()) == before; ++i) {
             REQUIRE(i < 10'000);
-            if (crash_image(scratch.path()).log().filename() != log) {
-                log = crash_image(scratch.path()).log().filename();
+            if (newest_log(scratch.path()) != log) {
+                log = newest_log(scratch.path());
                 groups = i == 0 ? 0 : i - 1;
             }
             REQUIRE_FALSE(commit(*live, epoch, numbered(i, 20'000)));
