@@ -30,7 +30,8 @@ worker_core::worker_core(connection& broker, std::string topic, std::string subs
       options_(std::move(options)),
       work_(std::move(work)),
       threads_(std::max(options_.concurrency, 1u)),
-      renewal_(executor_) {
+      renewal_(executor_),
+      end_(executor_) {
     options_.concurrency = std::max(options_.concurrency, 1u);
 }
 
@@ -179,6 +180,7 @@ void worker_core::finish_if_idle() {
     finishing_ = true;
     renewal_.cancel();
     if (!consumer_) return complete();
+    limit_the_end();
     consumer_.async_settle([self = shared_from_this()](boost::system::error_code failed, settlement settled) {
         if (self->abandoned_) return;
         for (const auto& range : settled.lost) self->report_.lost += range.last - range.first + 1;
@@ -190,7 +192,20 @@ void worker_core::finish_if_idle() {
     });
 }
 
+/// A connection that is lost comes back for as long as it takes; who was told to end waits so long and no longer.
+void worker_core::limit_the_end() {
+    end_.expires_after(options_.drain_timeout);
+    end_.async_wait([self = shared_from_this()](boost::system::error_code canceled) {
+        if (canceled || self->abandoned_) return;
+        self->failed_ = make_error_code(errc::timed_out);
+        self->report_.refusal = "the broker has not answered for " + std::to_string(self->options_.drain_timeout.count()) +
+                                " ms since the last handler ended: what it did not answer may come again";
+        self->complete();
+    });
+}
+
 void worker_core::complete() {
+    end_.cancel();
     if (abandoned_) return;
     boost::asio::post(executor_, [self = shared_from_this()] {
         auto done = std::move(self->done_);
@@ -201,6 +216,7 @@ void worker_core::complete() {
 void worker_core::abandon() {
     abandoned_ = true;
     renewal_.cancel();
+    end_.cancel();
     threads_.join();
     consumer_ = {};
     if (done_) {

@@ -49,6 +49,7 @@ private:
     void watch_renewals();
     void stop(boost::system::error_code failed, std::string refusal);
     void finish_if_idle();
+    void limit_the_end();
     void complete();
 
     boost::asio::any_io_executor executor_;
@@ -59,6 +60,7 @@ private:
     worker::handler work_;
     boost::asio::thread_pool threads_;
     boost::asio::steady_timer renewal_;
+    boost::asio::steady_timer end_;
     consumer consumer_;
     completion<worker_report> done_;
     std::deque<delivery> waiting_;

@@ -28,9 +28,10 @@ work=$(mktemp -d)
 broker_pid=
 worker_pids=()
 
-stop_all() {
-  local pid
-  for pid in "${worker_pids[@]}" $broker_pid; do kill "$pid" 2>/dev/null || true; done
+stop_all() {  # the broker last: workers hand in what they have
+  kill "${worker_pids[@]}" 2>/dev/null || true
+  [ ${#worker_pids[@]} = 0 ] || wait "${worker_pids[@]}" || true
+  [ -z "$broker_pid" ] || kill "$broker_pid" 2>/dev/null || true
   wait
   rm -rf "$work"
 }

@@ -20,7 +20,7 @@ int main() {
     connection broker(context.get_executor(), {.server = "127.0.0.1:7070", .name = "thumbnails"});
     worker thumbnails(broker, "photos", "resize", {.concurrency = 4}, make_thumbnail);
     boost::asio::signal_set signals(context, SIGINT, SIGTERM);
-    signals.async_wait([&](boost::system::error_code, int) { thumbnails.drain(); });
+    signals.async_wait([&](boost::system::error_code, int) { thumbnails.drain(), signals.clear(); });
     int status = 0;
     const auto stopped = [&](boost::system::error_code failed, const std::string& why) {
         if (failed) std::cerr << "cannot work: " << failed.message() << ": " << why << '\n', status = 1;

@@ -1,4 +1,4 @@
-// photo-worker DIR: takes jobs from the topic of photographs, makes the renditions in DIR, and says so. SIGTERM finishes what has begun.
+// photo-worker DIR: takes jobs from the topic of photographs, makes the renditions in DIR, and says so. SIGTERM finishes what has begun; another one ends it.
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -62,7 +62,9 @@ int main(int argc, char** argv) {
                           [&](const client::delivery& job) { return process(broker, directory, options.name, job); });
     asio::signal_set signals(io, SIGINT, SIGTERM);
     signals.async_wait([&](const boost::system::error_code& ec, int) {
-        if (!ec) worker.drain();
+        if (ec) return;
+        signals.clear();
+        worker.drain();
     });
     int code = 0;
     broker.async_connect([&](const boost::system::error_code& refused, const client::broker_description& greeting) {

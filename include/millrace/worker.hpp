@@ -40,6 +40,8 @@ struct worker_options {
     std::uint32_t concurrency = 1;
     /// How long a lease is renewed. Default: 10 visibility timeouts.
     std::optional<std::chrono::milliseconds> handler_timeout{};
+    /// How long a worker that ends waits, once no handler runs, for a broker that is away: then it ends with timed_out, and what was not answered may come again.
+    std::chrono::milliseconds drain_timeout{30'000};
     /// Messages in hand, running ones included. Default: twice the concurrency, so that the next one is there when a handler ends.
     std::optional<std::uint32_t> credit_messages{};
     std::uint64_t credit_bytes = 64u << 20;
@@ -75,7 +77,7 @@ public:
     worker& operator=(const worker&) = delete;
 
     /// Subscribes and works until drain(), or until the consumer ends, whose reason is the error then. Once.
-    /// Completes when no handler runs and every outcome is answered. void(error_code, worker_report)
+    /// Completes when no handler runs and every outcome is answered, or the drain_timeout is over. void(error_code, worker_report)
     template <class Token>
     auto async_run(Token&& token) {
         return boost::asio::async_initiate<Token, void(boost::system::error_code, worker_report)>(

@@ -313,6 +313,34 @@ TEST_CASE("a worker that was drained and could not hand in its last outcome says
     CHECK_FALSE(report.refusal.empty());
 }
 
+TEST_CASE("a worker that ends while the broker is away waits for it, but not for ever") {
+    bench b({.visibility_timeout = 30s});
+    sightings seen;
+    std::promise<void> is_gone;
+    running_worker worker(b.broker.address(), {.drain_timeout = 300ms}, [&](const delivery& d) {
+        seen.note(d);
+        is_gone.get_future().wait();
+        return outcome::ack();
+    });
+    b.publish({"x"});
+    REQUIRE(seen.wait_for(1));
+    b.broker.kill();
+    worker.drain();
+    is_gone.set_value();
+    const auto [failed, report] = worker.wait();
+    CHECK(failed == make_error_code(errc::timed_out));
+    CHECK(report.refusal.find("300 ms") != std::string::npos);
+    CHECK(report.acked == 1);
+    b.broker.start();  // the connection is still there, and hands in what it has
+    CHECK(eventually([&] {
+        try {
+            return b.progress().acked == 1;
+        } catch (const std::system_error&) {
+            return false;  // not back yet
+        }
+    }));
+}
+
 TEST_CASE("a worker on a subscription that is not there says so") {
     in_process_broker broker;
     running_worker worker(broker.address(), {}, [](const delivery&) { return outcome::ack(); });
