@@ -168,11 +168,16 @@ void worker_core::drain() {
 
 void worker_core::stop(boost::system::error_code failed, std::string refusal) {
     if (std::exchange(stopping_, true)) return;
-    failed_ = failed;
-    report_.refusal = std::move(refusal);
+    note_failure(failed, std::move(refusal));
     waiting_.clear();
     if (consumer_) consumer_.stop();
     finish_if_idle();
+}
+
+void worker_core::note_failure(boost::system::error_code failed, std::string refusal) {
+    if (!failed || failed_) return;
+    failed_ = failed;
+    report_.refusal = std::move(refusal);
 }
 
 void worker_core::finish_if_idle() {
@@ -184,10 +189,7 @@ void worker_core::finish_if_idle() {
     consumer_.async_settle([self = shared_from_this()](boost::system::error_code failed, settlement settled) {
         if (self->abandoned_) return;
         for (const auto& range : settled.lost) self->report_.lost += range.last - range.first + 1;
-        if (failed && !self->failed_) {
-            self->failed_ = failed;
-            self->report_.refusal = std::move(settled.refusal);
-        }
+        self->note_failure(failed, std::move(settled.refusal));
         self->consumer_.async_close([self](boost::system::error_code, client::done) { self->complete(); });
     });
 }
@@ -197,9 +199,8 @@ void worker_core::limit_the_end() {
     end_.expires_after(options_.drain_timeout);
     end_.async_wait([self = shared_from_this()](boost::system::error_code canceled) {
         if (canceled || self->abandoned_) return;
-        self->failed_ = make_error_code(errc::timed_out);
-        self->report_.refusal = "the broker has not answered for " + std::to_string(self->options_.drain_timeout.count()) +
-                                " ms since the last handler ended: what it did not answer may come again";
+        self->note_failure(make_error_code(errc::timed_out), "the broker has not answered for " + std::to_string(self->options_.drain_timeout.count()) +
+                                                                 " ms since the last handler ended: what it did not answer may come again");
         self->complete();
     });
 }

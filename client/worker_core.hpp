@@ -48,6 +48,7 @@ private:
     void extend(std::uint64_t number);
     void watch_renewals();
     void stop(boost::system::error_code failed, std::string refusal);
+    void note_failure(boost::system::error_code failed, std::string refusal);
     void finish_if_idle();
     void limit_the_end();
     void complete();
@@ -69,7 +70,7 @@ private:
     duration renew_every_{};
     duration handler_timeout_{};
     worker_report report_;
-    boost::system::error_code failed_;
+    boost::system::error_code failed_;  // the first reason; report_.refusal is its words
     bool subscribing_ = false;
     bool stopping_ = false;
     bool finishing_ = false;

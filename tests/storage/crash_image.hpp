@@ -35,6 +35,14 @@ inline fs::path newest_log(const fs::path& directory) {
     return *std::max_element(logs.begin(), logs.end());
 }
 
+inline void flip_bits(const fs::path& path, std::uint64_t offset, char bits) {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekg(static_cast<std::streamoff>(offset));
+    const auto was = static_cast<char>(file.get());
+    file.seekp(static_cast<std::streamoff>(offset));
+    file.put(static_cast<char>(was ^ bits));
+}
+
 /// A store's directory as the end of the process leaves it, taken while it is open and idle.
 struct crash_image {
     scratch_directory scratch;
@@ -66,13 +74,7 @@ struct crash_image {
         file << bytes;
     }
 
-    void flip(std::uint64_t offset) const {
-        std::fstream file(log(), std::ios::in | std::ios::out | std::ios::binary);
-        file.seekg(static_cast<std::streamoff>(offset));
-        const auto was = static_cast<char>(file.get());
-        file.seekp(static_cast<std::streamoff>(offset));
-        file.put(static_cast<char>(was ^ 0x10));
-    }
+    void flip(std::uint64_t offset) const { flip_bits(log(), offset, 0x10); }
 };
 
 }  // namespace millrace::storage

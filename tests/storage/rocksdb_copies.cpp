@@ -4,12 +4,12 @@
 #include <fstream>
 #include <set>
 
+#include "tests/storage/crash_image.hpp"
 #include "tests/storage/engines.hpp"
 
 namespace millrace::storage {
 namespace {
 
-namespace fs = std::filesystem;
 using Catch::Matchers::Contains;
 
 struct copied_store {
@@ -53,13 +53,7 @@ struct copied_store {
         return name;
     }
 
-    void flip(const std::string& name, std::streamoff at) const {
-        std::fstream file(scratch.path() / name, std::ios::in | std::ios::out | std::ios::binary);
-        file.seekg(at);
-        const auto byte = static_cast<char>(file.get());
-        file.seekp(at);
-        file.put(static_cast<char>(byte ^ 0x40));
-    }
+    void flip(const std::string& name, std::uint64_t at) const { flip_bits(scratch.path() / name, at, 0x40); }
 
     /// Turns a bit over wherever the words stand in a file with this ending; the name of the last.
     std::string damage(const std::string& ending, const std::string& words) const {
@@ -171,7 +165,7 @@ TEST_CASE_METHOD(copied_store, "a table whose copy is damaged as well is named, 
 TEST_CASE_METHOD(copied_store, "a damaged manifest is mended before RocksDB opens without what it named") {
     opened.reset();
     const auto name = manifest();
-    flip(name, GENERATE(4, 5, 0, 20));  // the length, which looks like a torn tail; the CRC; what is named
+    flip(name, GENERATE(as<std::uint64_t>{}, 4, 5, 0, 20));  // the length, which looks like a torn tail; the CRC; what is named
     open();
     check_whole();
     REQUIRE(told.size() == 1);
@@ -194,7 +188,7 @@ TEST_CASE_METHOD(copied_store, "what a cut of the power left behind a manifest, 
 TEST_CASE_METHOD(copied_store, "a manifest and a copy that are both damaged are not cut: RocksDB names the manifest") {
     opened.reset();
     const auto name = manifest();
-    flip(name, static_cast<std::streamoff>(fs::file_size(scratch.path() / name)) - 3);
+    flip(name, fs::file_size(scratch.path() / name) - 3);
     flip(name + ".copy", 20);
     const auto refused = open_rocksdb_store(options_for(scratch.path()));
     REQUIRE_FALSE(refused);

@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "broker/storage/rocksdb_log_scan.hpp"
 #include "tests/storage/crash_image.hpp"
@@ -116,8 +117,8 @@ struct image_after_a_flush {
         fs::path log;
         for (std::uint64_t i = 0; manifest_bytes(scratch.path()) == before; ++i) {
             REQUIRE(i < 10'000);
-            if (newest_log(scratch.path()) != log) {
-                log = newest_log(scratch.path());
+            const auto newest = newest_log(scratch.path());
+            if (std::exchange(log, newest) != newest) {
                 groups = i == 0 ? 0 : i - 1;
             }
             REQUIRE_FALSE(commit(*live, epoch, numbered(i, 20'000)));

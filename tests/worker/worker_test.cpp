@@ -30,6 +30,17 @@ struct bench {
 
     subscription_progress progress() { return client.describe_subscription("photos", "resize").partitions.at(0); }
 
+    /// Although the broker was away.
+    bool acked_becomes(std::uint64_t count) {
+        return eventually([&] {
+            try {
+                return progress().acked == count;
+            } catch (const std::system_error&) {
+                return false;  // not back yet
+            }
+        });
+    }
+
     in_process_broker broker;
     blocking_client client{quick(broker.address())};
 };
@@ -164,13 +175,7 @@ TEST_CASE("a broker that is killed and started again finds the jobs still runnin
     b.broker.kill();
     std::this_thread::sleep_for(500ms);  // the short one ends while there is no broker
     b.broker.start();
-    CHECK(eventually([&] {
-        try {
-            return b.progress().acked == 2;
-        } catch (const std::system_error&) {
-            return false;  // not back yet
-        }
-    }));
+    CHECK(b.acked_becomes(2));
     std::this_thread::sleep_for(2500ms);  // the broker has stopped waiting for old holders by now
     CHECK(seen.all().size() == 2);
     b.publish({"short"});
@@ -332,13 +337,7 @@ TEST_CASE("a worker that ends while the broker is away waits for it, but not for
     CHECK(report.refusal.find("300 ms") != std::string::npos);
     CHECK(report.acked == 1);
     b.broker.start();  // the connection is still there, and hands in what it has
-    CHECK(eventually([&] {
-        try {
-            return b.progress().acked == 1;
-        } catch (const std::system_error&) {
-            return false;  // not back yet
-        }
-    }));
+    CHECK(b.acked_becomes(1));
 }
 
 TEST_CASE("a worker on a subscription that is not there says so") {
