@@ -32,6 +32,7 @@ std::string explain_memory(const storage::rocksdb_options& store, const server::
     add("block cache", store.block_cache_bytes, "rows and references read from files");
     add("tail cache", broker.driver.tail_cache_bytes, "the newest entries, which readers that keep up live on");
     add("read cache", broker.driver.read_cache_bytes, "entries read for those that catch up");
+    add("reads under way", broker.driver.reads_in_flight * limits::batch_bytes, std::to_string(broker.driver.reads_in_flight) + " at a time, each of an entry");
     add("core", broker.core.window_messages * sizeof(std::uint32_t), std::to_string(broker.core.window_messages) + " messages near readers and the tail, 4 bytes each");
     add("sessions", broker.sessions_max * idle_session_bytes, std::to_string(broker.sessions_max) + " connections (--max-connections), 9 KiB each when idle");
     out += line("together", sum, "at most; the backlog costs nothing");

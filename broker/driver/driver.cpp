@@ -41,6 +41,10 @@ driver::driver(core::shard shard, const driver_settings& settings, figures befor
 }
 
 actions driver::take_actions() {
+    for (; !to_read_.empty() && reads_in_flight_ < settings_.reads_in_flight; ++reads_in_flight_) {
+        actions_.reads.push_back(to_read_.front());
+        to_read_.pop_front();
+    }
     actions_.wants_space = gate_.wants_look();
     for (const auto& a : actions_.answers)
         if (const auto* refused = std::get_if<error>(&a.what)) ++counted_.refused[refused->code];
@@ -257,7 +261,7 @@ void driver::load(timestamp now, const core::load_entries& wanted) {
 }
 
 void driver::request_read(core::partition_id partition, sequence from, std::uint32_t bytes) {
-    if (reading_.emplace(partition, from).second) actions_.reads.push_back({partition, from, bytes});
+    if (reading_.emplace(partition, from).second) to_read_.push_back({partition, from, bytes});
 }
 
 void driver::on_read(timestamp now, const read_request& request, result<std::vector<storage::stored_entry>> found) {
@@ -267,6 +271,7 @@ void driver::on_read(timestamp now, const read_request& request, result<std::vec
         return;
     }
     reading_.erase({request.partition, request.from});
+    --reads_in_flight_;
     const auto for_core = core_reads_.erase({request.partition, request.from}) > 0;
     forget_freed();
     const auto for_scrubber = scrubber_.is_reading(request);

@@ -31,6 +31,7 @@ struct driver_settings {
     std::size_t tail_cache_bytes = 96u << 20;
     std::size_t read_cache_bytes = 32u << 20;
     std::size_t groups_in_flight = 2;  // one is written while the other is synced
+    std::size_t reads_in_flight = 4;   // each brings an entry at least, so this bounds what they hold; the others wait for their turn
     std::uint64_t scrub_bytes_per_second = 0;
     std::chrono::microseconds company_time{0};  // how long a group without a message may wait for one, while messages come; 0: not at all
 };
@@ -188,7 +189,9 @@ private:
     std::vector<std::pair<core::origin, core::answers::browse>> browsing_;
     std::vector<core::hand_over> handing_over_;  // wait for the bytes of their message
     std::vector<core::hand_over> put_off_;       // wait for room
-    std::set<std::pair<core::partition_id, sequence>> reading_;
+    std::set<std::pair<core::partition_id, sequence>> reading_;  // what was asked for, whether it is under way or not
+    std::deque<read_request> to_read_;                           // of them, those that wait for their turn
+    std::size_t reads_in_flight_ = 0;
     std::map<std::pair<core::partition_id, sequence>, core::group_number> freed_;  // until no read can bring back what is no more
     std::set<std::pair<core::partition_id, sequence>> core_reads_;  // of them, those the core asked for
 

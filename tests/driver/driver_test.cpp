@@ -99,6 +99,27 @@ TEST_CASE("a delivery waits for bytes that must be read") {
     CHECK(all.closes.empty());
 }
 
+TEST_CASE("no more reads are under way than is allowed, the others follow in their order") {
+    auto settings = tiny;
+    settings.reads_in_flight = 2;
+    bench b(settings);
+    std::vector<topic_id> topics;
+    for (const auto* name : {"a", "b", "c", "d", "e", "in-a-cache"}) {
+        topics.push_back(b.topic(name).topic);
+        b.publish({topics.back(), 0}, 1);
+        b.settle();
+    }
+    topics.pop_back();
+    for (std::uint64_t i = 0; i < topics.size(); ++i) b.subscribe(2 + i, std::string(1, static_cast<char>('a' + i)), 1);
+    std::vector<topic_id> read;
+    while (!b.reads_.empty()) {
+        CHECK(b.reads_.size() <= 2);
+        read.push_back(b.reads_.front().partition.topic);
+        CHECK(b.read_one().pushes.size() == 1);
+    }
+    CHECK(read == topics);
+}
+
 TEST_CASE("what waits for a consumer that has left is dropped") {
     bench b(tiny);
     const auto where = b.topic("t");
