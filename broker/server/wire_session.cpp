@@ -77,7 +77,7 @@ std::optional<request> wire_session::translate(const proto::frame& f) {
         case wire::Message::Ping: send(id, wire::CreatePong(builder_)); return std::nullopt;
         case wire::Message::Unsubscribe: {  // the answer overtakes what is queued, and the number may be taken again
             const core::consumer_id leaving{f.head->message_as_Unsubscribe()->consumer()};
-            drop_pushes(leaving);
+            pushes_.drop(leaving);
             break;
         }
         default: break;
@@ -199,38 +199,28 @@ void wire_session::answer(const core::answer& a) {
 
 void wire_session::answer(driver::peeked p) {
     end_request(p.to.request);
-    const auto bytes = records_bytes(p.runs);
+    peeked_bytes_ += records_bytes(p.runs);
     peeks_.push_back(std::move(p));
-    note_unread(bytes);
+    close_slow_reader();
 }
 
 void wire_session::push(driver::push p) {
-    const auto bytes = p.run.records.size();
-    pushes_.push_back(std::move(p));
-    note_unread(bytes);
+    pushes_.add(std::move(p));
+    close_slow_reader();
 }
 
-/// What waits here keeps whole entries in memory, so it goes with the reason.
-void wire_session::note_unread(std::size_t bytes) {
-    unread_records_bytes_ += bytes;
-    if (unread_records_bytes_ <= settings_.unread_records_bytes) return;
-    if (!closing_) close({errc::slow_reader, std::to_string(unread_records_bytes_) + " bytes of messages wait to be read"});
+/// What waits here keeps entries in memory, so it goes with the reason.
+void wire_session::close_slow_reader() {
+    const auto unread = peeked_bytes_ + pushes_.bytes();
+    if (unread <= settings_.unread_records_bytes) return;
+    if (!closing_) close({errc::slow_reader, std::to_string(unread) + " bytes of messages wait to be read"});
     peeks_.clear();
+    peeked_bytes_ = 0;
     pushes_.clear();
-    unread_records_bytes_ = 0;
-}
-
-/// What waits for a consumer that is no more is not sent, and not counted against the client either.
-void wire_session::drop_pushes(core::consumer_id consumer) {
-    std::erase_if(pushes_, [&](const driver::push& p) {
-        const bool its = p.consumer == consumer;
-        if (its) unread_records_bytes_ -= p.run.records.size();
-        return its;
-    });
 }
 
 void wire_session::ended(const core::consumer_ended& e) {
-    drop_pushes(e.consumer);
+    pushes_.drop(e.consumer);  // is not sent, and not counted against the client either
     send(core::request_id{}, wire::CreateConsumerEnded(builder_, static_cast<std::uint32_t>(e.consumer), static_cast<std::uint16_t>(e.why.code),
                                                        builder_.CreateString(e.why.what)));
 }
@@ -256,34 +246,23 @@ output wire_session::take_output() {
     while (!peeks_.empty()) {
         auto p = std::move(peeks_.front());
         peeks_.pop_front();
-        unread_records_bytes_ -= records_bytes(p.runs);
+        peeked_bytes_ -= records_bytes(p.runs);
         const auto runs = wire_runs(p.runs);
         const auto list = builder_.CreateVectorOfStructs(runs);
         proto::append_frame(builder_, static_cast<std::uint64_t>(p.to.request), wire::CreatePeeked(builder_, p.start.value, p.high.value, list),
                             records_bytes(p.runs), out.buffer);
         append_runs(out, p.runs);
     }
-    if (!pushes_.empty() && !closing_) take_push(out);
+    if (!pushes_.empty() && !closing_) append_deliver(out);
     cover_buffer(out);
     return out;
 }
 
-/// One Deliver frame: the pushes at the front that go to the same consumer, up to push_bytes.
-void wire_session::take_push(output& out) {
-    const auto consumer = pushes_.front().consumer;
-    std::vector<driver::record_run> runs;
-    std::size_t bytes = 0;
-    while (!pushes_.empty() && pushes_.front().consumer == consumer) {
-        const auto size = pushes_.front().run.records.size();
-        if (!runs.empty() && bytes + size > push_bytes) break;
-        bytes += size;
-        unread_records_bytes_ -= size;
-        runs.push_back(std::move(pushes_.front().run));
-        pushes_.pop_front();
-    }
-    const auto list = builder_.CreateVectorOfStructs(wire_runs(runs));
-    proto::append_frame(builder_, 0, wire::CreateDeliver(builder_, static_cast<std::uint32_t>(consumer), list), bytes, out.buffer);
-    append_runs(out, runs);
+void wire_session::append_deliver(output& out) {
+    const auto next = pushes_.take(push_bytes);
+    const auto list = builder_.CreateVectorOfStructs(wire_runs(next.runs));
+    proto::append_frame(builder_, 0, wire::CreateDeliver(builder_, static_cast<std::uint32_t>(next.consumer), list), next.bytes, out.buffer);
+    append_runs(out, next.runs);
 }
 
 void wire_session::append_runs(output& out, const std::vector<driver::record_run>& runs) {

@@ -19,6 +19,7 @@
 
 #include "broker/access.hpp"
 #include "broker/driver/driver.hpp"
+#include "broker/server/push_queue.hpp"
 #include "millrace/error.hpp"
 #include "millrace/message.hpp"
 #include "proto/frame.hpp"
@@ -130,10 +131,9 @@ private:
     void refuse(core::request_id id, const error& why);
     template <class Table>
     void send(core::request_id id, flatbuffers::Offset<Table> message);
-    void note_unread(std::size_t bytes);
-    void drop_pushes(core::consumer_id consumer);
+    void close_slow_reader();
     void append_runs(output& out, const std::vector<driver::record_run>& runs);
-    void take_push(output& out);
+    void append_deliver(output& out);
 
     core::session_id id_;
     session_settings settings_;
@@ -155,8 +155,8 @@ private:
 
     std::vector<std::byte> control_;  // whole frames without bodies
     std::deque<driver::peeked> peeks_;
-    std::deque<driver::push> pushes_;
-    std::size_t unread_records_bytes_ = 0;  // of peeks_ and pushes_
+    std::size_t peeked_bytes_ = 0;
+    push_queue pushes_;
 };
 
 }  // namespace millrace::server
