@@ -49,10 +49,6 @@ private:
     void subscribe() {
         client::subscribe_options options;
         options.credit_messages = credit_messages;
-        if (all_.settings.leave_every > 0) {  // what is left takes credit until the end
-            options.credit_messages += static_cast<std::uint32_t>(all_.shared.expected / all_.settings.leave_every);
-            options.credit_bytes += all_.shared.expected / all_.settings.leave_every * all_.settings.size_max();
-        }
         broker_.async_subscribe(all_.settings.topic, all_.settings.subscription, options, [this](boost::system::error_code failed, client::consumer c) {
             if (failed) return all_.fail("subscribe: " + c.refusal());
             consumer_ = std::move(c);
@@ -81,7 +77,10 @@ private:
         } else {
             ++all_.result.repeated;
         }
-        if (all_.settings.leave_every == 0 || d.sequence.value % all_.settings.leave_every != 0) consumer_.ack(d);
+        if (all_.settings.leave_every == 0 || d.sequence.value % all_.settings.leave_every != 0)
+            consumer_.ack(d);
+        else
+            consumer_.set_aside(d);
     }
 
     consuming& all_;

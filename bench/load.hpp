@@ -35,7 +35,6 @@ struct load_settings {
     std::size_t size_of(std::uint64_t id) const { return mixed_sizes ? size - size / 2 + scramble(~id) % (size + 1) : size; }
     std::uint32_t in_flight_each() const { return in_flight > 0 ? in_flight : std::max(1u, 20'000 / producers); }
     std::uint32_t producer_connections() const { return connections == 0 ? producers : std::min(connections, producers); }
-    std::size_t size_max() const { return mixed_sizes ? size + size / 2 + 1 : size; }
 };
 
 /// What both sides share while they run.

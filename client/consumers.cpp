@@ -1,6 +1,7 @@
 #include "client/consumers.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "client/request.hpp"
@@ -33,25 +34,25 @@ consumer_number consumers::open(ticket operation, const std::string& topic, cons
                                 const subscribe_options& options) {
     const consumer_number number{++last_number_};
     auto& c = consumers_[number];
-    c.window_messages = std::max(options.credit_messages, 1u);
-    c.window_bytes = std::max<std::uint64_t>(options.credit_bytes, 1);
-    c.may_come = c.window_messages;
+    c.window = {std::max(options.credit_messages, 1u), static_cast<std::int64_t>(std::clamp<std::uint64_t>(options.credit_bytes, 1, limits::credit_bytes))};
+    c.given = c.window;
     c.topic = topic;
     c.subscription = subscription;
     c.name = options.name;
     const auto id = talk_.ask(recipient::subscribe, wire::Message::Subscribed, operation, number_on_wire(number));
-    subscribe(id, number, c, {c.window_messages, c.window_bytes}, {});
+    subscribe(id, number, c, {});
     return number;
 }
 
-void consumers::subscribe(std::uint64_t id, consumer_number number, const consumer& c, held_leases::freed credit, std::vector<lease_range> held) {
+void consumers::subscribe(std::uint64_t id, consumer_number number, const consumer& c, std::vector<lease_range> held) {
     auto& b = talk_.builder;
     const auto topic = b.CreateString(c.topic);
     const auto subscription = b.CreateString(c.subscription);
     const auto name = b.CreateString(c.name);
     flatbuffers::Offset<flatbuffers::Vector<const wire::LeaseRange*>> ranges = 0;
     if (!held.empty()) ranges = b.CreateVectorOfStructs(on_wire(held));
-    talk_.send(id, wire::CreateSubscribe(b, number_on_wire(number), topic, subscription, credit.messages, credit.bytes, name, ranges));
+    talk_.send(id, wire::CreateSubscribe(b, number_on_wire(number), topic, subscription, static_cast<std::uint32_t>(c.given.messages),
+                                          static_cast<std::uint64_t>(c.given.bytes), name, ranges));
 }
 
 void consumers::close(ticket operation, consumer_number number) {
@@ -85,18 +86,16 @@ bool consumers::start(consumer_number number, const delivery& d) {
 void consumers::give(consumer_number number, const delivery& d, hand_in how, const std::string& reason) {
     auto* c = find_usable(number);
     if (!c) return;
-    const auto freed = c->held.remove(d.partition, d.attempt, d.sequence);
-    if (freed.messages == 0) return;
+    if (!c->held.remove(d.partition, d.attempt, d.sequence)) return;
     if (!c->started.empty()) c->started.erase({d.partition, d.attempt, d.sequence});
     c->gathered(how, reason.substr(0, reason_bytes_max)).add(d.partition, d.attempt, d.sequence);
-    free_credit(*c, freed);
 }
 
 void consumers::set_aside(consumer_number number, const delivery& d) {
     auto* c = find_usable(number);
     if (!c) return;
     c->started.erase({d.partition, d.attempt, d.sequence});
-    free_credit(*c, c->held.remove(d.partition, d.attempt, d.sequence));
+    c->held.remove(d.partition, d.attempt, d.sequence);
 }
 
 void consumers::extend(ticket operation, consumer_number number, const delivery& d) {
@@ -137,7 +136,7 @@ void consumers::end_turn() {
         if (c.state != phase::open) continue;
         send_starts(number, c);
         if (c.flights.size() < flights_max) send_gathered(number, c);
-        if (c.to_give.messages * 2ull >= c.window_messages || c.to_give.bytes * 2 >= c.window_bytes) send_credit(number, c);
+        if (c.may_give()) send_credit(number, c);
     }
 }
 
@@ -149,16 +148,17 @@ error consumers::on_deliver(const proto::frame& frame) {
     auto* c = find(arrived.consumer);
     // What was on its way when the consumer closed is given back by the broker itself.
     if (!c || c->state == phase::closing || c->state == phase::gone) return {};
-    if (sizes.size() > c->may_come)
-        return {errc::credit_exceeded, "the broker delivered " + std::to_string(sizes.size()) + " messages on a credit of " +
-                                           std::to_string(c->may_come)};
-    c->may_come -= sizes.size();
+    const credit came{static_cast<std::int64_t>(sizes.size()), std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0})};
+    if (came.messages > c->given.messages)
+        return {errc::credit_exceeded, "the broker delivered " + std::to_string(came.messages) + " messages on a credit of " +
+                                           std::to_string(c->given.messages)};
+    c->given = c->given - came;
     if (arrived.deliveries.empty()) return {};
     auto next = sizes.cbegin();
     for (const auto* run : *message->runs()) {
         if (run->count() == 0) continue;
         const auto end = next + run->count();
-        free_credit(*c, c->held.add(run->partition(), run->attempt(), {run->first()}, {next, end}));
+        c->held.add(run->partition(), run->attempt(), {run->first()}, {next, end});
         next = end;
     }
     if (c->stopped) return stop(arrived.consumer), error{};
@@ -259,8 +259,7 @@ void consumers::make_return(consumer_number number, consumer& c) {
     }
     c.waiting.insert(c.waiting.begin(), waiting.begin(), waiting.end());
     c.to_start.clear();
-    c.to_give = {};
-    c.may_come = 0;
+    c.given = {};
     held_leases kept;
     for (const auto& [partition, attempt, at] : c.started) kept.add(partition, attempt, at, {c.held.size_of(partition, attempt, at)});
     c.held = std::move(kept);
@@ -269,22 +268,16 @@ void consumers::make_return(consumer_number number, consumer& c) {
 void consumers::resume() {
     for (auto& [number, c] : consumers_) {
         if (c.state != phase::returning) continue;
-        held_leases::freed used;
         lease_ranges presented;
         for (const auto& [partition, attempt, at] : c.started) {
             presented.add(partition, attempt, at);
-            ++used.messages;
-            used.bytes += c.held.size_of(partition, attempt, at);
         }
         for (const auto& r : c.acks.all()) presented.add(r);
         for (const auto& [how, ranges] : c.others)
             for (const auto& r : ranges.all()) presented.add(r);
-        held_leases::freed credit;
-        if (!c.stopped && c.window_messages > used.messages) credit.messages = c.window_messages - used.messages;
-        credit.bytes = c.window_bytes > used.bytes ? c.window_bytes - used.bytes : 1;
-        c.may_come = credit.messages;
+        c.given = c.stopped ? credit{} : (c.window - c.held.total()).at_least_none();
         const auto id = talk_.ask(recipient::subscribe, wire::Message::Subscribed, no_ticket, number_on_wire(number));
-        subscribe(id, number, c, credit, presented.take(ranges_per_frame_max));
+        subscribe(id, number, c, presented.take(ranges_per_frame_max));
     }
 }
 
@@ -303,7 +296,7 @@ void consumers::welcome_back(consumer_number number, consumer& c, const std::vec
         const auto from = c.started.lower_bound({l.partition, l.attempt, l.first});
         auto to = from;
         for (; to != c.started.end() && *to <= lease{l.partition, l.attempt, l.last}; ++to)
-            free_credit(c, c.held.remove(to->partition, to->attempt, to->at));
+            c.held.remove(to->partition, to->attempt, to->at);
         if (from != to) gone.ranges.push_back(l);
         c.started.erase(from, to);
     }
@@ -343,9 +336,12 @@ consumers::consumer* consumers::find_usable(consumer_number number) {
     return c && (c->state == phase::open || c->state == phase::returning) ? c : nullptr;
 }
 
-void consumers::free_credit(consumer& c, held_leases::freed freed) {
-    c.to_give.messages += freed.messages;
-    c.to_give.bytes += freed.bytes;
+/// When what can be given is as much as the broker has left: then it never waits for credit while a good part of the window is free, however long the rest is
+/// held, and most messages cause no frame.
+bool consumers::consumer::may_give() const noexcept {
+    const auto is_due = [](std::int64_t more, std::int64_t left, std::int64_t all) { return more > std::max(-left, std::int64_t{0}) && more >= left && more >= all / 8; };
+    const auto more = window - held.total() - given;
+    return !stopped && (is_due(more.messages, given.messages, window.messages) || is_due(more.bytes, given.bytes, window.bytes));
 }
 
 /// What was handed in within the turn need not be started any more.
@@ -390,10 +386,9 @@ void consumers::send_ranges(consumer_number number, consumer& c, hand_in how, co
 }
 
 void consumers::send_credit(consumer_number number, consumer& c) {
-    if (c.stopped) return;
-    const auto given = std::exchange(c.to_give, {});
-    c.may_come += given.messages;
-    talk_.send(0, wire::CreateCredit(talk_.builder, number_on_wire(number), given.messages, given.bytes));
+    const auto more = (c.window - c.held.total() - c.given).at_least_none();
+    c.given = {c.given.messages + more.messages, c.given.bytes + more.bytes};
+    talk_.send(0, wire::CreateCredit(talk_.builder, number_on_wire(number), static_cast<std::uint32_t>(more.messages), static_cast<std::uint64_t>(more.bytes)));
 }
 
 void consumers::unsubscribe(ticket operation, consumer_number number, consumer& c) {

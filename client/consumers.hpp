@@ -53,7 +53,7 @@ public:
     /// Completes when everything that this consumer handed in so far is answered.
     void settle(ticket operation, consumer_number number);
 
-    /// Sends what gathered: starts; what was handed in while fewer than two of a consumer's requests are unanswered; credit by halves of its window.
+    /// Sends what gathered: starts; what was handed in while fewer than two of a consumer's requests are unanswered; credit when that doubles what the broker has.
     void end_turn();
 
     /// Errors end the connection.
@@ -107,10 +107,8 @@ private:
         held_leases held;
         std::set<lease> started;       // of them
         std::vector<lease> to_start;   // not told to the broker yet
-        std::uint32_t window_messages = 0;
-        std::uint64_t window_bytes = 0;
-        std::uint64_t may_come = 0;    // messages of the credit given that have not been delivered
-        held_leases::freed to_give;    // credit that came free and was not given yet
+        credit window;
+        credit given;                  // of it, what the broker has and has not used yet
         bool stopped = false;
         std::optional<ticket> close_when_open;
         lease_ranges acks;             // not sent yet
@@ -120,6 +118,7 @@ private:
         std::vector<lost_range> lost;  // not told to anybody yet
         error refused;                 // of what was handed in, not told to anybody yet
 
+        bool may_give() const noexcept;
         void note(const error& refusal, const std::vector<lost_range>& gone);
         bool has_gathered() const noexcept { return !acks.empty() || !others.empty(); }
         lease_ranges& gathered(hand_in how, const std::string& reason) { return how == hand_in::ack ? acks : others[{how, reason}]; }
@@ -130,8 +129,7 @@ private:
     consumer* find(consumer_number number);
     consumer* find_open(consumer_number number);
     consumer* find_usable(consumer_number number);
-    void free_credit(consumer& c, held_leases::freed freed);
-    void subscribe(std::uint64_t id, consumer_number number, const consumer& c, held_leases::freed credit, std::vector<lease_range> held);
+    void subscribe(std::uint64_t id, consumer_number number, const consumer& c, std::vector<lease_range> held);
     void send_starts(consumer_number number, consumer& c);
     void send_gathered(consumer_number number, consumer& c);
     void send_ranges(consumer_number number, consumer& c, hand_in how, const std::string& reason, lease_ranges& gathered);

@@ -4,27 +4,28 @@
 
 namespace millrace::client {
 
-held_leases::freed held_leases::add(std::uint32_t partition, std::uint32_t attempt, sequence first, std::vector<std::uint32_t> sizes) {
-    freed replaced;
+void held_leases::add(std::uint32_t partition, std::uint32_t attempt, sequence first, std::vector<std::uint32_t> sizes) {
     auto& held = runs_[{partition, attempt, first}];
-    replaced.messages = held.left;
-    for (const auto size : held.sizes) replaced.bytes += size;
+    total_.messages += static_cast<std::int64_t>(sizes.size()) - held.left;
+    for (const auto size : sizes) total_.bytes += size;
+    for (const auto size : held.sizes) total_.bytes -= size;
     held.left = static_cast<std::uint32_t>(sizes.size());
     held.sizes = std::move(sizes);
-    return replaced;
 }
 
-held_leases::freed held_leases::remove(std::uint32_t partition, std::uint32_t attempt, sequence one) {
+bool held_leases::remove(std::uint32_t partition, std::uint32_t attempt, sequence one) {
     const auto found = find(partition, attempt, one);
-    if (found == runs_.end()) return {};
+    if (found == runs_.end()) return false;
     const auto size = std::exchange(found->second.sizes[one - found->first.first], 0);
-    if (size == 0) return {};
+    if (size == 0) return false;
+    --total_.messages;
+    total_.bytes -= size;
     last_ = found;
     if (--found->second.left == 0) {
         runs_.erase(found);
         last_ = runs_.end();
     }
-    return {1, size};
+    return true;
 }
 
 std::uint32_t held_leases::size_of(std::uint32_t partition, std::uint32_t attempt, sequence one) {

@@ -1,7 +1,9 @@
-// What a consumer has been given and has not settled: makes each ack count once, and knows how much credit it frees.
+// What a consumer has been given and has not settled: makes each ack count once, and knows what it takes of the credit.
 #pragma once
 
+#include <algorithm>
 #include <compare>
+#include <cstdint>
 #include <map>
 #include <utility>
 #include <vector>
@@ -10,28 +12,32 @@
 
 namespace millrace::client {
 
+/// Messages, and the bytes of their records; below zero where more came than was given.
+struct credit {
+    std::int64_t messages = 0;
+    std::int64_t bytes = 0;
+
+    credit operator-(const credit& other) const { return {messages - other.messages, bytes - other.bytes}; }
+    credit at_least_none() const { return {std::max<std::int64_t>(messages, 0), std::max<std::int64_t>(bytes, 0)}; }
+};
+
 class held_leases {
 public:
     held_leases() = default;
     held_leases(held_leases&& other) noexcept { *this = std::move(other); }
     held_leases& operator=(held_leases&& other) noexcept {
         runs_ = std::move(other.runs_);
+        total_ = std::exchange(other.total_, {});
         last_ = runs_.end();  // what stood there may have been the other's end, which does not move with its content
         other.last_ = other.runs_.end();
         return *this;
     }
 
-    /// Credit that comes free.
-    struct freed {
-        std::uint32_t messages = 0;
-        std::uint64_t bytes = 0;
-    };
+    /// A run of deliveries came; `sizes` are the bytes of their records. A run held already is replaced.
+    void add(std::uint32_t partition, std::uint32_t attempt, sequence first, std::vector<std::uint32_t> sizes);
 
-    /// A run of deliveries came; `sizes` are the bytes of their records. A run held already is replaced: what was left of it is freed.
-    freed add(std::uint32_t partition, std::uint32_t attempt, sequence first, std::vector<std::uint32_t> sizes);
-
-    /// One message leaves. Nothing is freed when it is not held (any more).
-    freed remove(std::uint32_t partition, std::uint32_t attempt, sequence one);
+    /// One message leaves. False when it is not held (any more).
+    bool remove(std::uint32_t partition, std::uint32_t attempt, sequence one);
 
     /// The bytes of a held message's record; 0 when it is not held.
     std::uint32_t size_of(std::uint32_t partition, std::uint32_t attempt, sequence one);
@@ -45,6 +51,8 @@ public:
     }
 
     bool empty() const noexcept { return runs_.empty(); }
+    /// Of what is held.
+    credit total() const noexcept { return total_; }
 
 private:
     struct place {
@@ -65,6 +73,7 @@ private:
     run_map::iterator find(std::uint32_t partition, std::uint32_t attempt, sequence one);
 
     run_map runs_;
+    credit total_;
     run_map::iterator last_ = runs_.end();  // acks come in runs too: the next one is mostly here
 };
 

@@ -35,7 +35,8 @@ void shard::perform(const input::subscribe& c) {
     if (s.inconsistent) return reply(c.from, s.inconsistent);
     if (park_until_known(s, c.held, [&] { return any_input(c); })) return;
     auto& added = consumers_[id];
-    added = {id, s.row.id, c.name, c.messages, c.bytes, 0, false, false};
+    added = {id, s.row.id, c.name, c.messages, 0, 0, false, false};
+    added.give_bytes(c.bytes);
     ++s.consumers;
     answers::subscribed answer{c.consumer, s.row.topic, s.row.id, s.row.settings.visibility_timeout, {}};
     for (const auto& r : c.held) {
@@ -123,7 +124,7 @@ void shard::perform(const input::credit& c) {
     auto* target = find_consumer(c.session, c.consumer);
     if (!target) return;  // it ended while the credit was on its way
     target->messages += c.messages;
-    target->bytes += c.bytes;
+    target->give_bytes(c.bytes);
     feed(*target);
 }
 
@@ -179,15 +180,13 @@ bool shard::deliver_one(subscription& s, std::uint32_t partition) {
     c.hungry = false;
     const auto available = ready->last - ready->first + 1;
     const auto share = (available + s.hungry.size()) / (s.hungry.size() + 1);  // the others are hungry too
-    auto count = index->count_within(ready->first, ready->first + (std::min(share, c.messages) - 1), c.bytes);
-    if (count == 0 && c.held > 0) return true;  // its bytes do not suffice: it waits for credit, the next consumer is tried
-    count = std::max<std::uint64_t>(count, 1);
+    const auto count = c.reaches(*index, ready->first, ready->first + (std::min(share, c.messages) - 1));
 
     p.grant(*ready, count, c.id);
     const auto last = ready->first + (count - 1);
     out_->delivered.push_back({c.id.session, c.id.consumer, log.id(), ready->first, last, ready->attempt, index});
     c.messages -= count;
-    c.bytes -= std::min<std::uint64_t>(c.bytes, index->bytes_between(ready->first, last));
+    c.bytes -= static_cast<std::int64_t>(index->bytes_between(ready->first, last));
     c.held += count;
     s.deliveries += count;
     if (ready->attempt > 1) s.redeliveries += count;

@@ -86,7 +86,7 @@ void shard::perform(const input::undelivered& u) {
     s.partitions[u.range.partition].release(u.range, c->id, in, lost);
     c->held -= in.released;
     c->messages += in.released;
-    c->bytes += u.bytes;
+    c->give_bytes(u.bytes);
     s.work.insert(u.range.partition);
     feed(*c);
     pump(s);

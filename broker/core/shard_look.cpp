@@ -47,7 +47,7 @@ std::vector<consumer_figures> shard::consumers_of(session_id session) const {
     for (auto it = consumers_.lower_bound({session, consumer_id{}}); it != consumers_.end() && it->first.session == session; ++it) {
         const auto& c = it->second;
         const auto& s = subscriptions_.at(c.subscription).row;
-        found.push_back({c.id.consumer, c.name, topics_.at(s.topic).row.name, s.name, c.messages, c.bytes, c.held});
+        found.push_back({c.id.consumer, c.name, topics_.at(s.topic).row.name, s.name, c.messages, static_cast<std::uint64_t>(std::max<std::int64_t>(c.bytes, 0)), c.held});
     }
     return found;
 }

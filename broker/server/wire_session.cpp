@@ -71,8 +71,7 @@ std::optional<request> wire_session::translate(const proto::frame& f) {
         case wire::Message::Publish: return publish(from, *f.head->message_as_Publish(), f.body);
         case wire::Message::Credit: {
             const auto& c = *f.head->message_as_Credit();
-            return core::any_input(
-                core::input::credit{id_, core::consumer_id{c.consumer()}, c.messages(), std::min(c.bytes(), settings_.consumer_bytes)});
+            return core::any_input(core::input::credit{id_, core::consumer_id{c.consumer()}, c.messages(), c.bytes()});
         }
         case wire::Message::Ping: send(id, wire::CreatePong(builder_)); return std::nullopt;
         case wire::Message::Unsubscribe: {  // the answer overtakes what is queued, and the number may be taken again
@@ -89,7 +88,6 @@ std::optional<request> wire_session::translate(const proto::frame& f) {
     }
     const auto answered = kind != wire::Message::Start;
     if (answered && !begin_request(from, {})) return std::nullopt;
-    if (auto* s = std::get_if<core::input::subscribe>(&*in)) s->bytes = std::min(s->bytes, settings_.consumer_bytes);
     return in;
 }
 

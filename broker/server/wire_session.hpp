@@ -37,7 +37,6 @@ struct session_settings {
     std::uint32_t requests = 4096;                  // unanswered requests of any kind
     std::size_t unread_bytes = 32u << 20;           // of answers, before the client counts as a slow reader
     std::size_t unread_records_bytes = 128u << 20;  // of messages, likewise
-    std::uint64_t consumer_bytes = 32u << 20;       // of a consumer's credit that are used at a time, however much it gives
     std::chrono::milliseconds idle_timeout{30'000};
     std::chrono::milliseconds hello_timeout{5'000};
 };

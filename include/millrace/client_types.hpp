@@ -142,7 +142,7 @@ struct received {
 /// What may be on its way to a consumer or in its hands without being acked.
 struct subscribe_options {
     std::uint32_t credit_messages = 1000;
-    std::uint64_t credit_bytes = 16u << 20;  // of records; a consumer that holds nothing gets one message whatever its size
+    std::uint64_t credit_bytes = 16u << 20;  // of records, at most limits::credit_bytes; the last message may go beyond it
     std::string name{};                        // for people
 };
 

@@ -58,6 +58,7 @@ inline constexpr std::size_t batch_bytes = 1u << 20;     // what the client libr
 inline constexpr std::size_t batch_messages = 4096;
 inline constexpr std::size_t name_bytes = 255;
 inline constexpr std::size_t headers = 64;
+inline constexpr std::size_t credit_bytes = 32u << 20;   // of a consumer: what it gives beyond is cut
 inline constexpr std::size_t partitions = 1024;          // of one topic
 }  // namespace limits
 

@@ -44,7 +44,7 @@ struct worker_options {
     std::chrono::milliseconds drain_timeout{30'000};
     /// Messages in hand, running ones included. Default: twice the concurrency, so that the next one is there when a handler ends.
     std::optional<std::uint32_t> credit_messages{};
-    std::uint64_t credit_bytes = 64u << 20;
+    std::uint64_t credit_bytes = limits::credit_bytes;  // at most
     std::string name{};  // for people
 };
 

@@ -76,32 +76,71 @@ TEST_CASE("an ack counts once") {
     CHECK(broker.count(wire::Message::Ack) == 0);
 }
 
-TEST_CASE("credit comes back by halves of the window, in the messages and bytes that were settled") {
+TEST_CASE("credit comes back when it doubles what the broker has left, in the messages and bytes that were settled") {
     scripted_broker broker;
-    const auto number = subscribe(broker, {.credit_messages = 10, .credit_bytes = 1u << 20});
-    broker.deliver(number, 0, 0, numbered(0, 10));
+    const auto number = subscribe(broker, {.credit_messages = 16, .credit_bytes = 1u << 20});
+    broker.deliver(number, 0, 0, numbered(0, 8));
     const auto record = records_of(numbered(0, 1)).size();
-    for (std::size_t i = 0; i < 4; ++i) broker.m.ack(number, broker.deliveries[i]);
+    for (std::size_t i = 0; i < 7; ++i) broker.m.ack(number, broker.deliveries[i]);
     broker.turn();
     CHECK(broker.count(wire::Message::Credit) == 0);
-    broker.m.ack(number, broker.deliveries[4]);
+    broker.m.ack(number, broker.deliveries[7]);
     broker.turn();
     const auto credit = broker.take(wire::Message::Credit);
     CHECK(credit.id() == 0);
-    CHECK(credit.head().message_as_Credit()->messages() == 5);
-    CHECK(credit.head().message_as_Credit()->bytes() == 5 * record);
+    CHECK(credit.head().message_as_Credit()->messages() == 8);
+    CHECK(credit.head().message_as_Credit()->bytes() == 8 * record);
     // Also without an ack: what is set aside stays leased but makes room.
-    for (std::size_t i = 5; i < 10; ++i) broker.m.set_aside(number, broker.deliveries[i]);
+    broker.deliver(number, 0, 8, numbered(8, 8));
+    for (std::size_t i = 8; i < 16; ++i) broker.m.set_aside(number, broker.deliveries[i]);
     broker.turn();
-    CHECK(broker.take(wire::Message::Credit).head().message_as_Credit()->messages() == 5);
+    CHECK(broker.take(wire::Message::Credit).head().message_as_Credit()->messages() == 8);
     broker.acked();
     broker.acked();
-    broker.m.ack(number, broker.deliveries[9]);
+    broker.m.ack(number, broker.deliveries[15]);
     broker.turn();
     CHECK(broker.count(wire::Message::Ack) == 0);
 }
 
-TEST_CASE("half of the window in bytes is enough, so that large messages keep flowing") {
+TEST_CASE("a consumer that keeps most of its messages for long gets others in the place of those that it settles") {
+    scripted_broker broker;
+    const auto number = subscribe(broker, {.credit_messages = 16, .credit_bytes = 1u << 20});
+    broker.deliver(number, 0, 0, numbered(0, 16));
+    for (std::size_t i = 0; i < 40; i += 2) {
+        broker.m.ack(number, broker.deliveries[12 + i]);
+        broker.turn();
+        CHECK(broker.count(wire::Message::Credit) == 0);  // an eighth of the window goes at once
+        broker.m.ack(number, broker.deliveries[12 + i + 1]);
+        broker.turn();
+        CHECK(broker.take(wire::Message::Credit).head().message_as_Credit()->messages() == 2);
+        broker.deliver(number, 0, 16 + i, numbered(16 + i, 2));
+        while (broker.count(wire::Message::Ack) > 0) broker.acked();
+    }
+}
+
+TEST_CASE("a message that goes beyond the window in bytes is settled before others come") {
+    scripted_broker broker;
+    const auto number = subscribe(broker, {.credit_messages = 100, .credit_bytes = 8'000});
+    broker.deliver(number, 0, 0, {{"", {}, std::string(2'000, 'x')}, {"", {}, std::string(9'000, 'x')}});
+    broker.m.ack(number, broker.deliveries[0]);  // what is free now fills up what the other one has overdrawn
+    broker.turn();
+    CHECK(broker.count(wire::Message::Credit) == 0);
+    broker.m.ack(number, broker.deliveries[1]);
+    broker.turn();
+    const auto credit = broker.take(wire::Message::Credit);
+    CHECK(credit.head().message_as_Credit()->messages() == 2);
+    CHECK(credit.head().message_as_Credit()->bytes() == records_of({{"", {}, std::string(2'000, 'x')}, {"", {}, std::string(9'000, 'x')}}).size());
+}
+
+TEST_CASE("a window in bytes is no larger than what a broker keeps") {
+    scripted_broker broker;
+    broker.greet();
+    broker.m.subscribe(ticket{opening}, "photos", "resize", {.credit_messages = 100, .credit_bytes = ~std::uint64_t{0}});
+    broker.turn();
+    CHECK(broker.take(wire::Message::Subscribe).head().message_as_Subscribe()->bytes() == limits::credit_bytes);
+}
+
+TEST_CASE("credit in bytes alone is enough, so that large messages keep flowing") {
     scripted_broker broker;
     const auto number = subscribe(broker, {.credit_messages = 1'000, .credit_bytes = 1'000});
     broker.deliver(number, 0, 0, {{"", {}, std::string(5'000, 'x')}});

@@ -19,13 +19,17 @@ TEST_CASE("held leases that were moved know nothing of where they were") {
     CHECK(before->size_of(0, 1, {10}) == 0);
     before.reset();
     CHECK(held.size_of(0, 1, {11}) == 200);
-    CHECK(held.remove(0, 1, {10}).bytes == 100);
+    CHECK(held.remove(0, 1, {10}));
+    CHECK(held.total().messages == 2);
+    CHECK(held.total().bytes == 500);
 
     const auto first = std::make_unique<held_leases>(std::move(held));
     CHECK(held.empty());
-    CHECK(held.remove(0, 1, {11}).messages == 0);
+    CHECK_FALSE(held.remove(0, 1, {11}));
     CHECK(first->size_of(0, 1, {11}) == 200);
-    CHECK(first->remove(1, 1, {20}).bytes == 300);
+    CHECK(first->remove(1, 1, {20}));
+    CHECK(first->total().messages == 1);
+    CHECK(first->total().bytes == 200);
 }
 
 }  // namespace

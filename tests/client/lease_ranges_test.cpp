@@ -40,15 +40,17 @@ TEST_CASE("a held message leaves once and frees the bytes of its record") {
     held_leases held;
     held.add(0, 1, {10}, {100, 200, 300});
     held.add(1, 1, {10}, {7});
-    CHECK(held.remove(0, 1, {11}).bytes == 200);
-    CHECK(held.remove(0, 1, {11}).messages == 0);
-    CHECK(held.remove(0, 2, {10}).messages == 0);
-    CHECK(held.remove(0, 1, {9}).messages == 0);
-    CHECK(held.remove(0, 1, {13}).messages == 0);
-    CHECK(held.remove(1, 1, {10}).bytes == 7);
-    CHECK(held.remove(0, 1, {12}).bytes == 300);
+    CHECK(held.remove(0, 1, {11}));
+    CHECK_FALSE(held.remove(0, 1, {11}));
+    CHECK_FALSE(held.remove(0, 2, {10}));
+    CHECK_FALSE(held.remove(0, 1, {9}));
+    CHECK_FALSE(held.remove(0, 1, {13}));
+    CHECK(held.remove(1, 1, {10}));
+    CHECK(held.remove(0, 1, {12}));
     CHECK_FALSE(held.empty());
-    CHECK(held.remove(0, 1, {10}).bytes == 100);
+    CHECK(held.total().messages == 1);
+    CHECK(held.total().bytes == 100);
+    CHECK(held.remove(0, 1, {10}));
     CHECK(held.empty());
 }
 
@@ -56,8 +58,8 @@ TEST_CASE("a run that comes again frees what was left of it") {
     held_leases held;
     held.add(0, 1, {10}, {100, 200, 300});
     held.remove(0, 1, {10});
-    const auto freed = held.add(0, 1, {10}, {1, 1});
-    CHECK(freed.messages == 2);
-    CHECK(freed.bytes == 500);
-    CHECK(held.remove(0, 1, {12}).messages == 0);
+    held.add(0, 1, {10}, {1, 1});
+    CHECK(held.total().messages == 2);
+    CHECK(held.total().bytes == 2);
+    CHECK_FALSE(held.remove(0, 1, {12}));
 }
