@@ -18,7 +18,7 @@
 namespace millrace::bench {
 
 struct load_settings {
-    client::connection_settings broker{.name = "millrace-bench"};
+    client::connection_settings broker{.name = "millrace-bench", .reconnect = {.enabled = false}};  // a measurement that lost its broker is none
     std::string topic;
     std::string subscription;
     std::size_t size = 1'024;

@@ -41,14 +41,8 @@ void require(const char* what, boost::system::error_code failed, const std::stri
 }
 
 // GCC 12 destroys the strings of an aggregate twice when it is a temporary of an expression with co_await: it is made outside.
-client::connection_settings connection_settings_of(const options& o) {
-    auto settings = o.load.broker;
-    settings.reconnect.enabled = false;  // a measurement that lost its broker is none
-    return settings;
-}
-
 asio::awaitable<void> set_up(options o) {
-    const auto settings = connection_settings_of(o);
+    const auto settings = o.load.broker;
     const auto executor = co_await asio::this_coro::executor;
     client::connection broker(executor, settings);
     auto [unconnected, described] = co_await broker.async_connect(as_result);
@@ -67,7 +61,7 @@ asio::awaitable<void> set_up(options o) {
 }
 
 asio::awaitable<void> tear_down(options o) {
-    const auto settings = connection_settings_of(o);
+    const auto settings = o.load.broker;
     const auto executor = co_await asio::this_coro::executor;
     client::connection broker(executor, settings);
     auto [unconnected, described] = co_await broker.async_connect(as_result);
