@@ -138,7 +138,7 @@ void progress::grant(const run& ready, std::uint64_t count, holder_id holder) {
         invariant(ready.first == scan_, "granting out of order", ready.first.value, scan_.value);
         scan_ = last + 1;
     }
-    add_lease(ready.first, {last, holder, ready.attempt, false, {}, {}});
+    add_lease(ready.first, {last, holder, ready.attempt, ready.attempt + 1, false, {}, {}});
     leased_count_ += count;
 }
 
@@ -156,11 +156,12 @@ void progress::add_lease(sequence first, const lease& l) {
 
 std::uint64_t progress::adopt(const lease_range& range, holder_id holder, timestamp now, duration timeout,
                               const std::function<bool(holder_id)>& is_gone, std::vector<lease_range>& lost) {
-    const lease adopted{{}, holder, range.attempt, true, now, now + timeout};
+    const lease adopted{{}, holder, range.attempt, range.attempt + 1, true, now, now + timeout};
     std::uint64_t count = 0;
-    const auto keep = [&](sequence first, sequence last) {
+    const auto keep = [&](sequence first, sequence last, std::uint32_t next_attempt) {
         auto l = adopted;
         l.last = last;
+        l.next_attempt = std::max(l.next_attempt, next_attempt);
         add_lease(first, l);
         leased_count_ += last - first + 1;
         count += last - first + 1;
@@ -178,14 +179,15 @@ std::uint64_t progress::adopt(const lease_range& range, holder_id holder, timest
             ++it;
             continue;
         }
+        const auto next_attempt = it->second.next_attempt;
         it = cut(leases_, it, from, to);
         leased_count_ -= to - from + 1;
-        keep(from, to);
+        keep(from, to, next_attempt);
     }
     if (next <= range.last) gaps.emplace_back(next, range.last);
     // Then what nobody has: returned or delayed, or not given yet in this broker's life.
     for (const auto& [first, last] : gaps) {
-        take_unleased(first, last, [&](sequence from, sequence to, std::uint32_t) { keep(from, to); });
+        take_unleased(first, last, keep);
         for (auto at = first; at <= last;) {
             const auto open = settled_.next_unsettled(at);
             if (open > at) lost.push_back({partition_, at, std::min(last, open - 1), range.attempt});
@@ -198,7 +200,7 @@ std::uint64_t progress::adopt(const lease_range& range, holder_id holder, timest
             invariant(open >= scan_, "an unsettled message before the scan is nowhere", open.value, scan_.value);
             const auto end = std::min({last, settled_.next_settled(open, last + 1) - 1, next_claim(open, last + 1) - 1});
             claim(open, end);
-            keep(open, end);
+            keep(open, end, 0);
             at = end + 1;
         }
     }
@@ -253,7 +255,7 @@ void progress::extend(const lease_range& range, holder_id holder, timestamp now,
 
 // ---- handing in ----
 
-/// Takes returned and delayed messages of first..last out of their places and hands each piece to `taken(first, last, attempt)`. Those in blocks that
+/// Takes returned and delayed messages of first..last out of their places and hands each piece to `taken(first, last, next_attempt)`. Those in blocks that
 /// are not known stay: they cannot be settled yet.
 template <class Taken>
 void progress::take_unleased(sequence first, sequence last, Taken taken) {
@@ -323,10 +325,11 @@ void progress::take(const lease_range& range, holder_id holder, handed_in& in, s
             ++it;
             continue;
         }
+        const auto next_attempt = it->second.next_attempt;
         it = cut(leases_, it, from, to);
         leased_count_ -= to - from + 1;
         in.released += to - from + 1;
-        taken(from, to, range.attempt);
+        taken(from, to, next_attempt);
     }
     if (next <= range.last) gap(next, range.last);
 }
@@ -341,13 +344,13 @@ void progress::ack(const lease_range& range, holder_id holder, handed_in& in, st
 
 void progress::release(const lease_range& range, holder_id holder, handed_in& in, std::vector<lease_range>& lost) {
     take(range, holder, in, lost, false,
-         [&](sequence first, sequence last, std::uint32_t attempt) { add_returned(first, last, attempt + 1); });
+         [&](sequence first, sequence last, std::uint32_t next_attempt) { add_returned(first, last, next_attempt); });
 }
 
 void progress::nack(const lease_range& range, holder_id holder, timestamp now, const subscription_settings& policy, handed_in& in,
                     std::vector<lease_range>& lost) {
     take(range, holder, in, lost, false,
-         [&](sequence first, sequence last, std::uint32_t attempt) { fail(first, last, attempt, now, policy, true, in); });
+         [&](sequence first, sequence last, std::uint32_t next_attempt) { fail(first, last, next_attempt, now, policy, true, in); });
 }
 
 void progress::reject(const lease_range& range, holder_id holder, handed_in& in, std::vector<lease_range>& lost) {
@@ -361,7 +364,7 @@ void progress::reject(const lease_range& range, holder_id holder, handed_in& in,
 }
 
 /// The messages have failed and are nobody's: each comes again, at once or after its backoff, or is exhausted.
-void progress::fail(sequence first, sequence last, std::uint32_t attempt, timestamp now, const subscription_settings& policy, bool back_off,
+void progress::fail(sequence first, sequence last, std::uint32_t next_attempt, timestamp now, const subscription_settings& policy, bool back_off,
                     handed_in& in) {
     in.is_stored = true;
     for (auto s = first; s <= last; ++s) {
@@ -370,9 +373,9 @@ void progress::fail(sequence first, sequence last, std::uint32_t attempt, timest
         if (policy.max_deliveries > 0 && failed >= policy.max_deliveries)
             in.exhausted.push_back(s);
         else if (back_off)
-            delay(s, now + policy.backoff_after(failed), attempt + 1);
+            delay(s, now + policy.backoff_after(failed), next_attempt);
         else
-            add_returned(s, s, attempt + 1);
+            add_returned(s, s, next_attempt);
     }
 }
 
@@ -410,7 +413,7 @@ std::uint64_t progress::orphan(holder_id holder, timestamp grace) {
             continue;
         }
         leased_count_ -= l.last - first + 1;
-        add_returned(first, l.last, l.attempt + 1);
+        add_returned(first, l.last, l.next_attempt);
         it = leases_.erase(it);
     }
     return count;
@@ -425,7 +428,7 @@ std::uint64_t progress::give_back(holder_id holder) {
             continue;
         }
         count += l.last - first + 1;
-        add_returned(first, l.last, l.attempt + 1);
+        add_returned(first, l.last, l.next_attempt);
         it = leases_.erase(it);
     }
     leased_count_ -= count;
@@ -470,7 +473,7 @@ void progress::expire(timestamp now, const subscription_settings& policy, handed
         it = leases_.erase(it);
         leased_count_ -= l.last - first + 1;
         in.expired.emplace_back(l.holder, l.last - first + 1);
-        fail(first, l.last, l.attempt, now, policy, false, in);
+        fail(first, l.last, l.next_attempt, now, policy, false, in);
     }
 }
 

@@ -180,6 +180,7 @@ private:
         sequence last;
         holder_id holder;
         std::uint32_t attempt = 1;
+        std::uint32_t next_attempt = 2;  // the number its next lease gets: more than any before, so that no consumer has one twice
         bool started = false;
         timestamp started_at;
         timestamp deadline;
@@ -203,7 +204,7 @@ private:
     void add_lease(sequence first, const lease& l);
     void add_returned(sequence first, sequence last, std::uint32_t attempt);
     void delay(sequence s, timestamp due, std::uint32_t attempt);
-    void fail(sequence first, sequence last, std::uint32_t attempt, timestamp now, const subscription_settings& policy, bool back_off,
+    void fail(sequence first, sequence last, std::uint32_t next_attempt, timestamp now, const subscription_settings& policy, bool back_off,
               handed_in& in);
     template <class Taken>
     void take(const lease_range& range, holder_id holder, handed_in& in, std::vector<lease_range>& lost, bool late, Taken taken);
