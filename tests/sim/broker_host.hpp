@@ -34,6 +34,7 @@ public:
     }
 
     bool is_up() const { return driver_.has_value(); }
+    bool is_idle() const { return driver_ && driver_->idle(); }
 
     /// Recovers from the store under a new epoch. REQUIRES !is_up().
     void start();
