@@ -277,6 +277,7 @@ void broker_host::perform(driver::actions& a) {
         throw violation("the broker closed session " + std::to_string(number(s.session)) + ": " + to_string(s.why));
     }
     for (auto& g : a.commits) {
+        ++commits_;
         noted_.note(events_.now(), "commit group mutations", static_cast<std::uint64_t>(g.number), g.mutations.size());
         store_.commit(epoch_, std::move(g), [this](core::group_number done, error refused) {
             noted_.note(events_.now(), "committed group refused", static_cast<std::uint64_t>(done), static_cast<std::uint64_t>(refused.code));

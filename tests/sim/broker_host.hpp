@@ -34,7 +34,6 @@ public:
     }
 
     bool is_up() const { return driver_.has_value(); }
-    bool is_idle() const { return driver_ && driver_->idle(); }
 
     /// Recovers from the store under a new epoch. REQUIRES !is_up().
     void start();
@@ -49,6 +48,7 @@ public:
     void accept(const std::shared_ptr<connection>& c);
 
     std::uint64_t recoveries() const { return recoveries_; }
+    std::uint64_t commits() const { return commits_; }
     const core::shard& shard() const { return driver_->shard(); }
 
 private:
@@ -105,6 +105,7 @@ private:
     bool failed_ = false;
     std::uint64_t life_ = 0;
     std::uint64_t recoveries_ = 0;
+    std::uint64_t commits_ = 0;
 };
 
 }  // namespace millrace::sim
