@@ -130,6 +130,7 @@ public:
     std::optional<timestamp> next_deadline() const;
     std::size_t groups_in_flight() const { return in_flight_.size(); }
     bool idle() const { return in_flight_.empty() && !shard_.has_open_group(); }
+    std::size_t reads_waiting() const { return to_read_.size(); }  // for their turn
 
     /// What has gathered since the last call.
     actions take_actions();

@@ -49,6 +49,7 @@ public:
 
     std::uint64_t recoveries() const { return recoveries_; }
     std::uint64_t commits() const { return commits_; }
+    bool reads_wait() const { return driver_ && driver_->reads_waiting() > 0; }  // some may be for what is to be freed
     const core::shard& shard() const { return driver_->shard(); }
 
 private:
