@@ -42,9 +42,8 @@ void require(const char* what, boost::system::error_code failed, const std::stri
 
 // GCC 12 destroys the strings of an aggregate twice when it is a temporary of an expression with co_await: it is made outside.
 asio::awaitable<void> set_up(options o) {
-    const auto settings = o.load.broker;
     const auto executor = co_await asio::this_coro::executor;
-    client::connection broker(executor, settings);
+    client::connection broker(executor, o.load.broker);
     auto [unconnected, described] = co_await broker.async_connect(as_result);
     require("connect", unconnected, described.refusal);
     if (o.own_topic) {
@@ -61,9 +60,8 @@ asio::awaitable<void> set_up(options o) {
 }
 
 asio::awaitable<void> tear_down(options o) {
-    const auto settings = o.load.broker;
     const auto executor = co_await asio::this_coro::executor;
-    client::connection broker(executor, settings);
+    client::connection broker(executor, o.load.broker);
     auto [unconnected, described] = co_await broker.async_connect(as_result);
     require("connect", unconnected, described.refusal);
     if (makes_subscription(o)) {

@@ -340,7 +340,7 @@ consumers::consumer* consumers::find_usable(consumer_number number) {
 /// held, and most messages cause no frame.
 bool consumers::consumer::may_give() const noexcept {
     const auto is_due = [](std::int64_t more, std::int64_t left, std::int64_t all) { return more > std::max(-left, std::int64_t{0}) && more >= left && more >= all / 8; };
-    const auto more = window - held.total() - given;
+    const auto more = to_give();
     return !stopped && (is_due(more.messages, given.messages, window.messages) || is_due(more.bytes, given.bytes, window.bytes));
 }
 
@@ -386,7 +386,7 @@ void consumers::send_ranges(consumer_number number, consumer& c, hand_in how, co
 }
 
 void consumers::send_credit(consumer_number number, consumer& c) {
-    const auto more = (c.window - c.held.total() - c.given).at_least_none();
+    const auto more = c.to_give().at_least_none();
     c.given = {c.given.messages + more.messages, c.given.bytes + more.bytes};
     talk_.send(0, wire::CreateCredit(talk_.builder, number_on_wire(number), static_cast<std::uint32_t>(more.messages), static_cast<std::uint64_t>(more.bytes)));
 }

@@ -118,6 +118,7 @@ private:
         std::vector<lost_range> lost;  // not told to anybody yet
         error refused;                 // of what was handed in, not told to anybody yet
 
+        credit to_give() const noexcept { return window - held.total() - given; }
         bool may_give() const noexcept;
         void note(const error& refusal, const std::vector<lost_range>& gone);
         bool has_gathered() const noexcept { return !acks.empty() || !others.empty(); }

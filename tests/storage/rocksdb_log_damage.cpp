@@ -125,7 +125,10 @@ struct image_after_a_flush {
             log = newest;
         }
         --groups;  // the last one is in the log that was begun
-        while (manifest_bytes(scratch.path()) == before) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        for (int waited = 0; manifest_bytes(scratch.path()) == before; ++waited) {
+            REQUIRE(waited < 30'000);
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
         image = std::make_unique<crash_image>(scratch.path());
         fs::remove(image->log());
     }
