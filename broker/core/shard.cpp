@@ -243,6 +243,7 @@ void shard::check_ages() {
         if (!all && !(ages && due)) continue;
         for (auto& log : t.logs) {
             reclaim(t, log);
+            if (all) free_all_holes(t, log);  // what was settled before the restart, and not free yet: it had to be read first
             enforce_limits(t, log);
         }
     }

@@ -231,6 +231,7 @@ private:
     void progressed(subscription& s, std::uint32_t partition, sequence first, sequence last);
     void reclaim(topic& t, partition_log& log);
     void free_holes(topic& t, partition_log& log, sequence first, sequence last);
+    void free_all_holes(topic& t, partition_log& log);
     bool is_needed_by_none(topic& t, const partition_log& log, sequence first, sequence last);
     void release_passed(topic& t, partition_log& log);
     void trim(topic& t, partition_log& log);

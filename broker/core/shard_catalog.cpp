@@ -284,11 +284,7 @@ void shard::perform(const input::delete_subscription& c) {
         log.set_low(low_of(t, log.id().index));
         dirty_logs_.insert(log.id());
         reclaim(t, log);
-        // Entries that it alone still needed. Beyond the end of what one of the others has settled there are none; what that one has settled in blocks
-        // that are not known now is looked at when they are loaded.
-        auto settled_end = log.high();
-        for (const auto& [name, id] : t.subscriptions) settled_end = std::min(settled_end, find_subscription(id)->partitions[log.id().index].settled().end());
-        if (!t.subscriptions.empty() && settled_end > log.low()) free_holes(t, log, log.low(), settled_end - 1);
+        free_all_holes(t, log);  // entries that it alone still needed
     }
     reply(c.from, answers::done{});
 }

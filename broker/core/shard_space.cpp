@@ -60,6 +60,18 @@ void shard::free_holes(topic& t, partition_log& log, sequence first, sequence la
     to_free_.erase(log.id());
 }
 
+/// Looks at everything that may be free by now. Beyond the end of what one of the subscriptions has settled nothing is; what that one has settled in blocks
+/// that are not known now is looked at when they are loaded.
+void shard::free_all_holes(topic& t, partition_log& log) {
+    auto settled_end = log.high();
+    for (const auto& [name, id] : t.subscriptions) {
+        const auto& s = *find_subscription(id);
+        if (s.inconsistent) return;  // it may need all of them
+        settled_end = std::min(settled_end, s.partitions[log.id().index].settled().end());
+    }
+    if (!t.subscriptions.empty() && settled_end > log.low()) free_holes(t, log, log.low(), settled_end - 1);
+}
+
 /// Whether every subscription has done with first..last, as far as it is known now: what is not is loaded, and looked at again.
 bool shard::is_needed_by_none(topic& t, const partition_log& log, sequence first, sequence last) {
     auto none = true;
