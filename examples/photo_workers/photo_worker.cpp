@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <future>
 #include <iostream>
+#include <syncstream>
 
 #include "examples/photo_workers/jobs.hpp"
 #include "millrace/client.hpp"
@@ -74,7 +75,7 @@ int main(int argc, char** argv) {
             return io.stop();
         }
         worker.async_run([&](const boost::system::error_code& ended, const client::worker_report& report) {
-            std::cerr << options.name << ": " << report.acked << " done, " << report.rejected << " rejected, " << report.nacked << " failed\n";
+            std::osyncstream(std::cerr) << options.name << ": " << report.acked << " done, " << report.rejected << " rejected, " << report.nacked << " failed\n";
             if (ended) std::cerr << "photo-worker: " << ended.message() << ": " << report.refusal << '\n';
             code = ended ? 1 : 0;
             io.stop();
