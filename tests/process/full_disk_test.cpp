@@ -265,10 +265,11 @@ bool comes_true(Condition condition) {
 
 }  // namespace
 
-TEST_CASE("a disk that is filled by publishing refuses by name, is drained to zero, and takes again: no restart, nothing lost", "[full-disk]") {
+TEST_CASE("a disk that is filled by publishing refuses by name, is drained to zero, and takes again without a restart", "[full-disk]") {
     const auto disk = own_disk();
     if (!disk) return;
     broker_process broker({"--store", disk->store()});
+    const last_words at_the_end([&] { return broker.process().errors(); });
     blocking_client producer(named(broker.address()));
     blocking_client consumer(broker.address());
     make_topic(producer);
