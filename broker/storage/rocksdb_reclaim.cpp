@@ -3,6 +3,7 @@
 #include <rocksdb/metadata.h>
 
 #include <algorithm>
+#include <future>
 #include <limits>
 #include <string>
 #include <utility>
@@ -121,7 +122,7 @@ void rocksdb_reclaim::write_out() {
     }
     rocksdb::FlushOptions options;
     options.allow_write_stall = true;
-    if (database_.Flush(options, {families_.own, families_.rows, families_.entries}).ok()) {
+    if (see_through([&] { return database_.Flush(options, {families_.own, families_.rows, families_.entries}); })) {
         written_groups_ = groups;
     }
 }
@@ -187,7 +188,40 @@ bool rocksdb_reclaim::compact_range(const rocksdb::CompactRangeOptions& options,
     auto cancelable = options;
     cancelable.canceled = &stopping_;
     // A failure is the database's own: it refuses the next commit by itself, and the next pass comes with the next free.
-    return database_.CompactRange(cancelable, families_.entries, begin, end).ok();
+    return see_through([&] { return database_.CompactRange(cancelable, families_.entries, begin, end); });
+}
+
+// `work` may wait for a flush, and RocksDB may forget that flush: one that it has begun by itself, and that syncs the log in front of it, takes whatever was
+// asked for meanwhile for done, though it leaves the memtable that was filled last. That one is written when the next is full, and whoever asked waits until
+// then: for ever, when nobody writes any more. So this thread watches, and asks again.
+bool rocksdb_reclaim::see_through(const std::function<rocksdb::Status()>& work) {
+    auto done = std::async(std::launch::async, work);
+    auto seen = groups_.load(std::memory_order_relaxed);
+    auto waited = false;
+    while (done.wait_for(look_every) == std::future_status::timeout) {
+        const auto groups = groups_.load(std::memory_order_relaxed);
+        const auto waits = groups == std::exchange(seen, groups) && waits_for_a_flush();
+        if (waits && waited) {
+            ask_for_a_flush();
+        }
+        waited = waits;
+    }
+    return done.get().ok();
+}
+
+bool rocksdb_reclaim::waits_for_a_flush() const {
+    std::uint64_t running = 0;
+    database_.GetIntProperty(rocksdb::DB::Properties::kNumRunningFlushes, &running);
+    std::uint64_t waiting = 0;
+    database_.GetAggregatedIntProperty(rocksdb::DB::Properties::kNumImmutableMemTable, &waiting);
+    return waiting > 0 && running == 0;
+}
+
+void rocksdb_reclaim::ask_for_a_flush() {
+    rocksdb::FlushOptions options;
+    options.wait = false;
+    options.allow_write_stall = true;
+    database_.Flush(options, {families_.own, families_.rows, families_.entries}).PermitUncheckedError();  // refused by a database that failed: then nobody waits
 }
 
 }  // namespace millrace::storage

@@ -59,6 +59,9 @@ private:
     bool collect_garbage(bool scarce);
     void remove_obsolete_files();
     bool compact_range(const rocksdb::CompactRangeOptions& options, const rocksdb::Slice* begin, const rocksdb::Slice* end);
+    bool see_through(const std::function<rocksdb::Status()>& work);
+    bool waits_for_a_flush() const;
+    void ask_for_a_flush();
 
     rocksdb::DB& database_;
     const families families_;

@@ -9,6 +9,7 @@
 #include <rocksdb/env.h>
 #include <rocksdb/file_system.h>
 
+#include "broker/storage/rocksdb_keys.hpp"
 #include "broker/storage/rocksdb_reclaim.hpp"
 #include "broker/storage/rocksdb_tuning.hpp"
 #include "tests/storage/engines.hpp"
@@ -28,15 +29,20 @@ std::uintmax_t blob_bytes(const std::filesystem::path& directory) {
     return bytes;
 }
 
-bool shrinks_to(const std::filesystem::path& directory, std::uintmax_t bytes) {
+template <class Condition>
+bool comes_true(Condition condition) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (blob_bytes(directory) > bytes) {
+    while (!condition()) {
         if (std::chrono::steady_clock::now() > deadline) {
             return false;
         }
         std::this_thread::sleep_for(std::chrono::milliseconds(50));
     }
     return true;
+}
+
+bool shrinks_to(const std::filesystem::path& directory, std::uintmax_t bytes) {
+    return comes_true([&] { return blob_bytes(directory) <= bytes; });
 }
 
 constexpr std::uint64_t entry_count = 300;
@@ -49,7 +55,7 @@ void fill(store& to, core::fencing_epoch epoch) {
     }
 }
 
-/// Whoever reads a blob waits at the gate once it is shut.
+/// Who comes to it first after it was shut waits until it is opened.
 class gate {
 public:
     void shut() { is_shut_ = true; }
@@ -80,21 +86,64 @@ private:
     gate& at_;
 };
 
-class gated_blobs final : public rocksdb::FileSystemWrapper {
+class gated_log final : public rocksdb::FSWritableFileOwnerWrapper {
 public:
-    explicit gated_blobs(gate& at) : FileSystemWrapper(rocksdb::FileSystem::Default()), at_(at) {}
+    gated_log(std::unique_ptr<rocksdb::FSWritableFile> file, gate& at) : FSWritableFileOwnerWrapper(std::move(file)), at_(at) {}
+
+    rocksdb::IOStatus Sync(const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override {
+        at_.pass();
+        return FSWritableFileOwnerWrapper::Sync(options, debug);
+    }
+
+private:
+    gate& at_;
+};
+
+/// Whoever reads a blob comes to one gate, whoever syncs a log to the other.
+class gated_files final : public rocksdb::FileSystemWrapper {
+public:
+    gated_files(gate& reading, gate& syncing) : FileSystemWrapper(rocksdb::FileSystem::Default()), reading_(reading), syncing_(syncing) {}
 
     const char* Name() const override { return "gated"; }
 
     rocksdb::IOStatus NewRandomAccessFile(const std::string& name, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSRandomAccessFile>* file,
                                           rocksdb::IODebugContext* debug) override {
         auto status = target()->NewRandomAccessFile(name, options, file, debug);
-        if (status.ok() && name.ends_with(".blob")) *file = std::make_unique<gated_file>(std::move(*file), at_);
+        if (status.ok() && name.ends_with(".blob")) *file = std::make_unique<gated_file>(std::move(*file), reading_);
+        return status;
+    }
+
+    rocksdb::IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSWritableFile>* file,
+                                      rocksdb::IODebugContext* debug) override {
+        auto status = target()->NewWritableFile(name, options, file, debug);
+        if (status.ok() && name.ends_with(".log")) *file = std::make_unique<gated_log>(std::move(*file), syncing_);
         return status;
     }
 
 private:
-    gate& at_;
+    gate& reading_;
+    gate& syncing_;
+};
+
+/// RocksDB as the engine tunes it, without the engine.
+struct bare_database {
+    explicit bare_database(rocksdb_options chosen) : options(fit_to_disk(std::move(chosen))) {
+        const std::vector<rocksdb::ColumnFamilyDescriptor> described{{"default", tuned_default(options)}, {"entries", tuned_entries(options, nullptr)}};
+        rocksdb::DB* opened = nullptr;
+        REQUIRE(rocksdb::DB::Open(tuned_database(options, env.get(), false), options.directory.string(), described, &families, &opened).ok());
+        database.reset(opened);
+    }
+    ~bare_database() {
+        for (auto* family : families) database->DestroyColumnFamilyHandle(family).PermitUncheckedError();
+    }
+
+    rocksdb_reclaim::families of_reclaim() const { return {families[0], families[0], families[1]}; }
+
+    const rocksdb_options options;
+    gate reading, syncing;
+    const std::unique_ptr<rocksdb::Env> env = rocksdb::NewCompositeEnv(std::make_shared<gated_files>(reading, syncing));
+    std::vector<rocksdb::ColumnFamilyHandle*> families;
+    std::unique_ptr<rocksdb::DB> database;
 };
 
 }  // namespace
@@ -139,35 +188,55 @@ TEST_CASE("the space of freed entries comes back when the store is idle") {
 
 TEST_CASE("what a read held back when its entry was freed goes when the store is idle") {
     const scratch_directory scratch;
-    const auto options = fit_to_disk(options_for(scratch.path()));
-    gate reading;
-    const auto env = rocksdb::NewCompositeEnv(std::make_shared<gated_blobs>(reading));
-    rocksdb::DB* opened = nullptr;
-    std::vector<rocksdb::ColumnFamilyHandle*> all;
-    const std::vector<rocksdb::ColumnFamilyDescriptor> described{{"default", tuned_default(options)}, {"entries", tuned_entries(options, nullptr)}};
-    REQUIRE(rocksdb::DB::Open(tuned_database(options, env.get(), false), scratch.path().string(), described, &all, &opened).ok());
-    const std::unique_ptr<rocksdb::DB> database(opened);
-    auto* const entries = all.at(1);
-    for (const auto* key : {"first", "second"}) REQUIRE(database->Put({}, entries, key, std::string(entry_size, 'x')).ok());
-    REQUIRE(database->Flush({}, entries).ok());
+    bare_database bare(options_for(scratch.path()));
+    auto& database = *bare.database;
+    auto* const entries = bare.families[1];
+    for (const auto* key : {"first", "second"}) REQUIRE(database.Put({}, entries, key, std::string(entry_size, 'x')).ok());
+    REQUIRE(database.Flush({}, entries).ok());
 
-    reading.shut();
+    bare.reading.shut();
     auto read = std::async(std::launch::async, [&] {
         std::string value;
-        return database->Get({}, entries, "first", &value).ok() && value.size() == entry_size;
+        return database.Get({}, entries, "first", &value).ok() && value.size() == entry_size;
     });
-    reading.wait_for_somebody();
-    for (const auto* key : {"first", "second"}) REQUIRE(database->Delete({}, entries, key).ok());
-    REQUIRE(database->CompactRange({}, entries, nullptr, nullptr).ok());
-    reading.open();
+    bare.reading.wait_for_somebody();
+    for (const auto* key : {"first", "second"}) REQUIRE(database.Delete({}, entries, key).ok());
+    REQUIRE(database.CompactRange({}, entries, nullptr, nullptr).ok());
+    bare.reading.open();
     CHECK(read.get());
     CHECK(blob_bytes(scratch.path()) > 0);  // else RocksDB sees to it by itself, and the engine need not
-    {
-        rocksdb_disk disk(options);
-        const rocksdb_reclaim reclaim(*database, {all.at(0), all.at(0), entries}, disk, [] {});
-        CHECK(shrinks_to(scratch.path(), 0));
-    }
-    for (auto* family : all) database->DestroyColumnFamilyHandle(family).PermitUncheckedError();
+    rocksdb_disk disk(bare.options);
+    const rocksdb_reclaim reclaim(database, bare.of_reclaim(), disk, [] {});
+    CHECK(shrinks_to(scratch.path(), 0));
+}
+
+TEST_CASE("a flush that RocksDB has forgotten is asked for again: space comes back, and the store ends") {
+    const scratch_directory scratch;
+    bare_database bare(options_for(scratch.path()));
+    auto& database = *bare.database;
+    auto* const entries = bare.families[1];
+    const auto unwritten = [&] {
+        std::uint64_t memtables = 0;
+        REQUIRE(database.GetIntProperty(entries, rocksdb::DB::Properties::kNumImmutableMemTable, &memtables));
+        return memtables;
+    };
+    rocksdb::FlushOptions begun;
+    begun.wait = false;
+    rocksdb_disk disk(bare.options);
+    rocksdb_reclaim reclaim(database, bare.of_reclaim(), disk, [] {});
+
+    // A flush of two full memtables has begun, and syncs the log in front of it: which memtables it takes is said already.
+    bare.syncing.shut();
+    std::uint64_t last = 0;
+    for (; unwritten() < 2; ++last) REQUIRE(database.Put({}, entries, entry_key(partition(1), {last}), std::string(entry_size, 'x')).ok());
+    bare.syncing.wait_for_somebody();
+    for (std::uint64_t i = 0; i < last; ++i) REQUIRE(database.SingleDelete({}, entries, entry_key(partition(1), {i})).ok());
+    reclaim.note({free_of(partition(1), 0), free_of(partition(1), last - 1)});
+    REQUIRE(comes_true([&] { return unwritten() == 3; }));  // it wants to compact, and waits for the third as well
+
+    bare.syncing.open();
+    CHECK(comes_true([&] { return unwritten() == 0; }));
+    database.Flush(begun, entries).PermitUncheckedError();  // else a failure of this test would never end
 }
 
 }  // namespace millrace::storage
