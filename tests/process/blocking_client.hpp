@@ -1,6 +1,7 @@
 // The public client, one call after the other: each runs the client until it is answered.
 #pragma once
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -23,9 +24,10 @@ struct answered {
 class blocking_client {
 public:
     explicit blocking_client(const std::string& server) : blocking_client(settings_for(server)) {}
-    explicit blocking_client(client::connection_settings settings) : broker_(io_.get_executor(), std::move(settings)) {
-        value(call<client::broker_description>([](auto& b, auto done) { b.async_connect(std::move(done)); }));
-    }
+    explicit blocking_client(client::connection_settings settings) : blocking_client(std::make_shared<boost::asio::io_context>(1), std::move(settings)) {}
+
+    /// One more connection, that goes on whenever `beside` is run, and the other way round: neither is idle while the test waits for the other.
+    blocking_client(const blocking_client& beside, const std::string& server) : blocking_client(beside.io_, settings_for(server)) {}
 
     client::connection& broker() { return broker_; }
 
@@ -48,8 +50,8 @@ public:
         const auto give_up = std::chrono::steady_clock::now() + patience;
         while (!reached()) {
             if (std::chrono::steady_clock::now() > give_up) throw std::runtime_error("the broker does not answer");
-            io_.restart();
-            io_.run_one_for(100ms);
+            io_->restart();
+            io_->run_one_for(100ms);
         }
     }
 
@@ -91,6 +93,11 @@ public:
     }
 
 private:
+    blocking_client(std::shared_ptr<boost::asio::io_context> io, client::connection_settings settings)
+        : io_(std::move(io)), broker_(io_->get_executor(), std::move(settings)) {
+        value(call<client::broker_description>([](auto& b, auto done) { b.async_connect(std::move(done)); }));
+    }
+
     static client::connection_settings settings_for(const std::string& server) {
         client::connection_settings settings;
         settings.server = server;
@@ -99,7 +106,7 @@ private:
         return settings;
     }
 
-    boost::asio::io_context io_{1};
+    std::shared_ptr<boost::asio::io_context> io_;
     client::connection broker_;
 };
 

@@ -271,7 +271,7 @@ TEST_CASE("a disk that is filled by publishing refuses by name, is drained to ze
     broker_process broker({"--store", disk->store()});
     const last_words at_the_end([&] { return broker.process().errors(); });
     blocking_client producer(named(broker.address()));
-    blocking_client consumer(broker.address());
+    blocking_client consumer(producer, broker.address());
     make_topic(producer);
     load published(producer);
     drain consumed(consumer, published);
