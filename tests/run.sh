@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Builds Millrace and runs its tests. Usage: tests/run.sh [LABEL…]
-#   Labels: proto core storage driver check access admin program server client worker process install sim power blackbox fuzz; asan and tsan build with
+#   Labels: proto core storage driver check access admin program server client worker process install sim power blackbox fuzz guard; asan and tsan build with
 #   sanitizers in folders of their own (tsan on the memory engine) and run the rest of the labels, or all, there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-tests/install_packages.sh
+tests/install_packages.sh valgrind  # bench/guard.sh counts with it
 
 build=build
 options=(-DCMAKE_BUILD_TYPE=Release)
