@@ -4,8 +4,13 @@
 //   client::machine ──bytes──► server::wire_session ──requests──► driver, core ──groups──► committed at once, and dropped
 //                   ◄──bytes──                      ◄──answers, pushes──
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <functional>
+#include <iterator>
+#include <map>
+#include <memory>
+#include <optional>
 #include <stdexcept>
 
 #include "broker/driver/open_shard.hpp"
