@@ -80,12 +80,12 @@ bool rocksdb_disk::is_scarce() const {
     return found && found->free < 2 * found->reserve;
 }
 
-void rocksdb_disk::tend() {
+void rocksdb_disk::tend(std::uint64_t unwritten) {
     const auto free = free_bytes();
-    const std::uint64_t needed = 2 * options_.memtable_bytes;
-    if (has_ballast_ && free < needed) {
+    const std::uint64_t more = 2 * options_.memtable_bytes;
+    if (has_ballast_ && free < unwritten + more) {
         give_up_ballast();
-    } else if (!has_ballast_ && free != unknown && free >= std::max(reserve(), 2 * needed) + options_.ballast_bytes) {
+    } else if (!has_ballast_ && free != unknown && free >= std::max(reserve(), unwritten + 2 * more) + options_.ballast_bytes) {
         make_ballast();
     }
 }

@@ -38,8 +38,9 @@ public:
     /// Whether space is given back at once, at whatever price: it is not far to the reserve.
     bool is_scarce() const;
 
-    /// Gives the ballast up when the next log and the next flush might not fit; makes it when there is room for it. REQUIRES: the store is open.
-    void tend();
+    /// Gives the ballast up when the next log and what is in memory, `unwritten` bytes, might not fit; makes it when there is room for it. REQUIRES: the store
+    /// is open.
+    void tend(std::uint64_t unwritten);
 
     /// False when there was none. REQUIRES: no other process has the store open.
     bool give_up_ballast();

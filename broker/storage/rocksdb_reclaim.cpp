@@ -71,7 +71,7 @@ void rocksdb_reclaim::run() {
     std::unique_lock lock(mutex_);
     while (!to_run_.wait_for(lock, look_every, [this] { return stopping_.load(); })) {
         lock.unlock();
-        disk_.tend();
+        disk_.tend(unwritten_bytes());
         look_for_quiet();
         const auto scarce = disk_.is_scarce();
         if (scarce) {
@@ -87,6 +87,13 @@ void rocksdb_reclaim::run() {
         }
         lock.lock();
     }
+}
+
+/// In the memtables, of which some may be on their way to the disk.
+std::uint64_t rocksdb_reclaim::unwritten_bytes() const {
+    std::uint64_t bytes = 0;
+    database_.GetAggregatedIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &bytes);
+    return bytes;
 }
 
 void rocksdb_reclaim::look_for_quiet() {

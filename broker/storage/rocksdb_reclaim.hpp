@@ -52,6 +52,7 @@ private:
 
     void widen(core::partition_id partition, sequence first, sequence last);
     void run();
+    std::uint64_t unwritten_bytes() const;
     void look_for_quiet();
     std::optional<freed_ranges> take_what_is_due(bool scarce);
     void write_out();

@@ -221,7 +221,7 @@ result<std::unique_ptr<store>> open_rocksdb_store(const rocksdb_options& options
         return opened.failure();
     }
     if (!named.examine) {
-        disk->tend();
+        disk->tend(0);
     }
     named.salvage = false;  // once: what fails later is recovered as it stands
     return std::unique_ptr<store>(std::make_unique<rocksdb_store>(std::move(named), std::move(disk), std::move(opened.value())));

@@ -103,6 +103,16 @@ TEST_CASE("the ballast is given up when little is left, missed while it is, and 
     CHECK(engine.comes_to(true));
 }
 
+TEST_CASE("the ballast is given up when what is in memory might not fit") {
+    sized_engine engine(256 * mebibyte);
+    const auto opened = engine.open();
+    const auto epoch = open_shard(*opened);
+    const auto text = std::string(mebibyte, 'x');
+    for (std::uint64_t i = 0; i < 3; ++i) CHECK_FALSE(commit(*opened, epoch, {append(partition(1), i, i, text)}));
+    engine.files->free = 10 * mebibyte;  // two memtables, of 4 each, and less than what is in memory
+    CHECK(engine.comes_to(false));
+}
+
 TEST_CASE("a file system that does not say what is free has no reserve, and works") {
     sized_engine engine(0);
     engine.files->says = false;
