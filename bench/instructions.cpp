@@ -39,7 +39,7 @@ public:
         client::machine_settings machine;
         machine.publishing.producer = producer;
         machine_.emplace(std::move(machine));
-        machine_->connected(client::moment(now_since_start()));
+        machine_->connected(moment_now());
         run();
         ask(client::create_topic{topic, {.partitions = 1}});
     }
@@ -83,7 +83,7 @@ public:
     }
 
 private:
-    std::chrono::microseconds now_since_start() const { return std::chrono::microseconds(turns_ * 1'000); }
+    client::moment moment_now() const { return client::moment(now_.time_since_epoch()); }
 
     void ask(const client::request& what) {
         machine_->ask(client::ticket{++last_ticket_}, what);
@@ -93,9 +93,8 @@ private:
     /// Until nobody has anything more to say.
     void run() {
         do {
-            ++turns_;
             now_ += 1ms;
-            machine_->time_passed(client::moment(now_since_start()));
+            machine_->time_passed(moment_now());
             take_events();
             machine_->end_turn();
             to_broker();
@@ -114,14 +113,22 @@ private:
         events_.clear();
     }
 
+    /// In pieces that fit: `room()` says where to, `took(count)` that so many are there.
+    template <class Room, class Took>
+    static void copy(std::span<const std::byte> bytes, Room room, Took took) {
+        while (!bytes.empty()) {
+            const auto to = room();
+            const auto count = std::min(to.size(), bytes.size());
+            std::copy_n(bytes.begin(), count, to.begin());
+            bytes = bytes.subspan(count);
+            took(count);
+        }
+    }
+
     void to_broker() {
         machine_->take_output(output_);
         output_.gather([this](std::span<const std::byte> bytes) {
-            while (!bytes.empty()) {
-                const auto room = session_->prepare();
-                const auto count = std::min(room.size(), bytes.size());
-                std::copy_n(bytes.begin(), count, room.begin());
-                bytes = bytes.subspan(count);
+            copy(bytes, [this] { return session_->prepare(); }, [this](std::size_t count) {
                 session_->received(now_, count);
                 while (auto r = session_->next()) {
                     if (const auto* p = std::get_if<driver::publish_request>(&*r))
@@ -129,24 +136,22 @@ private:
                     else
                         driver_->submit(now_, std::get<core::any_input>(*r));
                 }
-            }
+            });
         });
         output_.clear();
     }
 
     void broker_turn() {
         if (const auto due = driver_->next_deadline(); due && *due <= now_) driver_->on_time(now_);
-        do {
+        for (bool committed = true; committed;) {
             driver_->flush(now_);
             auto todo = driver_->take_actions();
             if (todo.fatal || !todo.reads.empty()) throw std::runtime_error("the broker wants what is not in its memory");
             for (auto& a : todo.answers) session_->answer(a);
             for (auto& p : todo.pushes) session_->push(std::move(p));
             for (const auto& g : todo.commits) driver_->on_committed(now_, g.number, {});
-        } while (!driver_->idle());
-        auto last = driver_->take_actions();
-        for (auto& a : last.answers) session_->answer(a);
-        for (auto& p : last.pushes) session_->push(std::move(p));
+            committed = !todo.commits.empty();
+        }
     }
 
     /// Whether there was anything.
@@ -155,14 +160,8 @@ private:
         while (session_->has_output()) {
             const auto out = session_->take_output();
             for (const auto& p : out.pieces) {
-                auto bytes = p.slice.empty() ? std::span(out.buffer).subspan(p.offset, p.size) : p.slice;
-                while (!bytes.empty()) {
-                    const auto room = machine_->read_buffer();
-                    const auto count = std::min(room.size(), bytes.size());
-                    std::copy_n(bytes.begin(), count, room.begin());
-                    bytes = bytes.subspan(count);
-                    machine_->received(client::moment(now_since_start()), count);
-                }
+                const auto bytes = p.slice.empty() ? std::span(out.buffer).subspan(p.offset, p.size) : p.slice;
+                copy(bytes, [this] { return machine_->read_buffer(); }, [this](std::size_t count) { machine_->received(moment_now(), count); });
             }
         }
         return true;
@@ -173,7 +172,6 @@ private:
     std::optional<server::wire_session> session_;
     std::optional<client::machine> machine_;
     timestamp now_{};
-    std::uint64_t turns_ = 0;
     std::uint64_t last_ticket_ = 0;
     client::consumer_number consumer_{};
     std::vector<client::event> events_;
