@@ -252,6 +252,15 @@ TEST_CASE("an index that comes back again and again weighs as much as once: the 
     CHECK(log.slot_at({395}));
 }
 
+TEST_CASE("entries that were freed one after the other weigh as one hole: the window does not shrink for them") {
+    auto log = filled(40);
+    std::vector<mutation> out;
+    for (std::uint64_t last = 9; last < 300; last += 10) log.free_hole({last}, group_number{1}, out);
+    const std::vector<sequence> readers(4, sequence{0});  // what is far from all of them goes first
+    log.trim(1000, readers, group_number{40});
+    CHECK(log.slot_at({395}));
+}
+
 TEST_CASE("indexes before every reader are dropped and come back by a load") {
     auto log = filled(3);
     log.release_before({15});

@@ -164,3 +164,16 @@ TEST_CASE_METHOD(fixture, "a damaged row is named, never believed") {
         CHECK(cut.code == errc::corruption);
     }
 }
+
+TEST_CASE_METHOD(fixture, "a row of more batches than are remembered is damaged") {
+    constexpr auto batch_bytes = sizeof(std::uint64_t) + sizeof(std::uint64_t) + sizeof(std::uint32_t);
+    const auto web = open();
+    for (std::uint64_t n = 1; n <= producers::remembered_batches; ++n) publish(web, n, {n * 10});
+    store.apply(all);
+    store.restart();
+    auto& value = store.rows.rbegin()->second;
+    value += value.substr(value.size() - batch_bytes);
+    producers found;
+    CHECK_FALSE(found.recover({store.rows.begin()->first, store.rows.begin()->second}));
+    CHECK(found.recover({store.rows.rbegin()->first, value}).code == errc::corruption);
+}

@@ -241,6 +241,18 @@ TEST_CASE("a part of what was started together is extended alone") {
     CHECK(p.next_due() == noon + duration{500} + timeout);
 }
 
+TEST_CASE("what one consumer is given bit by bit is one run") {
+    progress p({}, 0, {});
+    for (int i = 0; i < 10; ++i) grant(p, {20}, 1, ann);
+    for (int i = 0; i < 5; ++i) grant(p, {20}, 1, bob);
+    p.start(range(0, 14), ann, noon, timeout);
+    p.start(range(0, 14), bob, noon, timeout);
+    p.check({20});
+    progress::handed_in in;
+    p.expire(noon + timeout, policy(5), in);
+    CHECK(in.expired == std::vector{std::pair{ann, std::uint64_t{10}}, std::pair{bob, std::uint64_t{5}}});
+}
+
 TEST_CASE("a lost session keeps what it has started, until the grace ends") {
     progress p({}, 0, {});
     grant(p, {20}, 10, ann);
