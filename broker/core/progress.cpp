@@ -200,7 +200,7 @@ std::uint64_t progress::adopt(const lease_range& range, holder_id holder, timest
             invariant(open >= scan_, "an unsettled message before the scan is nowhere", open.value, scan_.value);
             const auto end = std::min({last, settled_.next_settled(open, last + 1) - 1, next_claim(open, last + 1) - 1});
             claim(open, end);
-            keep(open, end, 0);
+            keep(open, end, adopted.next_attempt);
             at = end + 1;
         }
     }

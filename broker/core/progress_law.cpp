@@ -105,16 +105,14 @@ std::string progress::contradiction(std::uint64_t from, std::uint64_t to, const 
 }
 
 std::uint64_t progress::unaccounted(sequence high) const {
-    if (high < start_) return 0;  // it begins after messages that are not durable yet
-    const auto published = high - start_;
+    const auto published = std::max(high, start_) - start_;  // it may begin after messages that are not durable yet
     const auto accounted = counts_.total() + leased_count_ + delayed_.size() + ready(high);
     return std::max(published, accounted) - std::min(published, accounted);
 }
 
 void progress::check(sequence high) const {
-    if (high < start_) return;
-    invariant(unaccounted(high) == 0, "published is not the sum of the states", high - start_, unaccounted(high));
-    invariant(scan_ <= high && settled_.cursor() <= scan_, "the cursor or the scan ran ahead", scan_.value, high.value);
+    invariant(unaccounted(high) == 0, "published is not the sum of the states", high.value, unaccounted(high));
+    invariant(scan_ <= std::max(high, start_) && settled_.cursor() <= scan_, "the cursor or the scan ran ahead", scan_.value, high.value);
     if (!settled_.fully_known()) return;
     const auto settled = (settled_.cursor() - start_) + settled_.settled_beyond_cursor();
     invariant(settled == counts_.total(), "the settled set does not match its counts", settled, counts_.total());

@@ -22,29 +22,27 @@ std::optional<read_request> scrubber::next(timestamp now, const core::shard& sha
     if (!in_pass_) {
         in_pass_ = true;
         pass_began_ = now;
-        partition_ = {};
         at_ = {};
     }
-    const auto found = shard.kept_from(partition_, at_);
+    const auto found = shard.kept_from(at_.first, at_.second);
     if (!found) {
         in_pass_ = false;
         ++passes_;
         due_ = std::max(now + rest, pass_began_ + pass_interval);
         return std::nullopt;
     }
-    partition_ = found->first;
-    at_ = found->second;
+    at_ = *found;
     reading_ = true;
-    return read_request{partition_, at_, read_bytes};
+    return read_request{at_.first, at_.second, read_bytes};
 }
 
 bool scrubber::is_reading(const read_request& request) const {
-    return reading_ && request.partition == partition_ && request.from == at_;
+    return reading_ && std::pair(request.partition, request.from) == at_;
 }
 
 void scrubber::done(timestamp now, std::optional<sequence> next, std::uint64_t bytes) {
     reading_ = false;
-    at_ = next.value_or(sequence{UINT64_MAX});
+    at_.second = next.value_or(sequence{UINT64_MAX});
     bytes_read_ += bytes;
     due_ = now + std::chrono::microseconds(bytes * 1'000'000 / rate_);
 }

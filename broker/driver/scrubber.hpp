@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "broker/core/shard.hpp"
 
@@ -40,8 +41,7 @@ private:
     std::uint64_t rate_;
     timestamp due_{};
     timestamp pass_began_;
-    core::partition_id partition_{};
-    sequence at_;
+    std::pair<core::partition_id, sequence> at_;  // what it reads, or goes on from
     bool reading_ = false;
     bool in_pass_ = false;
     std::uint64_t bytes_read_ = 0;

@@ -153,6 +153,7 @@ TEST_CASE("one that begins after what is durable waits for it") {
     progress p({}, 0, {10});
     p.check({5});
     CHECK(p.ready({5}) == 0);
+    CHECK(p.unaccounted({5}) == 0);
     CHECK_FALSE(p.next_ready({5}));
     CHECK(grant(p, {12}, 100, ann).first == sequence{10});
 }
