@@ -61,7 +61,6 @@ machine_settings connection_core::for_machine() const {
     s.pause_min = settings_.reconnect.pause_min;
     s.pause_max = std::max(settings_.reconnect.pause_max, settings_.reconnect.pause_min);
     std::random_device random;
-    s.jitter_seed = random();
     s.incarnation = std::uint64_t{random()} << 32 | random();
     s.publishing.producer = settings_.producer;
     s.publishing.linger = settings_.linger;

@@ -60,7 +60,8 @@ machine::machine(machine_settings settings)
       decoder_(limits::frame_bytes),
       publisher_(talk_, settings_.publishing),
       consumers_(talk_),
-      jitter_(settings_.jitter_seed) {}
+      pause_(settings_.pause_min),
+      jitter_(settings_.incarnation) {}
 
 // ---- inputs --------------------------------------------------------------------------------------------------------------
 
@@ -103,10 +104,8 @@ void machine::lost(error reason) {
 }
 
 duration machine::next_pause() {
-    auto pause = settings_.pause_min;
-    for (std::uint32_t i = 0; i < attempts_ && pause < settings_.pause_max; ++i) pause *= 2;
-    ++attempts_;
-    pause = std::min(pause, settings_.pause_max);
+    auto pause = std::min(pause_, settings_.pause_max);
+    pause_ = 2 * pause;
     if (consumers_.has_something_to_return_for()) pause = std::min<duration>(pause, pause_with_leases_max);
     return pause - duration(static_cast<duration::rep>(next_random(jitter_) % static_cast<std::uint64_t>(pause.count() / 2 + 1)));
 }
@@ -303,7 +302,7 @@ error machine::on_producer_opened(const error& refused, const wire::ProducerOpen
 void machine::serve() {
     phase_ = phase::serving;
     was_welcomed_ = true;
-    attempts_ = 0;
+    pause_ = settings_.pause_min;
     publisher_.resume();
     consumers_.resume();
     talk_.events.emplace_back(welcomed{broker_});

@@ -25,12 +25,12 @@ struct machine_settings {
     duration hello_timeout = std::chrono::seconds(5);
     duration request_timeout = std::chrono::seconds(30);
     publisher_settings publishing;
-    std::uint64_t incarnation = 0;  // of a named producer: random, so that a client that comes back is told from one that takes over
+    /// Random: a named producer that comes back is told by it from one that takes over, and clients that lose the same broker do not all come back at once.
+    std::uint64_t incarnation = 0;
     bool reconnects = false;
     bool resends = true;  // publishes that were sent and not answered before the connection was lost
     duration pause_min = std::chrono::milliseconds(100);
     duration pause_max = std::chrono::seconds(5);
-    std::uint64_t jitter_seed = 0;  // clients that lose the same broker must not all come back at once
 };
 
 class machine {
@@ -129,7 +129,7 @@ private:
     broker_description broker_;
     std::uint64_t session_key_ = 0;  // of broker_.session, which the broker is to end when this client comes back
     bool was_welcomed_ = false;
-    std::uint32_t attempts_ = 0;  // to connect, since the broker's last welcome
+    duration pause_;  // before the next attempt to connect; doubles until the broker welcomes the client
     std::uint64_t jitter_;
     duration idle_timeout_{};  // 0: the broker waits for ever
     moment last_sent_{};

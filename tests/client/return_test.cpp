@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include <functional>
+#include <set>
 
 #include "tests/client/scripted_broker.hpp"
 
@@ -100,6 +101,27 @@ TEST_CASE("pauses double from the least to the longest, shortened by up to half,
     broker.greet();
     broker.cut();
     CHECK(broker.m.next_pause() <= 100ms);
+}
+
+TEST_CASE("who wants no pauses gets none") {
+    auto settings = returning();
+    settings.pause_min = settings.pause_max = 0ms;
+    scripted_broker broker(settings);
+    broker.greet();
+    broker.cut();
+    for (int i = 0; i < 3; ++i) CHECK(broker.m.next_pause() == 0ms);
+}
+
+TEST_CASE("clients that lose the same broker do not all come back at once") {
+    auto settings = returning();
+    std::set<client::duration> pauses;
+    for (settings.incarnation = 1; settings.incarnation <= 10; ++settings.incarnation) {
+        scripted_broker broker(settings);
+        broker.greet();
+        broker.cut();
+        pauses.insert(broker.m.next_pause());
+    }
+    CHECK(pauses.size() == 10);
 }
 
 TEST_CASE("who has started something comes back soon, however long the broker is away") {

@@ -35,7 +35,6 @@ void library_client::begin() {
     settings.publishing.linger = std::chrono::milliseconds{around_.random.below(3)};
     settings.publishing.producer = producer_;
     settings.incarnation = around_.random.next();
-    settings.jitter_seed = around_.random.next();
     settings.reconnects = returns_;
     settings.resends = around_.random.chance(900);
     machine_ = std::make_unique<client::machine>(settings);
