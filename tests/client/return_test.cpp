@@ -326,6 +326,28 @@ TEST_CASE("what was handed in without an answer is handed in again in its way, w
     CHECK(broker.only(3).refused.code == errc::lease_lost);
 }
 
+TEST_CASE("what was handed in otherwise than by an ack is not handed in again where it is lost either") {
+    scripted_broker broker(returning());
+    open_consumer(broker);
+    broker.deliver(first, 0, 0, some(4));
+    broker.m.nack(first, broker.deliveries[0], "no");
+    broker.m.nack(first, broker.deliveries[1], "no");
+    broker.m.reject(first, broker.deliveries[2], "never");
+    broker.m.release(first, broker.deliveries[3]);
+    broker.m.settle(ticket{2}, first);
+    broker.turn();
+    broker.cut();
+    broker.greet();
+    broker.subscribed({wire::LeaseRange(1, 3, 0, 1)});
+    CHECK(broker.count(wire::Message::Reject) == 0);
+    CHECK(broker.count(wire::Message::Release) == 0);
+    REQUIRE(broker.count(wire::Message::Nack) == 1);
+    const auto& again = *broker.sent.front().head().message_as_Nack()->ranges();
+    CHECK((again.size() == 1 && again.Get(0)->first() == 0 && again.Get(0)->last() == 0));
+    broker.handed_in(wire::Message::Nack);
+    CHECK(std::get<settlement>(broker.only(2).content).lost == std::vector<lost_range>{{0, 1, {1}, {3}}});
+}
+
 TEST_CASE("a settlement is complete when everything that waited for it is lost") {
     scripted_broker broker(returning());
     open_consumer(broker);
