@@ -96,7 +96,7 @@ void publisher::on_metadata(std::uint64_t id, const error& refused, const wire::
     r.resolving = false;
     const auto failed = refused ? refused : learn(r, *content);
     if (failed) r.known = false;
-    std::sort(r.parked.begin(), r.parked.end(), [](const auto& one, const auto& other) { return one.to.call < other.to.call; });
+    std::ranges::sort(r.parked, {}, [](const parked_publish& p) { return p.to.call; });
     for (auto& p : std::exchange(r.parked, {})) {
         if (failed)
             finish_one(p.to.operation, failed);
@@ -122,7 +122,7 @@ void publisher::on_topic_seen(std::string_view name, std::uint32_t id, std::size
     const auto found = routes_.find(name);
     if (found == routes_.end() || partitions > limits::partitions) return;
     auto& r = *found->second;
-    if (r.known && r.id == id && partitions > r.open.size()) resize(r, partitions);
+    if (r.known && r.id == id) resize(r, std::max(partitions, r.open.size()));  // fewer: the description is older than what is known
 }
 
 /// Fewer partitions than before: the topic is another one of the same name, and what was meant for the others is placed again.

@@ -107,6 +107,25 @@ TEST_CASE("a batch has no more messages and bytes than the limits") {
     CHECK(broker.done.size() == 10'007);
 }
 
+TEST_CASE("a batch takes half the credit, so that one is filled while another is answered") {
+    scripted_broker broker;
+    std::uint32_t in_each = 0;
+    std::string payload;
+    SECTION("in messages") {
+        start(broker, 1, {.publish_messages = 10});
+        in_each = 5;
+    }
+    SECTION("in bytes") {
+        start(broker, 1, {.publish_bytes = 12'000});
+        payload = std::string(900, 'x');  // records are a little longer, and taken for 1 028 at most
+        in_each = 6;
+    }
+    for (std::uint64_t i = 0; i < 2 * in_each; ++i) publish(broker, i, payload);
+    broker.turn();
+    REQUIRE(broker.count(wire::Message::Publish) == 2);
+    for (const auto& f : broker.sent) CHECK(count_of(f) == in_each);
+}
+
 TEST_CASE("credit in messages and bytes is never overrun, and everything is sent in the end") {
     const auto terms = GENERATE(welcome_terms{.publish_messages = 1, .publish_bytes = 1u << 20}, welcome_terms{.publish_messages = 7, .publish_bytes = 2'000},
                                 welcome_terms{.publish_messages = 50, .publish_bytes = 100}, welcome_terms{.publish_messages = 64, .publish_bytes = 1u << 20});
@@ -345,22 +364,25 @@ TEST_CASE("what was meant for a topic that was created again keeps its order, al
     for (const auto operation : {1u, 11u, 2u, 12u, 3u, 13u, 20u}) CHECK_FALSE(broker.only(operation).refused);
 }
 
-TEST_CASE("more partitions seen in a description are used") {
+TEST_CASE("more partitions seen in a description are used, and fewer are not believed") {
     scripted_broker broker;
     start(broker, 1);
-    broker.m.ask(ticket{1}, describe_topic{"photos"});
-    broker.turn();
-    auto& b = broker.builder();
-    const std::vector<flatbuffers::Offset<wire::PartitionInfo>> partitions{wire::CreatePartitionInfo(b), wire::CreatePartitionInfo(b)};
-    broker.answer_with(wire::Message::DescribeTopic, wire::CreateTopicInfoDirect(b, "photos", 5, 0, 0, &partitions));
-    std::set<std::uint32_t> places;
-    for (std::uint64_t i = 10; i < 14; ++i) {
-        publish(broker, i);
+    for (const std::size_t count : {2u, 1u}) {
+        broker.m.ask(ticket{count}, describe_topic{"photos"});
         broker.turn();
-        places.insert(partition_of(broker.sent.front()));
-        broker.publish_done(0);
+        auto& b = broker.builder();
+        std::vector<flatbuffers::Offset<wire::PartitionInfo>> partitions(count);
+        for (auto& p : partitions) p = wire::CreatePartitionInfo(b);
+        broker.answer_with(wire::Message::DescribeTopic, wire::CreateTopicInfoDirect(b, "photos", 5, 0, 0, &partitions));
+        std::set<std::uint32_t> places;
+        for (std::uint64_t i = 0; i < 4; ++i) {
+            publish(broker, 10 * count + i);
+            broker.turn();
+            places.insert(partition_of(broker.sent.front()));
+            broker.publish_done(0);
+        }
+        CHECK(places == std::set<std::uint32_t>{0, 1});
     }
-    CHECK(places == std::set<std::uint32_t>{0, 1});
 }
 
 TEST_CASE("an unanswered batch times out once, and its credit comes back only with the late answer") {
