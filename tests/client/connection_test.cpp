@@ -9,78 +9,19 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
 
-#include "millrace/client.hpp"
-#include "proto/frame.hpp"
+#include "tests/client/small_server.hpp"
 
 using namespace millrace;
 using namespace millrace::client;
 using namespace std::chrono_literals;
 namespace asio = boost::asio;
 using boost::system::error_code;
-using asio::ip::tcp;
 
 namespace {
-
-/// Accepts one connection and calls `on_frame` for each frame; what that sends goes out at once.
-class small_server {
-public:
-    explicit small_server(asio::io_context& context)
-        : acceptor_(context, tcp::endpoint(asio::ip::address_v4::loopback(), 0)), socket_(context) {
-        acceptor_.async_accept(socket_, [this](error_code failed) {
-            if (!failed) read();
-        });
-    }
-
-    std::string address() const { return "127.0.0.1:" + std::to_string(acceptor_.local_endpoint().port()); }
-
-    std::function<void(const proto::frame&)> on_frame = [this](const proto::frame& f) {
-        if (f.head->message_type() == wire::Message::Hello) welcome();
-    };
-
-    void welcome() { send(0, wire::CreateWelcome(builder_, 1, 0, builder_.CreateString("small"), 1, 1, wire::Durability::disk, 100, 1u << 20)); }
-
-    template <class Table>
-    void send(std::uint64_t id, flatbuffers::Offset<Table> message) {
-        std::vector<std::byte> bytes;
-        proto::append_frame(builder_, id, message, 0, bytes);
-        asio::write(socket_, asio::buffer(bytes));
-    }
-
-    void close() { socket_.close(); }
-    void stop() { acceptor_.close(); socket_.close(); }
-    flatbuffers::FlatBufferBuilder& builder() { return builder_; }
-
-private:
-    void read() {
-        const auto room = decoder_.prepare(4096);
-        socket_.async_read_some(asio::buffer(room.data(), room.size()), [this](error_code failed, std::size_t n) {
-            if (failed) return;
-            decoder_.commit(n);
-            proto::frame f;
-            while (socket_.is_open() && decoder_.next(f) == proto::frame_decoder::status::frame) on_frame(f);
-            if (socket_.is_open()) read();
-        });
-    }
-
-    tcp::acceptor acceptor_;
-    tcp::socket socket_;
-    flatbuffers::FlatBufferBuilder builder_;
-    proto::frame_decoder decoder_{limits::frame_bytes};
-};
-
-connection_settings settings_for(const std::string& server) {
-    connection_settings s;
-    s.server = server;
-    s.connect_timeout = 200ms;
-    s.reconnect.enabled = false;
-    return s;
-}
 
 template <class T>
 auto into(std::vector<std::pair<error_code, T>>& out) {
@@ -94,7 +35,9 @@ bool is(const error_code& code, errc expected) { return code == make_error_code(
 TEST_CASE("a refused, unresolvable or misspelt server is a named error") {
     const auto server = GENERATE("127.0.0.1:1", "localhost", "127.0.0.1:", ":7070", "no-such-host.invalid:7070");
     asio::io_context context;
-    connection broker(context.get_executor(), settings_for(server));
+    auto settings = settings_for(server);
+    settings.connect_timeout = 200ms;  // a resolver may think for longer
+    connection broker(context.get_executor(), settings);
     std::vector<std::pair<error_code, broker_description>> connected;
     broker.async_connect(into(connected));
     context.run();
@@ -107,7 +50,9 @@ TEST_CASE("a server that never says welcome times out") {
     asio::io_context context;
     small_server server(context);
     server.on_frame = [](const proto::frame&) {};
-    connection broker(context.get_executor(), settings_for(server.address()));
+    auto settings = settings_for(server.address());
+    settings.connect_timeout = 200ms;
+    connection broker(context.get_executor(), settings);
     std::vector<std::pair<error_code, broker_description>> connected;
     broker.async_connect([&](error_code failed, broker_description d) {
         connected.emplace_back(failed, d);
@@ -207,6 +152,35 @@ TEST_CASE("closing ends whoever waits for messages, and leaves nothing behind th
     CHECK(is(got.at(2).first, errc::canceled));
 }
 
+TEST_CASE("a consumer that is closed ends whoever waits for its messages, while its connection lives on") {
+    asio::io_context context;
+    small_server server(context);
+    server.on_frame = [&](const proto::frame& f) {
+        auto& b = server.builder();
+        if (f.head->message_type() == wire::Message::Hello) server.welcome();
+        if (f.head->message_type() == wire::Message::Subscribe) server.send(f.head->id(), wire::CreateSubscribed(b, 5, 1, 30'000));
+        if (f.head->message_type() == wire::Message::Unsubscribe) server.send(f.head->id(), wire::CreateOk(b));
+    };
+    connection broker(context.get_executor(), settings_for(server.address()));
+    consumer photos;
+    std::vector<std::pair<error_code, received>> got;
+    std::size_t ended_by_the_consumer = 0;
+    broker.async_connect([&](error_code, broker_description) {
+        broker.async_subscribe("photos", "resize", {}, [&](error_code, consumer opened) {
+            photos = std::move(opened);
+            photos.async_receive(into(got));
+            photos.async_close([&](error_code failed, done) {
+                CHECK_FALSE(failed);
+                ended_by_the_consumer = got.size();
+                broker.async_close([&](error_code, done) { server.stop(); });
+            });
+        });
+    });
+    context.run();
+    REQUIRE(ended_by_the_consumer == 1);
+    CHECK(is(got[0].first, errc::canceled));
+}
+
 TEST_CASE("a server that hangs up before its welcome ends the connecting") {
     asio::io_context context;
     small_server server(context);
@@ -228,7 +202,6 @@ TEST_CASE("a connection may be closed or destroyed at any step of its life, ever
     asio::io_context context;
     small_server server(context);
     auto settings = settings_for(server.address());
-    settings.connect_timeout = 10s;
     settings.reconnect.enabled = true;
     std::optional<connection> broker(std::in_place, context.get_executor(), settings);
     std::vector<std::pair<error_code, broker_description>> connected;
@@ -260,6 +233,89 @@ TEST_CASE("a connection may be closed or destroyed at any step of its life, ever
     REQUIRE(published.size() == 1);
     CHECK(published[0].first);
     CHECK(closed == (destroys ? 0 : 1));
+}
+
+TEST_CASE("unanswered publishes end with the connection when they are not to be sent again") {
+    asio::io_context context;
+    small_server server(context);
+    server.on_frame = [&](const proto::frame& f) {
+        if (f.head->message_type() == wire::Message::Hello) server.welcome();
+        if (f.head->message_type() == wire::Message::Metadata) server.know_topic(f.head->id(), "photos");
+        if (f.head->message_type() == wire::Message::Publish) server.stop();
+    };
+    auto settings = settings_for(server.address());
+    settings.request_timeout = 5s;  // would be the end of one that is to be sent again
+    settings.reconnect.enabled = true;
+    settings.reconnect.resend_unanswered = false;
+    connection broker(context.get_executor(), settings);
+    std::vector<std::pair<error_code, receipt>> published;
+    broker.async_connect([&](error_code, broker_description) {
+        broker.async_publish("photos", {}, [&](error_code failed, receipt r) {
+            published.emplace_back(failed, std::move(r));
+            broker.async_close([](error_code, done) {});
+        });
+    });
+    context.run();
+    REQUIRE(published.size() == 1);
+    CHECK(is(published[0].first, errc::connection_lost));
+}
+
+TEST_CASE("a batch lingers as long as the settings say, or until the connection is closed") {
+    asio::io_context context;
+    small_server server(context);
+    std::size_t batches = 0, batches_before_the_close = 1;
+    server.on_frame = [&](const proto::frame& f) {
+        auto& b = server.builder();
+        if (f.head->message_type() == wire::Message::Hello) server.welcome();
+        if (f.head->message_type() == wire::Message::Metadata) server.know_topic(f.head->id(), "photos");
+        if (f.head->message_type() == wire::Message::ListTopics) server.send(f.head->id(), wire::CreateTopics(b));
+        if (f.head->message_type() != wire::Message::Publish) return;
+        ++batches;
+        server.send(f.head->id(), wire::CreatePublished(b, 7, wire::Durability::disk));
+    };
+    auto settings = settings_for(server.address());
+    settings.linger = 1h;
+    connection broker(context.get_executor(), settings);
+    std::vector<std::pair<error_code, receipt>> published;
+    // Whatever the topic's answer had sent is there before the third of these.
+    std::function<void(int)> ask = [&](int times) {
+        broker.async_list_topics("", [&, times](error_code, name_list) {
+            if (times > 1) return ask(times - 1);
+            batches_before_the_close = batches;
+            broker.async_close([&](error_code, done) { server.stop(); });
+        });
+    };
+    broker.async_connect([&](error_code, broker_description) {
+        broker.async_publish("photos", {}, into(published));
+        ask(3);
+    });
+    context.run();
+    CHECK(batches_before_the_close == 0);
+    REQUIRE(published.size() == 1);
+    CHECK_FALSE(published[0].first);
+    CHECK(published[0].second.sequence.value == 7);
+}
+
+TEST_CASE("two connections with the name of a producer are told apart") {
+    std::vector<std::uint64_t> incarnations;
+    for (int i = 0; i < 2; ++i) {
+        asio::io_context context;
+        small_server server(context);
+        server.on_frame = [&](const proto::frame& f) {
+            if (f.head->message_type() == wire::Message::Hello) server.welcome();
+            if (f.head->message_type() != wire::Message::OpenProducer) return;
+            incarnations.push_back(f.head->message_as_OpenProducer()->incarnation());
+            server.stop();
+        };
+        auto settings = settings_for(server.address());
+        settings.producer = "web";
+        connection broker(context.get_executor(), settings);
+        broker.async_connect([](error_code, broker_description) {});
+        context.run();
+    }
+    REQUIRE(incarnations.size() == 2);
+    CHECK(incarnations[0] != incarnations[1]);
+    for (const auto incarnation : incarnations) CHECK(incarnation != 0);  // 0 would say nothing
 }
 
 TEST_CASE("a server that hangs up ends everything, and the connection may connect again") {
