@@ -199,7 +199,7 @@ struct broker_description {
     std::string refusal{};
 };
 
-/// What a connection does when it is lost after the broker had taken it: it connects again, at once, then with pauses that double from `pause_min`
+/// What a connection does when it is lost after the broker had taken it: it connects again, after pauses that double from `pause_min`
 /// to `pause_max`, each shortened by up to half at random. Refusals that would repeat themselves (another protocol version, an unknown token, malformed bytes) end it.
 struct reconnect_settings {
     bool enabled = true;
