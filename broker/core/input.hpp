@@ -27,6 +27,8 @@ struct origin {
     auto operator<=>(const origin&) const = default;
 };
 
+inline constexpr std::uint32_t attempt_max = 1u << 30;  // no message is given as often; who claims more could make its count begin again
+
 /// Messages of one partition that one consumer was given with one attempt.
 struct lease_range {
     std::uint32_t partition = 0;

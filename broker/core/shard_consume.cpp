@@ -40,7 +40,9 @@ void shard::perform(const input::subscribe& c) {
     ++s.consumers;
     answers::subscribed answer{c.consumer, s.row.topic, s.row.id, s.row.settings.visibility_timeout, {}};
     for (const auto& r : c.held) {
-        if (r.partition >= s.partitions.size() || r.first > r.last || r.last >= find_log({s.row.topic, r.partition})->high()) {
+        const bool was_given = r.partition < s.partitions.size() && r.first <= r.last && r.last < find_log({s.row.topic, r.partition})->high() &&
+                               r.attempt <= attempt_max;
+        if (!was_given) {
             answer.lost.push_back(r);
             continue;
         }
