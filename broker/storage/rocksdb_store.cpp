@@ -45,7 +45,8 @@ result<std::unique_ptr<rocksdb_database>> open_database(const rocksdb_options& o
 std::string damaged_table(const error& refused) {
     return refused.code == errc::corruption ? table_named_in(refused.what) : std::string{};
 }
-std::string damaged_table(const result<std::vector<core::row>>& found) {
+template <class Found>
+std::string damaged_table(const result<Found>& found) {
     return found ? std::string{} : damaged_table(found.failure());
 }
 std::string damaged_table(const result<std::vector<stored_entry>>& found) {
@@ -70,9 +71,7 @@ public:
         if (error refused = recover()) {
             return refused;
         }
-        std::shared_lock lock(database_mutex_);
-        auto epoch = database_->raise_epoch(shard);
-        tables_are_suspect_ = !epoch && !damaged_table(epoch.failure()).empty();
+        auto epoch = mending([&](rocksdb_database& database) { return database.raise_epoch(shard); });
         if (epoch) {
             loop_.admit(shard, epoch.value());
         } else {
@@ -121,13 +120,14 @@ private:
     }
 
     // After a failure the log may end in the middle of a group, and memtables may hold what the log does not. Closing and recovering leaves one
-    // truth: what the log gives back, moved into files of its own before anything new is written.
+    // truth: what the log gives back, moved into files of its own before anything new is written. One that did not open again behind a table that
+    // was mended is closed though no commit failed.
     error recover() {
         const auto generation = loop_.generation();
-        if (generation == sound_generation_) {
+        std::unique_lock lock(database_mutex_);
+        if (database_ && generation == sound_generation_) {
             return {};
         }
-        std::unique_lock lock(database_mutex_);
         database_.reset();
         if (tables_are_suspect_) {
             mend_all_tables(options_);
@@ -150,7 +150,7 @@ private:
         return {};
     }
 
-    /// Reads, and once more when a damaged table that was in the way has been mended from its copy.
+    /// Reads, or raises an epoch, and once more when a damaged table that was in the way has been mended from its copy.
     template <class Read>
     auto mending(Read read) -> decltype(read(std::declval<rocksdb_database&>())) {
         std::string table;

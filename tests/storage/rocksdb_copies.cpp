@@ -6,6 +6,7 @@
 
 #include "tests/storage/crash_image.hpp"
 #include "tests/storage/engines.hpp"
+#include "tests/storage/forgetful_file_system.hpp"
 
 namespace millrace::storage {
 namespace {
@@ -28,11 +29,15 @@ struct copied_store {
 
     static std::string text(std::uint64_t i) { return "words of " + std::to_string(i) + std::string(50, '.'); }
 
-    void open() {
-        opened.reset();
+    rocksdb_options options() {
         auto options = options_for(scratch.path());
         options.tell = [this](const std::string& line) { told.push_back(line); };
-        opened = open_or_fail(options);
+        return options;
+    }
+
+    void open() {
+        opened.reset();
+        opened = open_or_fail(options());
     }
 
     std::vector<fs::path> files(const std::string& ending) const {
@@ -42,6 +47,17 @@ struct copied_store {
                 found.push_back(file.path());
             }
         }
+        return found;
+    }
+
+    /// Those that hold the words, the newest last.
+    std::vector<fs::path> files_with(const std::string& ending, const std::string& words) const {
+        auto found = files(ending);
+        std::erase_if(found, [&](const fs::path& path) {
+            std::ifstream file(path, std::ios::binary);
+            return std::string{std::istreambuf_iterator<char>(file), {}}.find(words) == std::string::npos;
+        });
+        std::sort(found.begin(), found.end());
         return found;
     }
 
@@ -130,6 +146,42 @@ TEST_CASE_METHOD(copied_store, "a damaged table that says it has no checksums is
     check_whole();
     REQUIRE_FALSE(told.empty());
     CHECK_THAT(told.front(), Contains("mended: ") && Contains("no checksums"));
+}
+
+TEST_CASE_METHOD(copied_store, "a damaged table of the engine's own is mended when a shard is opened, though the store did not need it before") {
+    const auto epoch = open_shard(*opened);
+    open();  // the newest table has this epoch, and no more
+    const auto tables = files_with(".sst", "epoch/");
+    REQUIRE(tables.size() > 1);
+    const auto is_open = GENERATE(true, false);
+    if (!is_open) opened.reset();
+    damage(tables.back().filename().string(), "epoch/");
+    if (!is_open) open();
+    CHECK(told.empty());
+    CHECK(open_shard(*opened) > epoch);
+    REQUIRE(told.size() == 1);
+    CHECK_THAT(told.front(), Contains("mended: " + tables.back().filename().string()));
+    check_whole();
+}
+
+TEST_CASE_METHOD(copied_store, "a store that does not open again behind a table that was mended says so, and opens when it can") {
+    const auto disk = std::make_shared<forgetful_file_system>();
+    opened.reset();
+    auto faulty = options();
+    faulty.file_system = disk;
+    opened = open_or_fail(faulty);
+    open_shard(*opened);
+    damage(".sst", "words of 7");
+    disk->fail_writes({".dbtmp", 0, file_fault::io_error, true});  // what CURRENT is made of
+    CHECK(opened->read(partition(1), {0}, 1u << 20).failure().code == errc::storage_failure);
+    REQUIRE(told.size() == 2);
+    CHECK_THAT(told[0], Contains("mended: "));
+    CHECK_THAT(told[1], Contains("did not open again after "));
+    CHECK_FALSE(opened->open(first_shard));
+    disk->heal();
+    const auto epoch = open_shard(*opened);
+    check_whole();
+    CHECK_FALSE(commit(*opened, epoch, {core::put_row{"later", "x"}}));
 }
 
 TEST_CASE_METHOD(copied_store, "what a damaged table holds is not passed over when something near it was dropped") {
