@@ -127,14 +127,14 @@ public:
     }
 };
 
-/// The last RocksDB sequence in a closed store's tables; 0 when there is none, and when they do not open.
-std::uint64_t last_in_tables(const rocksdb_options& options) {
+/// The last RocksDB sequence in a closed store's tables; 0 when there is none.
+result<std::uint64_t> last_in_tables(const rocksdb_options& options) {
     const auto env = rocksdb::NewCompositeEnv(std::make_shared<no_logs>(files_of(options)));
     std::vector<rocksdb::ColumnFamilyHandle*> handles;
     rocksdb::DB* opened = nullptr;
     const auto status = rocksdb::DB::OpenForReadOnly(tuned_database(options, env.get(), false), options.directory.string(), families_of(options), &handles, &opened);
     if (!status.ok()) {
-        return 0;
+        return error_of(status, "the store " + options.directory.string() + " does not open");
     }
     const std::unique_ptr<rocksdb::DB> database(opened);
     std::vector<rocksdb::LiveFileMetaData> tables;
@@ -143,7 +143,7 @@ std::uint64_t last_in_tables(const rocksdb_options& options) {
         database->DestroyColumnFamilyHandle(handle).PermitUncheckedError();
     }
     const auto last = std::max_element(tables.begin(), tables.end(), [](const auto& a, const auto& b) { return a.largest_seqno < b.largest_seqno; });
-    return last == tables.end() ? 0 : last->largest_seqno;
+    return last == tables.end() ? 0 : static_cast<std::uint64_t>(last->largest_seqno);
 }
 
 /// Looks at the logs that RocksDB would replay: damage is refused, or with options.salvage told and left out; a torn tail is cut.
@@ -156,7 +156,11 @@ error check_logs(rocksdb::FileSystem& files, const rocksdb_options& options) {
     }
     auto& logs = found.value();
     if (!logs.spots.empty() && !logs.damage()) {
-        logs.believe_tables(last_in_tables(options));
+        const auto in_tables = last_in_tables(options);
+        if (!in_tables) {
+            return in_tables.failure();  // nothing is cut before they have had their say
+        }
+        logs.believe_tables(in_tables.value());
     }
     const auto* damage = logs.damage();
     if (!damage) {

@@ -333,6 +333,24 @@ TEST_CASE("damage to what a table was written behind is named, though no group i
     CHECK(rows_of(*opened, "last", "last~")[0].value == std::to_string(store.groups - 2));
 }
 
+TEST_CASE("damage that a table alone proves is named, though the table is damaged as well and is made anew first") {
+    const image_after_a_flush store;
+    const auto& image = *store.image;
+    image.flip(image.end() - 5000);  // in the last group
+    std::ofstream(image.path / log_file_name(std::stoull(image.log().stem().string()) + 1));
+    for (const auto& file : fs::directory_iterator(image.path)) {
+        if (file.path().extension() == ".sst") flip_bits(file.path(), file.file_size() - 1, 1);  // what makes it a table: it does not open
+    }
+    std::vector<std::string> told;
+    auto options = options_for(image.path);
+    options.tell = [&](const std::string& line) { told.push_back(line); };
+    const auto refused = refusal_of(options);
+    CHECK(refused.code == errc::corruption);
+    CHECK(refused.what.find(".log held what had been synced") != std::string::npos);
+    REQUIRE_FALSE(told.empty());
+    CHECK(told.front().find("mended: ") == 0);
+}
+
 TEST_CASE("a group that was being synced while the next was written is torn, not damaged") {
     const scratch_directory scratch;
     auto options = options_for(scratch.path());
