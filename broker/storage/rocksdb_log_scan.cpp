@@ -209,8 +209,8 @@ public:
 
 private:
     struct bad_region {
-        std::uint64_t begin = 0;
-        bool is_zero = true;
+        std::uint64_t begin;
+        bool is_zero;
     };
 
     /// `after`: 0 at the end of the log, which nothing follows yet.
