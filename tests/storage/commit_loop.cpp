@@ -232,6 +232,23 @@ TEST_CASE("commit loop: groups that wait share a write") {
     CHECK(f.answered.order().size() == 101);
 }
 
+TEST_CASE("commit loop: groups share a write up to its bound, a larger one than that has a write of its own") {
+    scripted_log log;
+    commit_loop loop(log, true, {.inline_bytes = 0, .inline_sync_time = std::chrono::microseconds(0), .write_bytes = 1000});
+    loop.admit(first_shard, epoch);
+    answers answered;
+    log.hold_writes(true);
+    const auto submit = [&](int number, std::size_t bytes) { loop.submit(first_shard, epoch, group_of(bytes), answered.expect(number)); };
+    submit(1, 100);
+    log.wait_for_write_begun(1);
+    // Each has a key of one byte besides.
+    const auto [sizes, writes] = GENERATE(table<std::vector<std::size_t>, int>({{{600, 398}, 1}, {{600, 399}, 2}, {{300, 1200, 300}, 3}}));
+    for (const auto size : sizes) submit(2, size);
+    log.hold_writes(false);
+    loop.drain();
+    CHECK(log.writes() == 1 + writes);
+}
+
 TEST_CASE("commit loop: a failed sync is told apart, to its groups, those written meanwhile and all that follow, on every shard") {
     fixture f;
     f.log.hold_syncs(true);

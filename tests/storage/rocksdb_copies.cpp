@@ -1,6 +1,7 @@
 // Tables, the manifest and CURRENT are kept twice: damage to one of the two costs nothing, and is told.
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <fstream>
 #include <set>
 
@@ -29,15 +30,16 @@ struct copied_store {
 
     static std::string text(std::uint64_t i) { return "words of " + std::to_string(i) + std::string(50, '.'); }
 
-    rocksdb_options options() {
+    rocksdb_options options(bool salvage = false) {
         auto options = options_for(scratch.path());
+        options.salvage = salvage;
         options.tell = [this](const std::string& line) { told.push_back(line); };
         return options;
     }
 
-    void open() {
+    void open(bool salvage = false) {
         opened.reset();
-        opened = open_or_fail(options());
+        opened = open_or_fail(options(salvage));
     }
 
     std::vector<fs::path> files(const std::string& ending) const {
@@ -88,6 +90,11 @@ struct copied_store {
         }
         REQUIRE_FALSE(name.empty());
         return name;
+    }
+
+    void check_told_of_two_tables() const {
+        REQUIRE(told.size() == 2);
+        for (const auto& line : told) CHECK_THAT(line, Contains("mended: "));
     }
 
     void check_whole() {
@@ -148,6 +155,13 @@ TEST_CASE_METHOD(copied_store, "a damaged table that says it has no checksums is
     CHECK_THAT(told.front(), Contains("mended: ") && Contains("no checksums"));
 }
 
+TEST_CASE_METHOD(copied_store, "salvage mends every damaged table, also one that nobody reads yet") {
+    damage(".sst", "words of 7");  // one of rows, and one of entries
+    open(true);
+    check_told_of_two_tables();
+    check_whole();
+}
+
 TEST_CASE_METHOD(copied_store, "a damaged table of the engine's own is mended when a shard is opened, though the store did not need it before") {
     const auto epoch = open_shard(*opened);
     open();  // the newest table has this epoch, and no more
@@ -162,6 +176,43 @@ TEST_CASE_METHOD(copied_store, "a damaged table of the engine's own is mended wh
     REQUIRE(told.size() == 1);
     CHECK_THAT(told.front(), Contains("mended: " + tables.back().filename().string()));
     check_whole();
+}
+
+TEST_CASE_METHOD(copied_store, "a damaged table that a compaction meets is mended when the store is opened again") {
+    opened.reset();
+    auto scarce = options();
+    scarce.disk_reserve = std::uint64_t{1} << 60;  // then it compacts what was freed at once
+    opened = open_or_fail(scarce);
+    auto epoch = open_shard(*opened);
+    damage(".sst", "words of 7");
+    error refused = commit(*opened, epoch, {free_of(partition(1), 3)});
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    for (std::uint64_t i = 0; !refused && std::chrono::steady_clock::now() < deadline; ++i) {
+        refused = commit(*opened, epoch, {core::put_row{"later", std::to_string(i)}});
+    }
+    REQUIRE(refused.code == errc::outcome_unknown);
+    CHECK(told.empty());
+    epoch = open_shard(*opened);
+    check_told_of_two_tables();
+    CHECK_FALSE(commit(*opened, epoch, {core::put_row{"later", "x"}}));
+    CHECK(read_texts(*opened, partition(1)).size() == 19);
+}
+
+TEST_CASE_METHOD(copied_store, "a store that is opened again because a write failed does not read every table for it") {
+    const auto disk = std::make_shared<forgetful_file_system>();
+    opened.reset();
+    auto faulty = options();
+    faulty.file_system = disk;
+    opened = open_or_fail(faulty);
+    const auto epoch = open_shard(*opened);
+    REQUIRE_FALSE(commit(*opened, epoch, {core::put_row{"later", "x"}}));
+    damage(".sst", "words of 7");
+    disk->fail_writes({".log"});
+    CHECK(commit(*opened, epoch, {core::put_row{"later", "y"}}).code == errc::outcome_unknown);
+    open_shard(*opened);
+    CHECK(told.empty());
+    check_whole();
+    CHECK_FALSE(told.empty());
 }
 
 TEST_CASE_METHOD(copied_store, "a store that does not open again behind a table that was mended says so, and opens when it can") {
@@ -231,6 +282,18 @@ TEST_CASE_METHOD(copied_store, "what a cut of the power left behind a manifest, 
     const auto append_to = [&](const std::string& file, const std::string& bytes) { std::ofstream(scratch.path() / file, std::ios::binary | std::ios::app) << bytes; };
     append_to(name, std::string("1234\x05\0\x01words", 12));  // a record whose CRC is not its own
     append_to(name + ".copy", of_copy);
+    open();
+    check_whole();
+    REQUIRE(told.size() == 1);
+    CHECK_THAT(told.front(), Contains("mended: " + name) && Contains("was cut there"));
+}
+
+TEST_CASE_METHOD(copied_store, "of a manifest whose end reached the disk in the copy not at all, or in part, what is sound stays") {
+    opened.reset();
+    const auto name = manifest();
+    const auto copy = scratch.path() / (name + ".copy");
+    fs::resize_file(copy, fs::file_size(copy) - 3);  // in its last record
+    std::ofstream(scratch.path() / name, std::ios::binary | std::ios::app) << std::string("1234\x05\0\x01words", 12);  // a record whose CRC is not its own
     open();
     check_whole();
     REQUIRE(told.size() == 1);

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <thread>
 
+#include "broker/storage/rocksdb_disk.hpp"
 #include "tests/storage/engines.hpp"
 
 namespace millrace::storage {
@@ -111,6 +112,20 @@ TEST_CASE("the ballast is given up when what is in memory might not fit") {
     for (std::uint64_t i = 0; i < 3; ++i) CHECK_FALSE(commit(*opened, epoch, {append(partition(1), i, i, text)}));
     engine.files->free = 10 * mebibyte;  // two memtables, of 4 each, and less than what is in memory
     CHECK(engine.comes_to(false));
+}
+
+TEST_CASE("a disk is scarce when less than twice the reserve is free") {
+    sized_engine engine(1024 * mebibyte);
+    rocksdb_options options;
+    options.directory = engine.scratch.path();
+    options.file_system = engine.files;
+    options.ballast_bytes = mebibyte;
+    options.disk_reserve = 100 * mebibyte;
+    const rocksdb_disk disk(fit_to_disk(options));
+    engine.files->free = 201 * mebibyte;  // of which the ballast will take one
+    CHECK_FALSE(disk.is_scarce());
+    --engine.files->free;
+    CHECK(disk.is_scarce());
 }
 
 TEST_CASE("a file system that does not say what is free has no reserve, and works") {

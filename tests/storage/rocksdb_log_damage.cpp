@@ -174,6 +174,9 @@ TEST_CASE("the last groups before a pause, and before an orderly end, are proven
         for (int i = 0; i < 1000 && crash_image(scratch.path()).end() == ends; ++i) {
             std::this_thread::sleep_for(std::chrono::milliseconds(20));
         }
+        const auto marked = crash_image(scratch.path()).end();
+        live.reset();
+        CHECK(crash_image(scratch.path()).end() == marked);  // once is enough
     }
     const crash_image image(scratch.path());
     REQUIRE(image.end() > ends);
@@ -479,6 +482,29 @@ TEST_CASE("damage at the front of a log is proven by its own process, however fa
     CHECK(found.value().damage()->before == 0);
 }
 
+TEST_CASE("what is missing at the front of a log was synced when all of it was, behind a group when anything was") {
+    const bad_spot at_front{.log = 7, .after = 10};
+    CHECK(at_front.is_covered(7, 9));
+    CHECK_FALSE(at_front.is_covered(7, 8));
+    CHECK_FALSE(bad_spot{.log = 7}.is_covered(7, 1000));  // nor is anything in front of it
+    const bad_spot behind_a_group{.log = 7, .before = 5, .after = 10};
+    CHECK(behind_a_group.is_covered(7, 6));
+    CHECK_FALSE(behind_a_group.is_covered(7, 5));
+    const bad_spot behind_a_log{.log = 7, .before_in = 6, .before_there = 5, .after = 10};
+    CHECK(behind_a_log.is_covered(6, 6));
+    CHECK_FALSE(behind_a_log.is_covered(7, 6));  // of another process
+}
+
+TEST_CASE("tables prove nothing of a log that a later process has recovered from, and whose sequences it gave again") {
+    const bad_spot spot{.log = 5, .before = 10, .after = 30};
+    log_findings alone{{spot}, {{5, 5}, {6, 5}}};
+    alone.believe_tables(20);
+    CHECK(alone.damage());
+    log_findings superseded{{spot}, {{5, 5}, {9, 9}}};
+    superseded.believe_tables(20);
+    CHECK_FALSE(superseded.damage());
+}
+
 TEST_CASE("tables prove nothing of a log that holds nothing: what was torn may be the first that another process wrote") {
     const scratch_directory scratch;
     const auto live = open_or_fail(options_for(scratch.path()));
@@ -492,9 +518,59 @@ TEST_CASE("tables prove nothing of a log that holds nothing: what was torn may b
     CHECK_FALSE(found.value().damage());
 }
 
+TEST_CASE("a group that ends behind the end of its log is torn, whatever was read where its end would be") {
+    const scratch_directory scratch;
+    const auto live = open_or_fail(options_for(scratch.path()));
+    commit_blocks(*live, scratch.path(), 32);  // they are read at once, and are 'x' where the next ones are
+    const auto epoch = open_shard(*live);
+    REQUIRE_FALSE(commit(*live, epoch, one(32, 5000)));
+    const auto begins = crash_image(scratch.path()).end();
+    REQUIRE_FALSE(commit(*live, epoch, one(33, 2000)));
+    const crash_image image(scratch.path());
+    fs::resize_file(image.log(), image.end() - 1000);
+    const auto found = scan_logs(*rocksdb::FileSystem::Default(), image.path.string());
+    REQUIRE(found);
+    REQUIRE(found.value().spots.size() == 1);
+    CHECK(found.value().spots[0].offset == begins);
+    CHECK(found.value().spots[0].ends_log);
+}
+
 TEST_CASE("of a file that is not there nothing is sound") {
     const scratch_directory scratch;
     CHECK(front_of(*rocksdb::FileSystem::Default(), (scratch.path() / "MANIFEST-000001").string()).bytes == 0);
+}
+
+TEST_CASE("a file in the log's format is all sound when behind its records are zeros, or one that goes on behind its end, and nothing else") {
+    const scratch_directory scratch;
+    const auto live = open_or_fail(options_for(scratch.path()));
+    const auto epoch = open_shard(*live);
+    const auto begins = crash_image(scratch.path()).end();
+    REQUIRE_FALSE(commit(*live, epoch, one(0, block - begins - 2 * 7 - batch_bytes)));  // the next one begins with a header and no more
+    REQUIRE_FALSE(commit(*live, epoch, one(1, 1000)));
+    const crash_image image(scratch.path());
+    const auto ends = image.end();
+    REQUIRE(fs::file_size(image.log()) > 2 * block);
+    REQUIRE((block < ends && ends < 2 * block));
+    const auto front = [&] { return front_of(*rocksdb::FileSystem::Default(), image.log().string()); };
+    SECTION("zeros") {
+        CHECK(front().bytes == ends);
+        CHECK(front().is_all);
+    }
+    SECTION("zeros, and a bit among them") {
+        image.flip(GENERATE_COPY(ends + 100, 2 * block + 100));
+        CHECK(front().bytes == ends);
+        CHECK_FALSE(front().is_all);
+    }
+    SECTION("a record that goes on behind the end") {
+        fs::resize_file(image.log(), ends - 3);
+        CHECK(front().bytes == block);
+        CHECK(front().is_all);
+    }
+    SECTION("a damaged header without a payload at the end of a block") {
+        image.flip(block - 7);
+        CHECK(front().bytes == block - 7);
+        CHECK_FALSE(front().is_all);
+    }
 }
 
 TEST_CASE("a mark is read back, and nothing else is taken for one") {

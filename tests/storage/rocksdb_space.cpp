@@ -2,6 +2,7 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <functional>
 #include <future>
 #include <thread>
 
@@ -102,7 +103,7 @@ private:
 /// Whoever reads a blob comes to one gate, whoever syncs a log to the other.
 class gated_files final : public rocksdb::FileSystemWrapper {
 public:
-    gated_files(gate& reading, gate& syncing) : FileSystemWrapper(rocksdb::FileSystem::Default()), reading_(reading), syncing_(syncing) {}
+    gated_files(std::shared_ptr<rocksdb::FileSystem> files, gate& reading, gate& syncing) : FileSystemWrapper(std::move(files)), reading_(reading), syncing_(syncing) {}
 
     const char* Name() const override { return "gated"; }
 
@@ -125,6 +126,29 @@ private:
     gate& syncing_;
 };
 
+/// On a large disk. Whoever asks what is free, as the engine does when it looks after the space, has something to do first.
+class watched_files final : public rocksdb::FileSystemWrapper {
+public:
+    watched_files() : FileSystemWrapper(rocksdb::FileSystem::Default()) {}
+
+    const char* Name() const override { return "watched"; }
+
+    rocksdb::IOStatus GetFreeSpace(const std::string&, const rocksdb::IOOptions&, std::uint64_t* bytes, rocksdb::IODebugContext*) override {
+        if (before_asking) before_asking();
+        ++asked;
+        *bytes = std::uint64_t{1} << 40;
+        return rocksdb::IOStatus::OK();
+    }
+    rocksdb::IOStatus GetChildren(const std::string& directory, const rocksdb::IOOptions& options, std::vector<std::string>* names,
+                                  rocksdb::IODebugContext* debug) override {
+        ++listed;
+        return target()->GetChildren(directory, options, names, debug);
+    }
+
+    std::function<void()> before_asking;
+    std::atomic<int> asked{0}, listed{0};
+};
+
 /// RocksDB as the engine tunes it, without the engine.
 struct bare_database {
     explicit bare_database(rocksdb_options chosen) : options(fit_to_disk(std::move(chosen))) {
@@ -141,7 +165,7 @@ struct bare_database {
 
     const rocksdb_options options;
     gate reading, syncing;
-    const std::unique_ptr<rocksdb::Env> env = rocksdb::NewCompositeEnv(std::make_shared<gated_files>(reading, syncing));
+    const std::unique_ptr<rocksdb::Env> env = rocksdb::NewCompositeEnv(std::make_shared<gated_files>(files_of(options), reading, syncing));
     std::vector<rocksdb::ColumnFamilyHandle*> families;
     std::unique_ptr<rocksdb::DB> database;
 };
@@ -184,6 +208,44 @@ TEST_CASE("the space of freed entries comes back when the store is idle") {
         REQUIRE_FALSE(commit(*opened, epoch, {core::drop_partition{partition(1)}}));
         CHECK(shrinks_to(scratch.path(), 0));
     }
+}
+
+TEST_CASE("blob files of which just half is free are moved together") {
+    const scratch_directory scratch;
+    auto options = options_for(scratch.path());
+    options.file_system = std::make_shared<watched_files>();
+    options.disk_reserve = std::uint64_t{1} << 60;  // so the disk is scarce, and little is worthwhile
+    options.memtable_bytes = 64u << 20;             // so nothing is flushed by itself
+    bare_database bare(options);
+    auto& database = *bare.database;
+    auto* const entries = bare.families[1];
+    constexpr std::uint64_t count = 16;
+    for (std::uint64_t i = 0; i < count; ++i) REQUIRE(database.Put({}, entries, entry_key(partition(1), {i}), std::string(entry_size, 'x')).ok());
+    REQUIRE(database.Flush({}, entries).ok());
+    for (std::uint64_t i = 1; i < count; i += 2) REQUIRE(database.SingleDelete({}, entries, entry_key(partition(1), {i})).ok());
+    REQUIRE(blob_bytes(scratch.path()) > count * entry_size);
+    rocksdb_disk disk(bare.options);
+    const rocksdb_reclaim reclaim(database, bare.of_reclaim(), disk, [] {});
+    CHECK(shrinks_to(scratch.path(), count / 2 * entry_size + entry_size / 2));
+}
+
+TEST_CASE("under load, on a disk that is not scarce, what was freed waits, and nobody looks for files that are not needed any more") {
+    const scratch_directory scratch;
+    const auto files = std::make_shared<watched_files>();
+    auto options = options_for(scratch.path());
+    options.file_system = files;
+    bare_database bare(options);
+    REQUIRE(bare.database->Put({}, bare.families[1], entry_key(partition(1), {0}), std::string(entry_size, 'x')).ok());
+    std::promise<rocksdb_reclaim*> made;
+    files->before_asking = [reclaim = made.get_future().share()] { reclaim.get()->note({}); };  // so there is a commit in front of every look
+    const auto asked = files->asked.load(), listed = files->listed.load();
+    rocksdb_disk disk(bare.options);
+    rocksdb_reclaim reclaim(*bare.database, bare.of_reclaim(), disk, [] {});
+    reclaim.note({free_of(partition(1), 0)});
+    made.set_value(&reclaim);
+    REQUIRE(comes_true([&] { return files->asked > asked + 6; }));  // twice in a look: three are over
+    CHECK(files->listed == listed);
+    CHECK(blob_bytes(scratch.path()) == 0);  // it is in memory as before
 }
 
 TEST_CASE("what a read held back when its entry was freed goes when the store is idle") {
