@@ -1,139 +1,66 @@
+#include <stdexcept>
+
 #include "bench/load.hpp"
 
 namespace millrace::bench {
 namespace {
 
-constexpr auto silence_max = std::chrono::seconds(30);
-constexpr std::uint32_t credit_messages = 20'000;
-
-/// What all consumers of a run share; they run on one thread.
-struct consuming {
-    const load_settings& settings;
-    progress& shared;
-    side_result result;
-    checklist came;
-    bool ending = false;
-
-    void fail(const std::string& what) {
-        if (result.failure.empty()) result.failure = what;
-        shared.failed = true;
-    }
-
-    bool is_over() const { return shared.failed || came.count() >= shared.expected; }
-};
-
-class checking_consumer {
+/// All consumers of a run.
+class consumers {
 public:
-    checking_consumer(boost::asio::io_context& context, consuming& all)
-        : all_(all), broker_(context.get_executor(), all.settings.broker) {}
-
-    void start() {
-        broker_.async_connect([this](boost::system::error_code failed, client::broker_description d) {
-            if (failed) return all_.fail("connect: " + d.refusal);
-            subscribe();
-        });
+    consumers(const load_settings& settings, peer& broker) : settings_(settings) {
+        side_ = broker.consume(settings, [this](std::string_view payload) { return check(payload); });
     }
 
-    /// Waits until its acks are durable.
-    void finish() {
-        if (!consumer_) return broker_.async_close([](boost::system::error_code, client::done) {});
-        consumer_.async_settle([this](boost::system::error_code failed, client::settlement s) {
-            if (failed) all_.fail("ack: " + s.refusal);
-            if (!s.lost.empty()) all_.fail("acks were lost");
-            all_.result.ended = steady::now();
-            broker_.async_close([](boost::system::error_code, client::done) {});
-        });
-    }
-
-private:
-    void subscribe() {
-        client::subscribe_options options;
-        options.credit_messages = credit_messages;
-        broker_.async_subscribe(all_.settings.topic, all_.settings.subscription, options, [this](boost::system::error_code failed, client::consumer c) {
-            if (failed) return all_.fail("subscribe: " + c.refusal());
-            consumer_ = std::move(c);
-            receive();
-        });
-    }
-
-    void receive() {
-        consumer_.async_receive([this](boost::system::error_code failed, client::received batch) {
-            if (all_.ending) return;
-            if (failed) return all_.fail("receive: " + batch.refusal);
+    side_result run(progress& shared) {
+        auto heard_at = steady::now();
+        while (came_.count() < shared.expected && !shared.failed) {
+            const auto seen = came_.count();
             const auto now = steady::now();
-            for (const auto& d : batch.deliveries) check(d, now);
-            receive();
-        });
-    }
-
-    void check(const client::delivery& d, steady::time_point now) {
-        payload_head head{};
-        if (!read_payload(d.message.payload, head) || d.message.payload.size() != all_.settings.size_of(head.id))
-            return all_.fail("sequence " + std::to_string(d.sequence.value) + " is not what was published");
-        if (all_.came.tick(head.id)) {
-            if (all_.result.messages++ == 0) all_.result.began = now;
-            all_.result.ended = now;
-            all_.result.latency.add(now - steady::time_point(steady::duration(head.sent_at)));
-        } else {
-            ++all_.result.repeated;
+            side_->wait(now + std::chrono::milliseconds(5));  // and looks whether that was all
+            if (came_.count() != seen)
+                heard_at = now;
+            else if (now - heard_at > silence_max)
+                throw std::runtime_error("nothing came for 30 s: " + std::to_string(seen) + " of " + std::to_string(shared.expected) + " messages");
         }
-        if (all_.settings.leave_every == 0 || d.sequence.value % all_.settings.leave_every != 0)
-            consumer_.ack(d);
-        else
-            consumer_.set_aside(d);
-    }
-
-    consuming& all_;
-    client::connection broker_;
-    client::consumer consumer_;
-};
-
-/// Looks every few milliseconds whether all is done, and gives up when nothing comes any more.
-class watch {
-public:
-    watch(boost::asio::io_context& context, consuming& all, std::vector<std::unique_ptr<checking_consumer>>& consumers)
-        : all_(all), consumers_(consumers), timer_(context) {
-        look();
+        side_->finish();
+        if (result_.messages > 0) result_.ended = steady::now();
+        if (result_.repeated > 0) result_.failure = std::to_string(result_.repeated) + " messages came more than once";
+        return std::move(result_);
     }
 
 private:
-    void look() {
+    bool check(std::string_view payload) {
         const auto now = steady::now();
-        if (all_.came.count() != seen_) {
-            seen_ = all_.came.count();
-            seen_at_ = now;
+        payload_head head{};
+        if (!read_payload(payload, head) || payload.size() != settings_.size_of(head.id))
+            throw std::runtime_error("a message of " + std::to_string(payload.size()) + " bytes is not what was published");
+        if (came_.tick(head.id)) {
+            if (result_.messages++ == 0) result_.began = now;
+            result_.latency.add(now - steady::time_point(steady::duration(head.sent_at)));
+        } else {
+            ++result_.repeated;
         }
-        if (now - seen_at_ > silence_max)
-            all_.fail("nothing came for 30 s: " + std::to_string(seen_) + " of " + std::to_string(all_.shared.expected.load()) + " messages");
-        if (all_.is_over()) {
-            all_.ending = true;
-            for (auto& c : consumers_) c->finish();
-            return;
-        }
-        timer_.expires_after(std::chrono::milliseconds(5));
-        timer_.async_wait([this](boost::system::error_code) { look(); });
+        return settings_.leave_every == 0 || number_of(head.id) % settings_.leave_every != 0;
     }
 
-    consuming& all_;
-    std::vector<std::unique_ptr<checking_consumer>>& consumers_;
-    boost::asio::steady_timer timer_;
-    std::uint64_t seen_ = 0;
-    steady::time_point seen_at_ = steady::now();
+    const load_settings& settings_;
+    checklist came_;
+    side_result result_;
+    std::unique_ptr<consuming_side> side_;  // last: it ends before what its messages touch
 };
 
 }  // namespace
 
-side_result run_consumers(const load_settings& settings, progress& shared) {
-    boost::asio::io_context context(1);
-    consuming all{settings, shared, {}, {}, false};
-    std::vector<std::unique_ptr<checking_consumer>> consumers;
-    for (std::uint32_t i = 0; i < settings.consumers; ++i) consumers.push_back(std::make_unique<checking_consumer>(context, all));
-    for (auto& c : consumers) c->start();
-    watch watching(context, all, consumers);
-    context.run();
-    if (all.result.failure.empty() && all.result.repeated > 0)
-        all.result.failure = std::to_string(all.result.repeated) + " messages came more than once";
-    return std::move(all.result);
+side_result run_consumers(const load_settings& settings, peer& broker, progress& shared) {
+    try {
+        return consumers(settings, broker).run(shared);
+    } catch (const std::exception& e) {
+        shared.failed = true;
+        side_result failed;
+        failed.failure = e.what();
+        return failed;
+    }
 }
 
 }  // namespace millrace::bench

@@ -1,5 +1,5 @@
 // The two sides of every measurement: producers that publish one message at a time, and consumers that check every message. Each side runs
-// all of its connections on one thread of its own.
+// all of its connections on one thread of its own. What they are run against is a peer.hpp.
 #pragma once
 
 #include <algorithm>
@@ -8,19 +8,21 @@
 #include <string>
 #include <vector>
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
-
 #include "bench/histogram.hpp"
 #include "bench/payload.hpp"
-#include "millrace/client.hpp"
+#include "bench/peer.hpp"
 
 namespace millrace::bench {
 
+inline constexpr auto silence_max = std::chrono::seconds(30);  // longer, and the measurement has failed
+
 struct load_settings {
-    client::connection_settings broker{.name = "millrace-bench", .reconnect = {.enabled = false}};  // a measurement that lost its broker is none
+    std::string server = "127.0.0.1:7070";
+    std::string token;
+    std::string token_file;
     std::string topic;
     std::string subscription;
+    bool own_topic = true;             // made and removed by the run
     std::size_t size = 1'024;
     bool mixed_sizes = false;          // each message between half and one and a half times `size`, as its id says
     std::uint64_t count = 0;           // messages in all; 0: for `time`
@@ -30,7 +32,7 @@ struct load_settings {
     std::uint32_t consumers = 1;
     std::uint32_t in_flight = 0;       // of each producer; 0: its part of 20 000, so that batches are full while others are under way
     double rate = 0;                   // messages a second in all; 0: as fast as answers come
-    std::uint64_t leave_every = 0;     // messages whose sequence divides by it are received and not acked; 0: none
+    std::uint64_t leave_every = 0;     // messages whose number divides by it are received and not acked; 0: none
 
     std::size_t size_of(std::uint64_t id) const { return mixed_sizes ? size - size / 2 + scramble(~id) % (size + 1) : size; }
     std::uint32_t in_flight_each() const { return in_flight > 0 ? in_flight : std::max(1u, 20'000 / producers); }
@@ -56,9 +58,9 @@ struct side_result {
 
 /// Publishes and waits for every answer. Latency is from when a message was due, with a rate, else from its publish(), to its answer: a
 /// stalled broker makes every message late that was due meanwhile, not only the ones that were sent (coordinated omission).
-side_result run_producers(const load_settings& settings, progress& shared);
+side_result run_producers(const load_settings& settings, peer& broker, progress& shared);
 
 /// Consumes and acks until every expected message came once, checking each. Latency is from when it was due or published to its handler.
-side_result run_consumers(const load_settings& settings, progress& shared);
+side_result run_consumers(const load_settings& settings, peer& broker, progress& shared);
 
 }  // namespace millrace::bench

@@ -1,86 +1,32 @@
-// Measures a running broker through the public client: one publish() and one completion per message, every message checked on receipt.
+// Measures a running broker through its public client: one publish and one answer per message, every message checked on receipt.
 #include <cstdio>
-#include <future>
 #include <thread>
 
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/use_future.hpp>
 
 #include "bench/disk_probe.hpp"
 #include "bench/load.hpp"
+#include "bench/peers/peers.hpp"
 #include "bench/socket_probe.hpp"
+#include "millrace/message.hpp"
 
 namespace millrace::bench {
 namespace {
 
-namespace asio = boost::asio;
-constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
-
 struct options {
     std::string run;
+    std::string peer = "millrace";
     load_settings load;
-    bool own_topic = true;
     bool json = false;
     std::string disk = ".";
 };
 
-bool consumes(const options& o) { return o.run != "publish"; }
+bool consumes(const options& o) { return o.run != "publish" && o.run != "fill"; }
 
-/// Only the drain works on what somebody else has made.
-bool makes_subscription(const options& o) { return consumes(o) && o.run != "drain"; }
-
-// ---- topic and subscription of a run ---------------------------------------------------------------------------------------
-
-void require(const char* what, boost::system::error_code failed, const std::string& refusal) {
-    if (failed) throw std::runtime_error(std::string(what) + ": " + failed.message() + ": " + refusal);
-}
-
-// GCC 12 destroys the strings of an aggregate twice when it is a temporary of an expression with co_await: it is made outside.
-asio::awaitable<void> set_up(options o) {
-    const auto executor = co_await asio::this_coro::executor;
-    client::connection broker(executor, o.load.broker);
-    auto [unconnected, described] = co_await broker.async_connect(as_result);
-    require("connect", unconnected, described.refusal);
-    if (o.own_topic) {
-        auto [failed, topic] = co_await broker.async_create_topic(o.load.topic, client::topic_settings(), as_result);
-        require("create topic", failed, topic.refusal);
-    }
-    if (makes_subscription(o)) {
-        client::start_position start;
-        start.from = client::start_position::kind::latest;
-        auto [failed, subscription] = co_await broker.async_create_subscription(o.load.topic, o.load.subscription, client::subscription_settings(), start, as_result);
-        require("create subscription", failed, subscription.refusal);
-    }
-    co_await broker.async_close(as_result);
-}
-
-asio::awaitable<void> tear_down(options o) {
-    const auto executor = co_await asio::this_coro::executor;
-    client::connection broker(executor, o.load.broker);
-    auto [unconnected, described] = co_await broker.async_connect(as_result);
-    require("connect", unconnected, described.refusal);
-    if (makes_subscription(o)) {
-        auto [failed, gone] = co_await broker.async_delete_subscription(o.load.topic, o.load.subscription, true, as_result);
-        require("delete subscription", failed, gone.refusal);
-    }
-    if (o.own_topic) {
-        auto [failed, gone] = co_await broker.async_delete_topic(o.load.topic, true, as_result);
-        require("delete topic", failed, gone.refusal);
-    }
-    co_await broker.async_close(as_result);
-}
-
-void run_alone(asio::awaitable<void> work) {
-    asio::io_context context(1);
-    auto finished = asio::co_spawn(context, std::move(work), asio::use_future);
-    context.run();
-    finished.get();
-}
+/// Only the drain works on what somebody else has made, a fill before it.
+bool makes_subscription(const options& o) { return o.run == "fill" || (consumes(o) && o.run != "drain"); }
 
 // ---- the runs --------------------------------------------------------------------------------------------------------------
 
@@ -90,21 +36,21 @@ struct measured {
 };
 
 /// consume: first everything is published, then it is consumed. Others: both sides at once.
-measured perform(const options& o) {
+measured perform(const options& o, peer& broker) {
     progress shared;
     measured m;
     if (o.run == "drain") {
         shared.expected = o.load.count;
-        m.consumed = run_consumers(o.load, shared);
+        m.consumed = run_consumers(o.load, broker, shared);
         return m;
     }
-    if (o.run == "publish" || o.run == "consume") {
-        m.produced = run_producers(o.load, shared);
-        if (o.run == "consume" && !shared.failed) m.consumed = run_consumers(o.load, shared);
+    if (o.run == "publish" || o.run == "fill" || o.run == "consume") {
+        m.produced = run_producers(o.load, broker, shared);
+        if (o.run == "consume" && !shared.failed) m.consumed = run_consumers(o.load, broker, shared);
         return m;
     }
-    std::thread consuming([&] { m.consumed = run_consumers(o.load, shared); });
-    m.produced = run_producers(o.load, shared);
+    std::thread consuming([&] { m.consumed = run_consumers(o.load, broker, shared); });
+    m.produced = run_producers(o.load, broker, shared);
     consuming.join();
     return m;
 }
@@ -156,6 +102,7 @@ report report_of(const options& o, const measured& m) {
     const auto& main = consumes(o) ? m.consumed : m.produced;
     const double seconds = std::max(main.seconds(), 1e-9);
     report r;
+    r.add("peer", o.peer);
     r.add("run", o.run);
     r.add("size", static_cast<double>(o.load.size));
     r.add("producers", o.load.producers);
@@ -177,16 +124,17 @@ report report_of(const options& o, const measured& m) {
 int run(options o) {
     if (o.load.topic.empty()) o.load.topic = "bench-" + std::to_string(::getpid());
     if (o.load.subscription.empty()) o.load.subscription = "bench-" + std::to_string(::getpid());
-    run_alone(set_up(o));
+    const auto broker = make_peer(o.peer);
+    broker->set_up(o.load, makes_subscription(o));
     measured m;
     std::string failure;
     try {
-        m = perform(o);
+        m = perform(o, *broker);
         failure = m.produced.failure.empty() ? m.consumed.failure : m.produced.failure;
     } catch (const std::exception& e) {
         failure = e.what();
     }
-    run_alone(tear_down(o));
+    if (o.run != "fill") broker->tear_down(o.load, makes_subscription(o));
     if (!failure.empty()) throw std::runtime_error(failure);
     auto r = report_of(o, m);
     if (!o.disk.empty()) add_disk(r, o.disk);
@@ -202,10 +150,11 @@ void add_run(CLI::App& app, options& o, const char* name, const char* help) {
 
 void add_options(CLI::App& app, options& o) {
     auto& load = o.load;
-    app.add_option("--server", load.broker.server, "HOST:PORT of the broker")->envname("MILLRACE_SERVER")->capture_default_str();
-    app.add_option("--token", load.broker.token, "who this is to a broker that asks; needs publish, consume, and admin without --topic")->envname("MILLRACE_TOKEN");
-    app.add_option("--token-file", load.broker.token_file, "a file with the token, which is read instead");
-    app.add_option("--topic", load.topic, "an existing topic; without it the run makes and removes one of its own");
+    app.add_option("--peer", o.peer, "the broker that is measured")->capture_default_str()->check(CLI::IsMember(peer_names()));
+    app.add_option("--server", load.server, "HOST:PORT of the broker")->envname("MILLRACE_SERVER")->capture_default_str();
+    app.add_option("--token", load.token, "who this is to a broker that asks; needs publish, consume, and admin without --topic")->envname("MILLRACE_TOKEN");
+    app.add_option("--token-file", load.token_file, "a file with the token, which is read instead");
+    app.add_option("--topic", load.topic, "an existing topic, or the one to fill; without it the run makes and removes one of its own");
     app.add_option("--size", load.size, "bytes of payload")->capture_default_str()->check(CLI::Range(payload_bytes_min, limits::message_bytes - 1'024));
     app.add_flag("--mixed-sizes", load.mixed_sizes, "each message between half and one and a half times --size");
     app.add_option_function<unsigned>("--seconds", [&load](unsigned s) { load.time = std::chrono::seconds(s); }, "how long to publish (10)");
@@ -233,6 +182,9 @@ int main(int argc, char** argv) {
     add_run(app, o, "consume", "publishes a backlog, then consumes it");
     add_run(app, o, "end-to-end", "publishes and consumes at once; the time from publish to handler");
     add_run(app, o, "rate", "as end-to-end, at --rate, each message's time counted from when it was due");
+    auto& fill = *app.add_subcommand("fill", "makes --topic and --subscription, publishes --count messages, and leaves all there for a drain");
+    fill.callback([&o] { o.run = "fill"; });
+    fill.add_option("--subscription", o.load.subscription, "that is to be drained")->required();
     auto& drain = *app.add_subcommand("drain", "consumes --count messages of an existing topic and subscription");
     drain.callback([&o] { o.run = "drain"; });
     drain.add_option("--subscription", o.load.subscription, "whose messages")->required();
@@ -240,11 +192,11 @@ int main(int argc, char** argv) {
     try {
         app.parse(argc, argv);
         if (o.run == "rate" && o.load.rate <= 0) throw CLI::RequiredError("--rate");
-        if (o.run == "drain" && (o.load.topic.empty() || o.load.count == 0)) throw CLI::RequiredError("--topic and --count");
+        if ((o.run == "fill" || o.run == "drain") && (o.load.topic.empty() || o.load.count == 0)) throw CLI::RequiredError("--topic and --count");
     } catch (const CLI::ParseError& e) {
         return app.exit(e) == 0 ? 0 : 2;
     }
-    o.own_topic = o.load.topic.empty();
+    o.load.own_topic = o.load.topic.empty() || o.run == "fill";
     try {
         return run(std::move(o));
     } catch (const std::exception& e) {

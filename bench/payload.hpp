@@ -61,6 +61,7 @@ inline bool read_payload(std::string_view bytes, payload_head& head) noexcept {
 
 /// An id is its producer and a number: both dense, so one bit each remembers it.
 inline std::uint64_t make_id(std::uint32_t producer, std::uint64_t number) noexcept { return std::uint64_t{producer} << 40 | number; }
+inline std::uint64_t number_of(std::uint64_t id) noexcept { return id & ((std::uint64_t{1} << 40) - 1); }
 
 /// Which ids have come.
 class checklist {
@@ -68,7 +69,7 @@ public:
     /// False when it came before.
     bool tick(std::uint64_t id) {
         const auto producer = static_cast<std::size_t>(id >> 40);
-        const auto number = static_cast<std::size_t>(id & ((std::uint64_t{1} << 40) - 1));
+        const auto number = static_cast<std::size_t>(number_of(id));
         if (producer >= came_.size()) came_.resize(producer + 1);
         auto& numbers = came_[producer];
         if (number >= numbers.size()) numbers.resize(std::max<std::size_t>(number + 1, numbers.size() * 2));

@@ -1,130 +1,85 @@
-#include <functional>
+#include <deque>
+#include <stdexcept>
 
 #include "bench/load.hpp"
 
 namespace millrace::bench {
 namespace {
 
-/// What all producers of a run share; they run on one thread.
-struct producing {
-    const load_settings& settings;
-    progress& shared;
-    side_result result;
-    steady::time_point deadline;
-    std::uint64_t sent = 0;
-    std::uint32_t unfinished = 0;  // producers
-    std::function<void()> all_finished = {};
-
-    bool may_send(steady::time_point now) const {
-        if (shared.failed) return false;
-        return settings.count > 0 ? sent < settings.count : now < deadline;
-    }
-
-    void fail(const std::string& what) {
-        if (result.failure.empty()) result.failure = what;
-        shared.failed = true;
-    }
-};
-
-class producer {
+/// All producers of a run. Each has as many slots as it may have messages in flight; a slot is free again with its answer.
+class producers {
 public:
-    /// `broker` outlives the producer, and is shared with others or its own.
-    producer(boost::asio::io_context& context, client::connection& broker, producing& all, std::uint32_t index)
-        : all_(all), index_(index), broker_(broker), due_timer_(context),
-          interval_(all.settings.rate > 0 ? all.settings.producers / all.settings.rate * 1e9 : 0) {}
+    producers(const load_settings& settings, peer& broker)
+        : settings_(settings), slots_(std::size_t{settings.producers} * settings.in_flight_each()), published_(settings.producers) {
+        for (std::uint64_t slot = 0; slot < slots_.size(); ++slot) free_.push_back(slot);
+        side_ = broker.publish(settings, [this](std::uint64_t slot) { on_answer(slot); });
+    }
 
-    void start() {
-        // Producers are due one after the other, not all at once.
-        due_first_ = steady::now() + std::chrono::nanoseconds(static_cast<std::int64_t>(interval_ * index_ / all_.settings.producers));
-        pump();
+    side_result run(progress& shared) {
+        result_.began = result_.ended = steady::now();
+        const auto deadline = result_.began + settings_.time;
+        const auto may_send = [&](steady::time_point now) {
+            if (shared.failed) return false;
+            return settings_.count > 0 ? sent_ < settings_.count : now < deadline;
+        };
+        for (;;) {
+            const auto now = steady::now();
+            const bool more = may_send(now);
+            if (!more && free_.size() == slots_.size()) break;
+            while (!free_.empty() && may_send(now) && due(now) <= now) send(due(now));
+            const bool waits_for_due = more && !free_.empty() && settings_.rate > 0;
+            const auto answered = result_.messages;
+            side_->wait(waits_for_due ? due(now) : now + silence_max);
+            if (result_.messages == answered && !waits_for_due) throw std::runtime_error("publish: no answer for 30 s");
+        }
+        shared.expected = sent_;
+        return std::move(result_);
     }
 
 private:
-    void pump() {
-        const auto now = steady::now();
-        while (in_flight_ < all_.settings.in_flight_each() && all_.may_send(now)) {
-            const auto due = interval_ > 0 ? due_first_ + std::chrono::nanoseconds(static_cast<std::int64_t>(interval_ * static_cast<double>(number_))) : now;
-            if (due > now) return wait_until(due);
-            send(due);
-        }
-        if (in_flight_ == 0 && !all_.may_send(now)) finish();
-    }
-
-    void wait_until(steady::time_point due) {
-        if (waiting_) return;
-        waiting_ = true;
-        due_timer_.expires_at(due);
-        due_timer_.async_wait([this](boost::system::error_code) {
-            waiting_ = false;
-            pump();
-        });
+    /// Of the next message; without a rate it is due at once.
+    steady::time_point due(steady::time_point now) const {
+        if (settings_.rate <= 0) return now;
+        return result_.began + std::chrono::nanoseconds(static_cast<std::int64_t>(static_cast<double>(sent_) / settings_.rate * 1e9));
     }
 
     void send(steady::time_point due) {
-        ++in_flight_;
-        ++all_.sent;
-        const auto id = make_id(index_, number_++);
-        broker_.async_publish(all_.settings.topic, {.payload = make_payload(id, due, all_.settings.size_of(id))},
-                              [this, due](boost::system::error_code failed, client::receipt r) { on_answer(due, failed, r); });
+        const auto slot = free_.front();
+        free_.pop_front();
+        const auto producer = static_cast<std::uint32_t>(slot % settings_.producers);
+        slots_[slot] = due;
+        ++sent_;
+        const auto id = make_id(producer, published_[producer]++);
+        side_->publish(slot, producer, make_payload(id, due, settings_.size_of(id)));
     }
 
-    void on_answer(steady::time_point due, boost::system::error_code failed, const client::receipt& r) {
-        --in_flight_;
-        if (failed) all_.fail("publish: " + failed.message() + ": " + r.refusal);
-        ++all_.result.messages;
-        all_.result.ended = steady::now();
-        all_.result.latency.add(all_.result.ended - due);
-        pump();
+    void on_answer(std::uint64_t slot) {
+        free_.push_back(slot);
+        ++result_.messages;
+        result_.ended = steady::now();
+        result_.latency.add(result_.ended - slots_[slot]);
     }
 
-    void finish() {
-        if (std::exchange(finished_, true)) return;
-        due_timer_.cancel();
-        if (--all_.unfinished == 0) all_.all_finished();
-    }
-
-    producing& all_;
-    std::uint32_t index_;
-    client::connection& broker_;
-    boost::asio::steady_timer due_timer_;
-    double interval_;  // nanoseconds between two messages of this producer; 0: none
-    steady::time_point due_first_;
-    std::uint64_t number_ = 0;
-    std::uint32_t in_flight_ = 0;
-    bool waiting_ = false;
-    bool finished_ = false;
+    const load_settings& settings_;
+    std::vector<steady::time_point> slots_;  // when the message in it was due
+    std::deque<std::uint64_t> free_;
+    std::vector<std::uint64_t> published_;   // by producer
+    std::uint64_t sent_ = 0;
+    side_result result_;
+    std::unique_ptr<publishing_side> side_;  // last: it ends before what its answers touch
 };
 
 }  // namespace
 
-side_result run_producers(const load_settings& settings, progress& shared) {
-    boost::asio::io_context context(1);
-    producing all{settings, shared, {}, {}};
-    all.unfinished = settings.producers;
-
-    std::vector<std::unique_ptr<client::connection>> connections;
-    for (std::uint32_t i = 0; i < settings.producer_connections(); ++i)
-        connections.push_back(std::make_unique<client::connection>(context.get_executor(), settings.broker));
-    all.all_finished = [&] {
-        for (auto& c : connections) c->async_close([](boost::system::error_code, client::done) {});
-    };
-    std::vector<std::unique_ptr<producer>> producers;
-    for (std::uint32_t i = 0; i < settings.producers; ++i)
-        producers.push_back(std::make_unique<producer>(context, *connections[i % connections.size()], all, i));
-
-    auto to_connect = connections.size();
-    for (auto& c : connections) {
-        c->async_connect([&](boost::system::error_code failed, client::broker_description d) {
-            if (failed) all.fail("connect: " + d.refusal);
-            if (--to_connect > 0) return;
-            all.result.began = all.result.ended = steady::now();
-            all.deadline = all.result.began + settings.time;
-            for (auto& p : producers) p->start();
-        });
+side_result run_producers(const load_settings& settings, peer& broker, progress& shared) {
+    try {
+        return producers(settings, broker).run(shared);
+    } catch (const std::exception& e) {
+        shared.failed = true;
+        side_result failed;
+        failed.failure = e.what();
+        return failed;
     }
-    context.run();
-    shared.expected = all.sent;
-    return std::move(all.result);
 }
 
 }  // namespace millrace::bench

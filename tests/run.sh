@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Builds Millrace and runs its tests. Usage: tests/run.sh [LABEL…]
-#   Labels: proto core storage driver check access admin program server client worker process install sim power blackbox fuzz guard; asan and tsan build with
+#   Labels: proto core storage driver check access admin program server client worker process install sim power blackbox fuzz bench guard; asan and tsan build with
 #   sanitizers in folders of their own (tsan on the memory engine) and run the rest of the labels, or all, there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-tests/install_packages.sh valgrind  # bench/guard.sh counts with it
+tests/install_packages.sh valgrind libnats-dev librabbitmq-dev libhiredis-dev  # bench/guard.sh counts with it; bench/compare is compiled with them
 
 build=build
 options=(-DCMAKE_BUILD_TYPE=Release)
@@ -17,7 +17,7 @@ for label in "$@"; do
   esac
 done
 
-cmake -S . -B "$build" -G Ninja -DMILLRACE_WERROR=ON "${options[@]}" >"$build.configure.log" 2>&1 || { cat "$build.configure.log"; exit 1; }
+cmake -S . -B "$build" -G Ninja -DMILLRACE_WERROR=ON -DMILLRACE_COMPARE=ON "${options[@]}" >"$build.configure.log" 2>&1 || { cat "$build.configure.log"; exit 1; }
 rm -f "$build.configure.log"
 cmake --build "$build"
 

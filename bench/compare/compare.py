@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""Measures Millrace and other brokers under the same loads, one after the other on this machine, and prints how they compare.
+
+    bench/compare/run.sh [--seconds S] [--rounds N] [--brokers A,B] [--workloads A,B] [--directory DIR] [--report DIR]
+
+Each round starts every broker anew on an empty folder, runs the workload, and stops it; the order turns with each round. millrace-compare is the load for all
+of them, and probes the disk after each run. A figure is the median of the rounds. README.md beside this file says how what is compared is made comparable.
+"""
+import argparse
+import datetime
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+
+import brokers
+
+BENCH = f"{brokers.ROOT}/build/bench/millrace-compare"
+RUN_SECONDS_MAX = 600
+
+
+class Workload:
+    """One table. `figures` are (heading, field of a result, digits)."""
+
+    def __init__(self, name, says, arguments, figures, timed=True):
+        self.name, self.says, self.arguments, self.figures, self.timed = name, says, arguments, figures, timed
+
+    def run(self, broker, running, options):
+        seconds = ["--seconds", str(options.seconds)] if self.timed else []
+        return load(broker, running, options, self.arguments + seconds)
+
+
+class Backlog(Workload):
+    """A backlog is made, the broker is killed, comes back, and the backlog is drained."""
+
+    def run(self, broker, running, options):
+        backlog = ["--topic", "backlog", "--subscription", "backlog", "--count", str(options.backlog)]
+        filled = load(broker, running, options, ["fill"] + backlog)
+        memory = running.peak_memory_mib()
+        running.kill()
+        running.restart()
+        drained = load(broker, running, options, ["drain"] + backlog)
+        return {**drained, "fill_per_second": filled["messages_per_second"], "fill_memory_mib": memory, "restart_seconds": running.ready_seconds}
+
+
+RATE = ("messages/s", "messages_per_second", 0)
+CPU = ("CPU µs/message", "cpu_us_per_message", 1)
+MEMORY = ("memory MiB", "memory_mib", 0)
+LATENCY = [("p50 ms", "p50_ms", 2), ("p99 ms", "p99_ms", 2), ("p99.9 ms", "p999_ms", 2)]
+
+WORKLOADS = [
+    Workload("publish-1k", "Publish, 1 KiB", ["publish"], [RATE, CPU, MEMORY]),
+    Workload("publish-100", "Publish, 100 B", ["publish", "--size", "100"], [RATE, CPU, MEMORY]),
+    Workload("end-to-end-1k", "Publish, receive and ack at once, 1 KiB", ["end-to-end"], [RATE, CPU, MEMORY]),
+    Workload("end-to-end-100", "Publish, receive and ack at once, 100 B", ["end-to-end", "--size", "100"], [RATE, CPU, MEMORY]),
+    Workload("producers-1000", "A thousand producers with one message of 1 KiB in flight each, over ten connections",
+             ["publish", "--producers", "1000", "--connections", "10", "--in-flight", "1"], [RATE, CPU, MEMORY]),
+    Workload("consumers-100", "Publish, receive and ack at once, 1 KiB, a hundred consumers", ["end-to-end", "--consumers", "100"], [RATE, CPU, MEMORY]),
+    Workload("one-in-flight", "One message of 1 KiB in flight", ["publish", "--in-flight", "1"], [RATE] + LATENCY),
+    Workload("rate-5000", "5 000 messages of 1 KiB a second, from when each was due to its handler", ["rate", "--rate", "5000"], LATENCY + [CPU]),
+    Backlog("backlog", "A backlog of 1 KiB messages: filled, the broker killed with -9 and started again, drained", [],
+            [("fill/s", "fill_per_second", 0), ("memory MiB", "fill_memory_mib", 0), ("ready s", "restart_seconds", 2), ("drain/s", "messages_per_second", 0)],
+            timed=False),
+]
+
+
+def load(broker, running, options, arguments):
+    command = [BENCH, "--peer", broker.peer, "--server", running.server, "--disk", options.directory, "--json"] + arguments
+    before = running.cpu_seconds()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_SECONDS_MAX)
+    if done.returncode != 0:
+        raise brokers.BrokerFailed((done.stderr or done.stdout).strip()[-300:])
+    result = json.loads(done.stdout)
+    result["cpu_us_per_message"] = (running.cpu_seconds() - before) * 1e6 / max(result["messages"], 1)
+    result["memory_mib"] = running.peak_memory_mib()
+    return result
+
+
+def one_run(workload, broker, options):
+    directory = os.path.join(options.directory, f"compare-{os.getpid()}")
+    running = None
+    try:
+        running = broker.start(directory)
+        return workload.run(broker, running, options)
+    except (brokers.BrokerFailed, subprocess.TimeoutExpired) as failed:
+        return {"failed": " ".join(str(failed).split())}
+    finally:
+        if running:
+            running.end()
+        brokers.remove(directory)
+
+
+def measure(workloads, rows, options):
+    """{workload: {row: [result of each round]}}; tells each run as it ends."""
+    results = {w.name: {b.name: [] for b in rows} for w in workloads}
+    for w in workloads:
+        for turn in range(options.rounds):
+            for b in rows[turn % len(rows):] + rows[:turn % len(rows)]:
+                result = one_run(w, b, options)
+                results[w.name][b.name].append(result)
+                heading, field, digits = w.figures[0]
+                shown = result.get("failed") or f"{result[field]:,.{digits}f} {heading}"
+                print(f"{time.strftime('%H:%M:%S')}  {w.name}, round {turn + 1}, {b.name}: {shown}", file=sys.stderr, flush=True)
+    return results
+
+
+def median(results, field):
+    values = [r[field] for r in results if field in r]
+    return statistics.median(values) if values else None
+
+
+def number(value, digits):
+    return "–" if value is None else f"{value:,.{digits}f}".replace(",", " ")
+
+
+def table(workload, rows, results):
+    """Markdown."""
+    every = [r for b in rows for r in results[b.name] if "failed" not in r]
+    lines = [f"**{workload.says}**", ""]
+    lines.append("| broker | an answer means | " + " | ".join(f[0] for f in workload.figures) + " |")
+    lines.append("|---" * 2 + "|--:" * len(workload.figures) + "|")
+    for b in rows:
+        good = [r for r in results[b.name] if "failed" not in r]
+        cells = [number(median(good, field), digits) for _, field, digits in workload.figures]
+        lines.append(f"| {b.name} | {b.durability} | " + " | ".join(cells) + " |")
+    for b in rows:
+        failures = [r["failed"] for r in results[b.name] if "failed" in r]
+        if failures:
+            lines += ["", f"{b.name}, {len(failures)} of {len(results[b.name])} runs: {failures[0]}"]
+    if every:
+        lines += ["", f"The disk meanwhile: {number(median(every, 'disk_bytes_per_second') / 1e6, 0)} MB/s in 256 KiB with fdatasync each; "
+                      f"fdatasync of 4 KiB p50 {number(median(every, 'fdatasync_p50_ms'), 2)}, p99 {number(median(every, 'fdatasync_p99_ms'), 2)} ms."]
+    return "\n".join(lines) + "\n"
+
+
+def machine():
+    with open("/proc/cpuinfo") as info:
+        model = next((line.split(":")[1].strip() for line in info if line.startswith("model name")), platform.machine())
+    return f"{os.cpu_count()} × {model}, Linux {platform.release()}"
+
+
+def chosen(wanted, all_there_are, name):
+    if not wanted:
+        return all_there_are
+    found = [x for x in all_there_are if any(part.lower() in name(x).lower() for part in wanted.split(","))]
+    if not found:
+        sys.exit(f"compare.py: nothing is called '{wanted}': there is {', '.join(name(x) for x in all_there_are)}")
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Measures Millrace and other brokers under the same loads.")
+    parser.add_argument("--seconds", type=int, default=10, help="how long each run publishes (10)")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each is run; the median counts (5)")
+    parser.add_argument("--backlog", type=int, default=1_000_000, help="messages of the backlog (1 000 000)")
+    parser.add_argument("--brokers", default="", help="parts of names; default: all")
+    parser.add_argument("--workloads", default="", help="parts of names; default: all")
+    parser.add_argument("--directory", default="/var/tmp", help="on whose disk the brokers keep what they store (/var/tmp)")
+    parser.add_argument("--report", default="", help="a folder for report.json and report.md; default: the tables are printed only")
+    options = parser.parse_args()
+    rows = chosen(options.brokers, brokers.all_brokers(), lambda b: b.name)
+    workloads = chosen(options.workloads, WORKLOADS, lambda w: w.name)
+    about = {"date": datetime.date.today().isoformat(), "machine": machine(), "seconds": options.seconds, "rounds": options.rounds, "backlog": options.backlog,
+             "durability": {b.name: b.durability for b in rows}, "versions": {b.name: b.version() for b in rows}}
+    results = measure(workloads, rows, options)
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    text = f"{about['date']}, {about['machine']}; medians of {options.rounds} runs of {options.seconds} s. {versions}.\n\n"
+    text += "\n".join(table(w, rows, results[w.name]) for w in workloads)
+    print(text)
+    if options.report:
+        os.makedirs(options.report, exist_ok=True)
+        with open(f"{options.report}/report.json", "w") as file:
+            json.dump({"about": about, "workloads": {w.name: w.says for w in workloads}, "results": results}, file, indent=1)
+        with open(f"{options.report}/report.md", "w") as file:
+            file.write(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+#include "bench/peers/peers.hpp"
+
+#include <stdexcept>
+#include <vector>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/use_future.hpp>
+
+#include "bench/load.hpp"
+#include "millrace/client.hpp"
+
+namespace millrace::bench {
+namespace {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
+constexpr std::uint32_t credit_messages = 20'000;
+
+void require(const char* what, error_code failed, const std::string& refusal) {
+    if (failed) throw std::runtime_error(std::string(what) + ": " + failed.message() + ": " + refusal);
+}
+
+client::connection_settings connection_to(const load_settings& settings) {
+    return {.server = settings.server, .token = settings.token, .token_file = settings.token_file, .name = "millrace-bench",
+            .reconnect = {.enabled = false}};  // a measurement that lost its broker is none
+}
+
+/// The connections of a side, on the thread that calls wait().
+class side {
+public:
+    side(const load_settings& settings, std::uint32_t connections) : timer_(context_) {
+        for (std::uint32_t i = 0; i < connections; ++i)
+            connections_.push_back(std::make_unique<client::connection>(context_.get_executor(), connection_to(settings)));
+        auto missing = connections_.size();
+        for (auto& c : connections_)
+            c->async_connect([&](error_code failed, const client::broker_description& d) {
+                fail("connect", failed, d.refusal);
+                --missing;
+            });
+        run_while([&] { return missing > 0; });
+    }
+
+    ~side() {
+        auto open = connections_.size();
+        for (auto& c : connections_) c->async_close([&](error_code, client::done) { --open; });
+        context_.restart();
+        while (open > 0 && context_.run_one() > 0) {}
+    }
+
+protected:
+    // What completes at once is taken at once, so that the next messages go out together.
+    void run_until(steady::time_point until, const std::uint64_t& happened) {
+        const auto before = happened;
+        bool is_late = until <= steady::now();
+        if (!is_late) {
+            timer_.expires_at(until);
+            timer_.async_wait([&](error_code canceled) { is_late = !canceled; });
+        }
+        do context_.poll();
+        while (happened == before && !is_late && failure_.empty() && context_.run_one() > 0);
+        timer_.cancel();
+        context_.restart();
+        context_.poll();
+        if (!failure_.empty()) throw std::runtime_error(failure_);
+    }
+
+    template <class Condition>
+    void run_while(Condition condition) {
+        while (condition() && failure_.empty()) context_.run_one();
+        if (!failure_.empty()) throw std::runtime_error(failure_);
+    }
+
+    void fail(const char* what, error_code failed, const std::string& refusal) {
+        if (failed && failure_.empty()) failure_ = std::string(what) + ": " + failed.message() + ": " + refusal;
+    }
+
+    asio::io_context context_{1};
+    std::vector<std::unique_ptr<client::connection>> connections_;
+    std::string failure_;
+
+private:
+    asio::steady_timer timer_;
+};
+
+class publishing final : public publishing_side, side {
+public:
+    publishing(const load_settings& settings, answer_handler answered)
+        : side(settings, settings.producer_connections()), topic_(settings.topic), answered_(std::move(answered)) {}
+
+    void publish(std::uint64_t slot, std::uint32_t producer, std::string payload) override {
+        auto& broker = *connections_[producer % connections_.size()];
+        broker.async_publish(topic_, {.payload = std::move(payload)}, [this, slot](error_code failed, const client::receipt& r) {
+            if (failed) return fail("publish", failed, r.refusal);
+            ++answers_;
+            answered_(slot);
+        });
+    }
+
+    void wait(steady::time_point until) override { run_until(until, answers_); }
+
+private:
+    const std::string topic_;
+    const answer_handler answered_;
+    std::uint64_t answers_ = 0;
+};
+
+class consuming final : public consuming_side, side {
+public:
+    consuming(const load_settings& settings, message_handler received) : side(settings, settings.consumers), received_(std::move(received)) {
+        client::subscribe_options options;
+        options.credit_messages = credit_messages;
+        consumers_.resize(connections_.size());
+        auto missing = consumers_.size();
+        for (std::size_t i = 0; i < consumers_.size(); ++i)
+            connections_[i]->async_subscribe(settings.topic, settings.subscription, options, [this, i, &missing](error_code failed, client::consumer c) {
+                fail("subscribe", failed, c.refusal());
+                consumers_[i] = std::move(c);
+                --missing;
+            });
+        run_while([&] { return missing > 0; });
+        for (auto& c : consumers_) receive(c);
+    }
+
+    void wait(steady::time_point until) override { run_until(until, messages_); }
+
+    void finish() override {
+        is_ending_ = true;
+        auto missing = consumers_.size();
+        for (auto& c : consumers_)
+            c.async_settle([&](error_code failed, const client::settlement& s) {
+                fail("ack", failed, s.refusal);
+                if (!s.lost.empty() && failure_.empty()) failure_ = "acks were lost";
+                --missing;
+            });
+        run_while([&] { return missing > 0; });
+    }
+
+private:
+    void receive(client::consumer& consumer) {
+        consumer.async_receive([this, &consumer](error_code failed, const client::received& batch) {
+            if (is_ending_) return;
+            if (failed) return fail("receive", failed, batch.refusal);
+            for (const auto& d : batch.deliveries) {
+                ++messages_;
+                if (received_(d.message.payload))
+                    consumer.ack(d);
+                else
+                    consumer.set_aside(d);
+            }
+            receive(consumer);
+        });
+    }
+
+    const message_handler received_;
+    std::vector<client::consumer> consumers_;
+    std::uint64_t messages_ = 0;
+    bool is_ending_ = false;
+};
+
+// GCC 12 destroys the strings of an aggregate twice when it is a temporary of an expression with co_await: it is made outside.
+asio::awaitable<void> make(load_settings settings, bool consumes) {
+    const auto executor = co_await asio::this_coro::executor;
+    client::connection broker(executor, connection_to(settings));
+    auto [unconnected, described] = co_await broker.async_connect(as_result);
+    require("connect", unconnected, described.refusal);
+    if (settings.own_topic) {
+        auto [failed, topic] = co_await broker.async_create_topic(settings.topic, client::topic_settings(), as_result);
+        require("create topic", failed, topic.refusal);
+    }
+    if (consumes) {
+        client::start_position start;
+        start.from = client::start_position::kind::latest;
+        auto [failed, subscription] = co_await broker.async_create_subscription(settings.topic, settings.subscription, client::subscription_settings(), start, as_result);
+        require("create subscription", failed, subscription.refusal);
+    }
+    co_await broker.async_close(as_result);
+}
+
+asio::awaitable<void> remove(load_settings settings, bool consumes) {
+    const auto executor = co_await asio::this_coro::executor;
+    client::connection broker(executor, connection_to(settings));
+    auto [unconnected, described] = co_await broker.async_connect(as_result);
+    require("connect", unconnected, described.refusal);
+    if (consumes) {
+        auto [failed, gone] = co_await broker.async_delete_subscription(settings.topic, settings.subscription, true, as_result);
+        require("delete subscription", failed, gone.refusal);
+    }
+    if (settings.own_topic) {
+        auto [failed, gone] = co_await broker.async_delete_topic(settings.topic, true, as_result);
+        require("delete topic", failed, gone.refusal);
+    }
+    co_await broker.async_close(as_result);
+}
+
+void run_alone(asio::awaitable<void> work) {
+    asio::io_context context(1);
+    auto finished = asio::co_spawn(context, std::move(work), asio::use_future);
+    context.run();
+    finished.get();
+}
+
+class millrace_peer final : public peer {
+public:
+    void set_up(const load_settings& settings, bool consumes) override { run_alone(make(settings, consumes)); }
+    void tear_down(const load_settings& settings, bool consumes) override { run_alone(remove(settings, consumes)); }
+
+    std::unique_ptr<publishing_side> publish(const load_settings& settings, answer_handler answered) override {
+        return std::make_unique<publishing>(settings, std::move(answered));
+    }
+    std::unique_ptr<consuming_side> consume(const load_settings& settings, message_handler received) override {
+        return std::make_unique<consuming>(settings, std::move(received));
+    }
+};
+
+}  // namespace
+
+std::unique_ptr<peer> make_millrace() { return std::make_unique<millrace_peer>(); }
+
+}  // namespace millrace::bench
