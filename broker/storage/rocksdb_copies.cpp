@@ -201,14 +201,20 @@ error write_current(rocksdb::FileSystem& files, const std::string& path, const s
     return replaced.ok() ? error{} : error{errc::storage_failure, path + " cannot be mended: " + replaced.ToString()};
 }
 
+/// Tables or logs: CURRENT is there before them.
+bool holds_messages(const std::vector<std::string>& names) {
+    return std::any_of(names.begin(), names.end(), [](const std::string& name) { return name.ends_with(".sst") || name.ends_with(".log"); });
+}
+
 error mend_current(rocksdb::FileSystem& files, const std::string& directory, const std::function<void(const std::string&)>& tell) {
     const auto path = directory + "/CURRENT";
-    if (!files.FileExists(path, plain, nullptr).ok()) {
-        return {};
-    }
     const auto named = manifests_named(files, directory);
     if (named.current.empty() && named.copy.empty()) {
-        return {errc::corruption, "the store " + directory + " is damaged: CURRENT names no manifest that is there, nor does its copy; restore a backup"};
+        // Without it RocksDB would begin a new store here, and delete what is in its way.
+        const auto is_new = !files.FileExists(path, plain, nullptr).ok() && !holds_messages(names_in(files, directory));
+        return is_new ? error{}
+                      : error{errc::corruption,
+                              "the store " + directory + " is damaged: CURRENT names no manifest that is there, nor does its copy; restore a backup"};
     }
     if (named.current.empty()) {
         error failed = put_copy_in_place(files, path);

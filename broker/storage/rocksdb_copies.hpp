@@ -20,10 +20,11 @@ namespace millrace::storage {
 /// `files`, which from now on writes, links and deletes tables and manifests together with their copies.
 std::shared_ptr<rocksdb::FileSystem> keeping_copies(std::shared_ptr<rocksdb::FileSystem> files);
 
-/// Puts the copy in the place of a manifest that is sound only up to less than its copy is, and of CURRENT when it names no manifest or an older one; cuts what stands behind
-/// the sound part of a manifest and in no copy, as a cut of the power may leave it; tells each. All are safe, and lose nothing: what a manifest names was
-/// synced before, and the manifest itself in both files before it counts. (RocksDB takes a record whose length is damaged for a torn tail, and would open
-/// without all that it and the records behind it name.) REQUIRES that the store is locked. Errors: storage_failure, corruption (neither is sound).
+/// Puts the copy in the place of a manifest that is sound only up to less than its copy is, and of CURRENT when it is missing or names no manifest or an older
+/// one; cuts what stands behind the sound part of a manifest and in no copy, as a cut of the power may leave it; tells each. All are safe, and lose nothing:
+/// what a manifest names was synced before, and the manifest itself in both files before it counts. (RocksDB takes a record whose length is damaged for a torn
+/// tail, and would open without all that it and the records behind it name.) REQUIRES that the store is locked. Errors: storage_failure, corruption (neither
+/// is sound).
 error mend_manifest(rocksdb::FileSystem& files, const std::string& directory, const std::function<void(const std::string&)>& tell);
 
 /// When CURRENT and its copy name different manifests that are there, as a flipped bit or a cut of the power between the two may leave them, and that of CURRENT

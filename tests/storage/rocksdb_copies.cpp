@@ -313,11 +313,31 @@ TEST_CASE_METHOD(copied_store, "a manifest and a copy that are both damaged are 
 
 TEST_CASE_METHOD(copied_store, "CURRENT is mended") {
     opened.reset();
-    std::ofstream(scratch.path() / "CURRENT", std::ios::trunc) << "MANIFEST-\x01";
+    SECTION("that names nothing") { std::ofstream(scratch.path() / "CURRENT", std::ios::trunc) << "MANIFEST-\x01"; }
+    SECTION("that is not there") { fs::remove(scratch.path() / "CURRENT"); }
     open();
     check_whole();
     REQUIRE(told.size() == 1);
     CHECK_THAT(told.front(), Contains("mended: CURRENT"));
+}
+
+TEST_CASE_METHOD(copied_store, "where CURRENT and its copy are missing and messages are not, no new store is begun over them") {
+    opened.reset();
+    fs::remove(scratch.path() / "CURRENT");
+    fs::remove(scratch.path() / "CURRENT.copy");
+    const auto tables = files(".sst").size();
+    SECTION("tables and logs") {}
+    SECTION("a log alone") {
+        for (const auto& table : files(".sst")) fs::remove(table);
+    }
+    const auto left = files(".sst").size() + files(".log").size();
+    REQUIRE(tables > 0);
+    REQUIRE(left > 0);
+    const auto refused = open_rocksdb_store(options_for(scratch.path()));
+    REQUIRE_FALSE(refused);
+    CHECK(refused.failure().code == errc::corruption);
+    CHECK_THAT(refused.failure().what, Contains("CURRENT"));
+    CHECK(files(".sst").size() + files(".log").size() == left);
 }
 
 TEST_CASE_METHOD(copied_store, "of two manifests that CURRENT and its copy name the newer one is right, unless it does not open") {
