@@ -163,7 +163,6 @@ void driver::on_space(timestamp now, const std::optional<storage::disk_space>& d
         gate_.look(*disk, unwritten_bytes());
     else
         gate_ = {};
-    if (!gate_.is_open()) return;
     for (const auto& h : std::exchange(put_off_, {})) hand_over(now, h);
 }
 
@@ -409,7 +408,7 @@ void driver::drain_waiting(const read_request& done, const std::vector<core::sha
 // ---- the dead ----
 
 void driver::hand_over(timestamp now, const core::hand_over& wanted) {
-    if (!gate_.admits(0)) return put_off_.push_back(wanted);
+    if (!gate_.admits_move(0)) return put_off_.push_back(wanted);
     if (try_hand_over(now, wanted)) return;
     handing_over_.push_back(wanted);
     request_read(wanted.source, wanted.at, reread_bytes);
@@ -422,6 +421,10 @@ bool driver::try_hand_over(timestamp now, const core::hand_over& wanted) {
     std::vector<std::byte> envelope;
     const proto::dead_origin origin{wanted.topic, wanted.subscription_name, wanted.source.index, wanted.at, wanted.failures, wanted.reason};
     if (proto::append_envelope(origin, record, envelope)) return true;  // wrapped too often: it stays where it is, under its row
+    if (!gate_.admits_move(envelope.size())) {
+        put_off_.push_back(wanted);
+        return true;
+    }
     const std::uint32_t end[] = {static_cast<std::uint32_t>(envelope.size())};
     core::effects effects;
     shard_.step(now, core::input::handed_over{wanted.subscription, wanted.source.index, wanted.at, end}, effects);

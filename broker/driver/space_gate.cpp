@@ -19,6 +19,7 @@ void space_gate::look(const storage::disk_space& disk, std::uint64_t unwritten) 
     taken_ = 0;
     const auto free = disk.free - std::min(disk.free, cost_of(unwritten));
     room_ = free - std::min(free, disk.reserve);
+    spare_ = free - std::min(free, disk.reserve / 2);
     open_ = disk.reserve == 0 || free >= (open_ ? disk.reserve : reopens_at());
 }
 
@@ -26,6 +27,10 @@ bool space_gate::admits(std::uint64_t bytes) {
     if (!seen_ || seen_->reserve == 0) return true;
     if (taken_ + cost_of(bytes) > allowance()) open_ = false;
     return open_;
+}
+
+bool space_gate::admits_move(std::uint64_t bytes) const {
+    return !seen_ || seen_->reserve == 0 || (spare_ > 0 && taken_ + cost_of(bytes) <= spare_);
 }
 
 bool space_gate::wants_look() const {

@@ -1,8 +1,11 @@
 // Whether there is room on the store's disk for more messages. Pure: it is told what the disk has, and counts what is taken in between.
 //
 //                        free, less what is taken and not written yet
-//   0 ─────────────────── reserve ───────── reserve + 1/4 ───────────►
+//   0 ──────── 1/2 ────── reserve ───────── reserve + 1/4 ───────────►
 //     acks, purges go on     │ it shuts here       │ it opens here again
+//               │ the dead move to their topic
+//
+// A dead message keeps the entry that it is in, with up to a thousand others, until it has moved: a disk that is full would stay full if none did.
 //
 // Between two looks at the disk at most what is free above the reserve is taken, and 1/16 of the reserve more: however seldom somebody looks, the
 // reserve stays. The caller is asked for a look long before that.
@@ -23,6 +26,9 @@ public:
 
     /// Whether `bytes` may be taken. When they do not fit it shuts, until a look opens it. Open for everything before the first look.
     bool admits(std::uint64_t bytes);
+
+    /// Whether `bytes` may be moved, from where they keep more than themselves.
+    bool admits_move(std::uint64_t bytes) const;
 
     /// They were.
     void took(std::uint64_t bytes) { taken_ += cost_of(bytes); }
@@ -45,6 +51,7 @@ private:
 
     std::optional<storage::disk_space> seen_;
     std::uint64_t room_ = 0;   // above the reserve, at the last look
+    std::uint64_t spare_ = 0;  // above half of the reserve, then
     std::uint64_t taken_ = 0;  // since then, at cost
     bool open_ = true;
 };

@@ -61,6 +61,24 @@ TEST_CASE("between two looks no more is taken than there is, and a look is asked
     CHECK(gate.admits(1));
 }
 
+TEST_CASE("what is moved may take the reserve down to its half") {
+    space_gate gate;
+    CHECK(gate.admits_move(1u << 30));
+    gate.look({0, 0}, 1u << 30);
+    CHECK(gate.admits_move(1u << 30));
+    gate.look(disk(48), 4 * mebibyte);  // 8 above the half
+    CHECK_FALSE(gate.is_open());
+    CHECK(gate.admits_move(4 * mebibyte));
+    CHECK_FALSE(gate.admits_move(4 * mebibyte + 1));
+    gate.took(4 * mebibyte - 1);
+    CHECK(gate.admits_move(1));
+    CHECK_FALSE(gate.admits_move(2));
+    gate.look(disk(32), 0);
+    CHECK_FALSE(gate.admits_move(0));
+    gate.look(disk(33), 0);
+    CHECK(gate.admits_move(0));
+}
+
 TEST_CASE("a refusal says what is free, what is kept, and what to do") {
     space_gate gate;
     gate.look(disk(63), 0);

@@ -156,10 +156,11 @@ private:
     bool full_ = false;
 };
 
-/// Consumes, and holds the broker to what it answered.
+/// Consumes, and holds the broker to what it answered. Rejects each `reject_every`th message, if that is not 0.
 class drain {
 public:
-    drain(blocking_client& through, const load& published) : through_(through), published_(published), from_(through.subscribe(topic, workers)) {}
+    drain(blocking_client& through, const load& published, std::uint64_t reject_every = 0)
+        : through_(through), published_(published), reject_every_(reject_every), from_(through.subscribe(topic, workers)) {}
 
     void run_until_empty() {
         while (!is_empty()) {
@@ -173,6 +174,7 @@ public:
     std::size_t out_of_order = 0;
     std::size_t wrong = 0;
     std::size_t after_its_ack = 0;
+    std::size_t rejected = 0;
 
 private:
     bool is_empty() const {
@@ -189,7 +191,12 @@ private:
             ++again;
         else if (std::exchange(newest_, d.sequence.value) > d.sequence.value)
             ++out_of_order;
-        from_.ack(d);
+        if (reject_every_ > 0 && id % reject_every_ == 0) {
+            from_.reject(d, "no photo");
+            ++rejected;
+        } else {
+            from_.ack(d);
+        }
         given_.insert(d.sequence.value);
     }
 
@@ -201,6 +208,7 @@ private:
 
     blocking_client& through_;
     const load& published_;
+    const std::uint64_t reject_every_;
     client::consumer from_;
     std::set<std::uint64_t> given_;
     std::set<std::uint64_t> acked_;  // and answered
@@ -318,6 +326,33 @@ TEST_CASE("a full disk that is consumed while it is published to never stands st
     consumed.run_until_empty();
     check_all_came_once(published, consumed);
     check_accounts(producer, published);
+    CHECK(broker.stop() == 0);
+}
+
+// Each entry has a dead message in it: none would ever be freed if the dead waited for room.
+TEST_CASE("a full disk whose messages die here and there opens again, and every dead letter arrives", "[full-disk]") {
+    const auto disk = own_disk();
+    if (!disk) return;
+    broker_process broker({"--store", disk->store()});
+    const last_words at_the_end([&] { return broker.process().errors(); });
+    blocking_client client(named(broker.address()));
+    client.create_topic("dead", {.partitions = 1});
+    client.create_topic(topic, {.partitions = 1});
+    client.create_subscription(topic, workers, {.dead_letter = "dead"});
+    load published(client);
+    int times_full = 0;
+    CHECK(comes_true([&] {  // what the engine gives back in between opens it again
+        const auto before = published.answered.size();
+        published.fill();
+        times_full = published.answered.size() == before ? times_full + 1 : 0;
+        return times_full == 200;
+    }));
+    drain consumed(client, published, 50);
+    consumed.run_until_empty();
+    published.wait_until_open();
+    CHECK(comes_true([&] { return client.describe(topic, workers).partitions.at(0).dead == consumed.rejected; }));
+    CHECK(consumed.rejected > published.answered.size() / 60);
+    CHECK(consumed.wrong == 0);
     CHECK(broker.stop() == 0);
 }
 
