@@ -23,6 +23,7 @@ struct load_settings {
     std::string topic;
     std::string subscription;
     bool own_topic = true;             // made and removed by the run
+    std::uint32_t topics = 1;          // more than one: named after `topic`, and each producer publishes to one of them in turn
     std::size_t size = 1'024;
     bool mixed_sizes = false;          // each message between half and one and a half times `size`, as its id says
     std::uint64_t count = 0;           // messages in all; 0: for `time`
@@ -35,6 +36,7 @@ struct load_settings {
     std::uint64_t leave_every = 0;     // messages whose number divides by it are received and not acked; 0: none
 
     std::size_t size_of(std::uint64_t id) const { return mixed_sizes ? size - size / 2 + scramble(~id) % (size + 1) : size; }
+    std::string topic_name(std::uint32_t index) const { return topics == 1 ? topic : topic + '-' + std::to_string(index); }
     std::uint32_t in_flight_each() const { return in_flight > 0 ? in_flight : std::max(1u, 20'000 / producers); }
     std::uint32_t producer_connections() const { return connections == 0 ? producers : std::min(connections, producers); }
 };

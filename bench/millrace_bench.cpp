@@ -108,6 +108,7 @@ report report_of(const options& o, const measured& m) {
     r.add("producers", o.load.producers);
     r.add("producer_connections", o.load.producer_connections());
     if (consumes(o)) r.add("consumers", o.load.consumers);
+    if (o.load.topics > 1) r.add("topics", o.load.topics);
     r.add("in_flight", o.load.in_flight_each());
     if (o.load.rate > 0) r.add("rate", o.load.rate);
     r.add("messages", static_cast<double>(main.messages));
@@ -155,6 +156,7 @@ void add_options(CLI::App& app, options& o) {
     app.add_option("--token", load.token, "who this is to a broker that asks; needs publish, consume, and admin without --topic")->envname("MILLRACE_TOKEN");
     app.add_option("--token-file", load.token_file, "a file with the token, which is read instead");
     app.add_option("--topic", load.topic, "an existing topic, or the one to fill; without it the run makes and removes one of its own");
+    app.add_option("--topics", load.topics, "this many, and the producers publish to them in turn (Millrace alone)")->check(CLI::PositiveNumber);
     app.add_option("--size", load.size, "bytes of payload")->capture_default_str()->check(CLI::Range(payload_bytes_min, limits::message_bytes - 1'024));
     app.add_flag("--mixed-sizes", load.mixed_sizes, "each message between half and one and a half times --size");
     app.add_option_function<unsigned>("--seconds", [&load](unsigned s) { load.time = std::chrono::seconds(s); }, "how long to publish (10)");
@@ -192,6 +194,7 @@ int main(int argc, char** argv) {
     try {
         app.parse(argc, argv);
         if (o.run == "rate" && o.load.rate <= 0) throw CLI::RequiredError("--rate");
+        if (o.load.topics > 1 && o.peer != "millrace") throw CLI::ValidationError("--topics", "more than one is measured with Millrace alone");
         if ((o.run == "fill" || o.run == "drain") && (o.load.topic.empty() || o.load.count == 0)) throw CLI::RequiredError("--topic and --count");
     } catch (const CLI::ParseError& e) {
         return app.exit(e) == 0 ? 0 : 2;

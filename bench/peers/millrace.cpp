@@ -90,11 +90,13 @@ private:
 class publishing final : public publishing_side, side {
 public:
     publishing(const load_settings& settings, answer_handler answered)
-        : side(settings, settings.producer_connections()), topic_(settings.topic), answered_(std::move(answered)) {}
+        : side(settings, settings.producer_connections()), answered_(std::move(answered)) {
+        for (std::uint32_t i = 0; i < settings.topics; ++i) topics_.push_back(settings.topic_name(i));
+    }
 
     void publish(std::uint64_t slot, std::uint32_t producer, std::string payload) override {
         auto& broker = *connections_[producer % connections_.size()];
-        broker.async_publish(topic_, {.payload = std::move(payload)}, [this, slot](error_code failed, const client::receipt& r) {
+        broker.async_publish(topics_[producer % topics_.size()], {.payload = std::move(payload)}, [this, slot](error_code failed, const client::receipt& r) {
             if (failed) return fail("publish", failed, r.refusal);
             ++answers_;
             answered_(slot);
@@ -104,7 +106,7 @@ public:
     void wait(steady::time_point until) override { run_until(until, answers_); }
 
 private:
-    const std::string topic_;
+    std::vector<std::string> topics_;
     const answer_handler answered_;
     std::uint64_t answers_ = 0;
 };
@@ -114,14 +116,16 @@ public:
     consuming(const load_settings& settings, message_handler received) : side(settings, settings.consumers), received_(std::move(received)) {
         client::subscribe_options options;
         options.credit_messages = credit_messages;
-        consumers_.resize(connections_.size());
+        consumers_.resize(std::size_t{settings.topics} * settings.consumers);
         auto missing = consumers_.size();
-        for (std::size_t i = 0; i < consumers_.size(); ++i)
-            connections_[i]->async_subscribe(settings.topic, settings.subscription, options, [this, i, &missing](error_code failed, client::consumer c) {
+        for (std::size_t i = 0; i < consumers_.size(); ++i) {
+            const auto topic = settings.topic_name(static_cast<std::uint32_t>(i / settings.consumers));
+            connections_[i % settings.consumers]->async_subscribe(topic, settings.subscription, options, [this, i, &missing](error_code failed, client::consumer c) {
                 fail("subscribe", failed, c.refusal());
                 consumers_[i] = std::move(c);
                 --missing;
             });
+        }
         run_while([&] { return missing > 0; });
         for (auto& c : consumers_) receive(c);
     }
@@ -168,15 +172,18 @@ asio::awaitable<void> make(load_settings settings, bool consumes) {
     client::connection broker(executor, connection_to(settings));
     auto [unconnected, described] = co_await broker.async_connect(as_result);
     require("connect", unconnected, described.refusal);
-    if (settings.own_topic) {
-        auto [failed, topic] = co_await broker.async_create_topic(settings.topic, client::topic_settings(), as_result);
-        require("create topic", failed, topic.refusal);
-    }
-    if (consumes) {
-        client::start_position start;
-        start.from = client::start_position::kind::latest;
-        auto [failed, subscription] = co_await broker.async_create_subscription(settings.topic, settings.subscription, client::subscription_settings(), start, as_result);
-        require("create subscription", failed, subscription.refusal);
+    for (std::uint32_t i = 0; i < settings.topics; ++i) {
+        const auto name = settings.topic_name(i);
+        if (settings.own_topic) {
+            auto [failed, topic] = co_await broker.async_create_topic(name, client::topic_settings(), as_result);
+            require("create topic", failed, topic.refusal);
+        }
+        if (consumes) {
+            client::start_position start;
+            start.from = client::start_position::kind::latest;
+            auto [failed, subscription] = co_await broker.async_create_subscription(name, settings.subscription, client::subscription_settings(), start, as_result);
+            require("create subscription", failed, subscription.refusal);
+        }
     }
     co_await broker.async_close(as_result);
 }
@@ -186,13 +193,16 @@ asio::awaitable<void> remove(load_settings settings, bool consumes) {
     client::connection broker(executor, connection_to(settings));
     auto [unconnected, described] = co_await broker.async_connect(as_result);
     require("connect", unconnected, described.refusal);
-    if (consumes) {
-        auto [failed, gone] = co_await broker.async_delete_subscription(settings.topic, settings.subscription, true, as_result);
-        require("delete subscription", failed, gone.refusal);
-    }
-    if (settings.own_topic) {
-        auto [failed, gone] = co_await broker.async_delete_topic(settings.topic, true, as_result);
-        require("delete topic", failed, gone.refusal);
+    for (std::uint32_t i = 0; i < settings.topics; ++i) {
+        const auto name = settings.topic_name(i);
+        if (consumes) {
+            auto [failed, gone] = co_await broker.async_delete_subscription(name, settings.subscription, true, as_result);
+            require("delete subscription", failed, gone.refusal);
+        }
+        if (settings.own_topic) {
+            auto [failed, gone] = co_await broker.async_delete_topic(name, true, as_result);
+            require("delete topic", failed, gone.refusal);
+        }
     }
     co_await broker.async_close(as_result);
 }

@@ -26,6 +26,7 @@ expect_messages 3000 publish --count 3000
 expect_messages 3000 publish --count 3000 --producers 100 --connections 7 --in-flight 1
 expect_messages 3000 end-to-end --count 3000 --mixed-sizes --consumers 3
 expect_messages 3000 consume --count 3000 --size 100
+expect_messages 3000 end-to-end --count 3000 --topics 40 --producers 100 --connections 3 --consumers 2
 expect_messages 300 rate --count 300 --rate 2000
 expect_messages 3000 fill --topic t --subscription s --count 3000
 expect_messages 3000 drain --topic t --subscription s --count 3000 --leave-every 1000
