@@ -42,7 +42,7 @@ int run(const options& o) {
         std::cout << "skipped: " << missing << '\n';
         return exit_skipped;
     }
-    world w(o.seed);
+    world w(o.seed, o.minutes);
     w.begin();
     faults trouble(w, o.seed + 1, o.only);
     trouble.run(std::chrono::duration_cast<milliseconds>(std::chrono::duration<double, std::ratio<60>>(o.minutes)));

@@ -1,18 +1,21 @@
 #include "tests/blackbox/world.hpp"
 
+#include <algorithm>
 
 namespace millrace::blackbox {
 namespace {
 
-constexpr std::uint64_t disk_bytes = 512u << 20;
 constexpr unsigned producers_each = 2;
 
 const std::string photos = "photos", orders = "orders", dead_letters = "dead";
 
+/// What dies of "billing" stays there, and keeps the entries that it is in: some 70 MiB a minute.
+std::uint64_t disk_bytes(double minutes) { return std::max(std::uint64_t{512} << 20, static_cast<std::uint64_t>(minutes * (160u << 20))); }
+
 }  // namespace
 
-world::world(std::uint64_t seed)
-    : random_(seed), disk_(disk_bytes), wires_(random_.next()), home_(wires_, broker_host), broker_(home_, disk_), scene_{.told = told_} {
+world::world(std::uint64_t seed, double minutes)
+    : random_(seed), disk_(disk_bytes(minutes)), wires_(random_.next()), home_(wires_, broker_host), broker_(home_, disk_), scene_{.told = told_} {
     told_.tell([](sim::checker& judge, timestamp) { judge.clocks_run_up_to(1'100); });  // broker time leans by a tenth to a wall clock that was set
     broker_.start();
     scene_.server = broker_.address();

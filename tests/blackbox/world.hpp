@@ -23,8 +23,8 @@ public:
     /// After the last fault everything is settled within so long: a lost lease, ten failures with their pauses, and the way back of every client.
     static constexpr std::chrono::seconds settled_within{90};
 
-    /// Throws std::runtime_error with the reason where such a world cannot be made.
-    explicit world(std::uint64_t seed);
+    /// Its disk is large enough for so many minutes. Throws std::runtime_error with the reason where such a world cannot be made.
+    world(std::uint64_t seed, double minutes);
     ~world();
 
     history& told() { return told_; }
