@@ -11,6 +11,7 @@
 #include "broker/storage/rocksdb_directory.hpp"
 #include "broker/storage/rocksdb_keys.hpp"
 #include "broker/storage/rocksdb_log_files.hpp"
+#include "broker/storage/rocksdb_room.hpp"
 #include "broker/storage/rocksdb_tuning.hpp"
 
 namespace millrace::storage {
@@ -209,7 +210,8 @@ error error_of(const rocksdb::Status& status, const std::string& doing) {
 result<std::unique_ptr<rocksdb_database>> rocksdb_database::open(const rocksdb_options& options, rocksdb_disk& disk) {
     std::unique_ptr<rocksdb_database> opened(new rocksdb_database);
     const auto files = files_of(options);
-    opened->logs_ = std::make_shared<log_files>(keeping_copies(files), options.level >= durability::disk);
+    const auto insistent = making_room(files, options.directory.string(), [&disk](std::uint64_t bytes) { return disk.make_room(bytes); });
+    opened->logs_ = std::make_shared<log_files>(keeping_copies(insistent), options.level >= durability::disk);
     opened->env_ = rocksdb::NewCompositeEnv(opened->logs_);
     bool direct_io = false;
     if (options.examine) {

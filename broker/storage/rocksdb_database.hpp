@@ -59,7 +59,7 @@ private:
     std::unique_ptr<rocksdb::WriteBatch> take_batch(std::size_t bytes);
     void give_back(std::unique_ptr<rocksdb::WriteBatch> batch, std::size_t bytes);
 
-    std::shared_ptr<log_files> logs_;  // on files with their copies
+    std::shared_ptr<log_files> logs_;  // on files with their copies, on files that make room
     std::unique_ptr<rocksdb::Env> env_;
     std::unique_ptr<rocksdb::DB> database_;
     rocksdb::ColumnFamilyHandle* own_ = nullptr;

@@ -90,15 +90,19 @@ void rocksdb_disk::tend(std::uint64_t unwritten) {
     }
 }
 
-bool rocksdb_disk::give_up_ballast() {
+void rocksdb_disk::give_up_ballast() {
     std::lock_guard lock(ballast_mutex_);
     has_ballast_ = false;
     if (!files_->DeleteFile(ballast_, plain, nullptr).ok()) {
-        return false;
+        return;
     }
     options_.tell("the disk of the store " + options_.directory.string() + " is full: the ballast of " + std::to_string(options_.ballast_bytes / mebibyte) +
                   " MiB is given up, so that what is stored can still be consumed; make room");
-    return true;
+}
+
+bool rocksdb_disk::make_room(std::uint64_t bytes) {
+    give_up_ballast();
+    return free_bytes() > bytes;
 }
 
 // Where files cannot be preallocated there is no ballast, and the reserve has to do.

@@ -42,11 +42,12 @@ public:
     /// is open.
     void tend(std::uint64_t unwritten);
 
-    /// False when there was none. REQUIRES: no other process has the store open.
-    bool give_up_ballast();
+    /// Gives the ballast up, if it is there. Whether so many bytes are free then, whoever made room. REQUIRES: no other process has the store open.
+    bool make_room(std::uint64_t bytes);
 
 private:
     void make_ballast();
+    void give_up_ballast();
     std::uint64_t reserve() const { return *options_.disk_reserve; }
 
     const rocksdb_options options_;

@@ -23,19 +23,16 @@ bool mend_all_tables(const rocksdb_options& options) {
     return mend_tables(*files, *env, options.directory.string(), options.tell) > 0;
 }
 
-/// Once more after each thing that may have been in the way: CURRENT's manifest, damaged tables, a disk that is too full without the ballast.
+/// Once more after each thing that may have been in the way: CURRENT's manifest, damaged tables.
 result<std::unique_ptr<rocksdb_database>> open_database(const rocksdb_options& options, rocksdb_disk& disk) {
     const auto files = files_of(options);
     const auto directory = options.directory.string();
     auto opened = rocksdb_database::open(options, disk);
-    const auto refused_for = [&](errc code) { return !opened && opened.failure().code == code && !is_locked(*files, directory); };
-    if (refused_for(errc::corruption) && use_other_manifest(*files, directory, options.tell)) {
+    const auto is_damaged = [&] { return !opened && opened.failure().code == errc::corruption && !is_locked(*files, directory); };
+    if (is_damaged() && use_other_manifest(*files, directory, options.tell)) {
         opened = rocksdb_database::open(options, disk);
     }
-    if (refused_for(errc::corruption) && mend_all_tables(options)) {
-        opened = rocksdb_database::open(options, disk);
-    }
-    if (refused_for(errc::disk_full) && disk.give_up_ballast()) {
+    if (is_damaged() && mend_all_tables(options)) {
         opened = rocksdb_database::open(options, disk);
     }
     return opened;
@@ -76,9 +73,6 @@ public:
             loop_.admit(shard, epoch.value());
         } else {
             sound_generation_ = unsound;  // the write of the epoch failed: what followed it would stand on its remains
-            if (epoch.failure().code == errc::disk_full) {
-                disk_->give_up_ballast();
-            }
         }
         return epoch;
     }

@@ -29,9 +29,65 @@ public:
         return rocksdb::IOStatus::OK();
     }
 
+    rocksdb::IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSWritableFile>* file,
+                                      rocksdb::IODebugContext* debug) override;
+
+    rocksdb::IOStatus DeleteFile(const std::string& path, const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override {
+        if (path.ends_with("/ballast")) {
+            is_full = false;
+        }
+        return target()->DeleteFile(path, options, debug);
+    }
+
     std::atomic<std::uint64_t> free;
     std::atomic<bool> says{true};
+    std::atomic<bool> is_full{false};
+    std::atomic<int> refused{0};
 };
+
+/// A full disk: each write leaves its first half and fails, until the ballast is deleted.
+class full_file final : public rocksdb::FSWritableFileOwnerWrapper {
+public:
+    full_file(std::unique_ptr<rocksdb::FSWritableFile> file, const std::atomic<bool>& is_full, std::atomic<int>& refused)
+        : FSWritableFileOwnerWrapper(std::move(file)), is_full_(is_full), refused_(refused) {}
+
+    rocksdb::IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override {
+        if (!is_full_) {
+            return FSWritableFileOwnerWrapper::Append(data, options, debug);
+        }
+        FSWritableFileOwnerWrapper::Append({data.data(), data.size() / 2}, options, debug).PermitUncheckedError();
+        return refuse();
+    }
+    rocksdb::IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions& options, const rocksdb::DataVerificationInfo&,
+                             rocksdb::IODebugContext* debug) override {
+        return Append(data, options, debug);
+    }
+    rocksdb::IOStatus PositionedAppend(const rocksdb::Slice& data, std::uint64_t offset, const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override {
+        return is_full_ ? refuse() : FSWritableFileOwnerWrapper::PositionedAppend(data, offset, options, debug);
+    }
+    rocksdb::IOStatus PositionedAppend(const rocksdb::Slice& data, std::uint64_t offset, const rocksdb::IOOptions& options, const rocksdb::DataVerificationInfo&,
+                                       rocksdb::IODebugContext* debug) override {
+        return PositionedAppend(data, offset, options, debug);
+    }
+
+private:
+    rocksdb::IOStatus refuse() {
+        ++refused_;
+        return rocksdb::IOStatus::NoSpace("the disk is full");
+    }
+
+    const std::atomic<bool>& is_full_;
+    std::atomic<int>& refused_;
+};
+
+rocksdb::IOStatus sized_file_system::NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
+                                                     std::unique_ptr<rocksdb::FSWritableFile>* file, rocksdb::IODebugContext* debug) {
+    auto status = target()->NewWritableFile(path, options, file, debug);
+    if (status.ok()) {
+        *file = std::make_unique<full_file>(std::move(*file), is_full, refused);
+    }
+    return status;
+}
 
 struct sized_engine {
     scratch_directory scratch;
@@ -112,6 +168,51 @@ TEST_CASE("the ballast is given up when what is in memory might not fit") {
     for (std::uint64_t i = 0; i < 3; ++i) CHECK_FALSE(commit(*opened, epoch, {append(partition(1), i, i, text)}));
     engine.files->free = 10 * mebibyte;  // two memtables, of 4 each, and less than what is in memory
     CHECK(engine.comes_to(false));
+}
+
+TEST_CASE("a write that finds the disk full gives the ballast up and is repeated, and what of it was there is written over") {
+    sized_engine engine(256 * mebibyte);
+    constexpr std::uint64_t entries = 24;  // of 1 MiB: some memtables, of 4 each, are written out
+    const auto text = [](std::uint64_t i) { return std::string(mebibyte, static_cast<char>('a' + i)); };
+    const auto full_from = GENERATE(0u, 3u, 11u);
+    {
+        const auto opened = engine.open();
+        const auto epoch = open_shard(*opened);
+        CHECK(engine.has_ballast());
+        for (std::uint64_t i = 0; i < entries; ++i) {
+            if (i == full_from) engine.files->is_full = true;
+            REQUIRE_FALSE(commit(*opened, epoch, {append(partition(1), i, i, text(i))}));
+        }
+        CHECK(engine.files->refused > 0);
+    }
+    const auto opened = engine.open();
+    const auto found = read_texts(*opened, partition(1));
+    REQUIRE(found.size() == entries);
+    for (std::uint64_t i = 0; i < entries; ++i) CHECK(found[i].text == text(i));
+}
+
+TEST_CASE("tables and manifests that find the disk full give the ballast up, and are whole with their copies") {
+    sized_engine engine(256 * mebibyte);
+    {
+        const auto opened = engine.open();
+        const auto epoch = open_shard(*opened);
+        for (std::uint64_t i = 0; i < 3; ++i) REQUIRE_FALSE(commit(*opened, epoch, {append(partition(1), i, i, std::string(mebibyte, 'x'))}));
+    }
+    engine.files->is_full = true;  // what was not written out is when the store opens
+    const auto opened = engine.open();
+    CHECK(engine.files->refused == 1);
+    CHECK(read_texts(*opened, partition(1)).size() == 3);
+    CHECK_FALSE(commit(*opened, open_shard(*opened), {append(partition(1), 3, 3, "y")}));
+}
+
+TEST_CASE("a disk that stays full without the ballast fails the write") {
+    sized_engine engine(256 * mebibyte);
+    const auto opened = engine.open();
+    const auto epoch = open_shard(*opened);
+    engine.files->free = 0;
+    engine.files->is_full = true;
+    CHECK(commit(*opened, epoch, {append(partition(1), 0, 0, "x")}).code == errc::outcome_unknown);
+    CHECK_FALSE(engine.has_ballast());
 }
 
 TEST_CASE("a disk is scarce when less than twice the reserve is free") {
