@@ -152,7 +152,8 @@ TEST_CASE("closing ends whoever waits for messages, and leaves nothing behind th
     CHECK(is(got.at(2).first, errc::canceled));
 }
 
-TEST_CASE("a consumer that is closed ends whoever waits for its messages, while its connection lives on") {
+TEST_CASE("a consumer that is closed, or dropped, ends whoever waits for its messages, while its connection lives on") {
+    const auto is_dropped = GENERATE(false, true);
     asio::io_context context;
     small_server server(context);
     server.on_frame = [&](const proto::frame& f) {
@@ -163,13 +164,16 @@ TEST_CASE("a consumer that is closed ends whoever waits for its messages, while 
     };
     connection broker(context.get_executor(), settings_for(server.address()));
     consumer photos;
+    consumer others;
     std::vector<std::pair<error_code, received>> got;
     std::size_t ended_by_the_consumer = 0;
     broker.async_connect([&](error_code, broker_description) {
+        broker.async_subscribe("photos", "index", {}, [&](error_code, consumer opened) { others = std::move(opened); });
         broker.async_subscribe("photos", "resize", {}, [&](error_code, consumer opened) {
             photos = std::move(opened);
             photos.async_receive(into(got));
-            photos.async_close([&](error_code failed, done) {
+            if (is_dropped) photos = {};
+            (is_dropped ? others : photos).async_close([&](error_code failed, done) {
                 CHECK_FALSE(failed);
                 ended_by_the_consumer = got.size();
                 broker.async_close([&](error_code, done) { server.stop(); });
