@@ -1,9 +1,9 @@
 // Whether there is room on the store's disk for more messages. Pure: it is told what the disk has, and counts what is taken in between.
 //
 //                        free, less what is taken and not written yet
-//   0 ──────── 1/2 ────── reserve ───────── reserve + 1/4 ───────────►
-//     acks, purges go on     │ it shuts here       │ it opens here again
-//               │ the dead move to their topic
+//   0 ──────── 1/2 ─────── reserve ───────── reserve + 1/4 ───────────►
+//     acks,     │ above it    │ it shuts here       │ it opens here again
+//     purges    │ the dead move to their topic
 //
 // A dead message keeps the entry that it is in, with up to a thousand others, until it has moved: a disk that is full would stay full if none did.
 //
