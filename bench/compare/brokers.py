@@ -194,7 +194,7 @@ class Nats(Broker):
     durability = "page cache"
 
     def version(self):
-        return first_line("nats-server", "--version", pattern=r"v(\S+)")
+        return first_line("nats-server", "--version", pattern=r" v(\S+)")
 
     def command(self, directory, port):
         return ["nats-server", "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", f"{directory}/jetstream"]

@@ -139,7 +139,7 @@ def table(workload, rows, results):
 def machine():
     with open("/proc/cpuinfo") as info:
         model = next((line.split(":")[1].strip() for line in info if line.startswith("model name")), platform.machine())
-    return f"{os.cpu_count()} × {model}, Linux {platform.release()}"
+    return f"{os.cpu_count()} × {model}, Linux {platform.release().split('-')[0]}"
 
 
 def chosen(wanted, all_there_are, name):
