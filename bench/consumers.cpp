@@ -53,14 +53,7 @@ private:
 }  // namespace
 
 side_result run_consumers(const load_settings& settings, peer& broker, progress& shared) {
-    try {
-        return consumers(settings, broker).run(shared);
-    } catch (const std::exception& e) {
-        shared.failed = true;
-        side_result failed;
-        failed.failure = e.what();
-        return failed;
-    }
+    return guarded(shared, [&] { return consumers(settings, broker).run(shared); });
 }
 
 }  // namespace millrace::bench

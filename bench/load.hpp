@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
 #include <memory>
 #include <string>
 #include <vector>
@@ -57,6 +58,19 @@ struct side_result {
 
     double seconds() const { return std::chrono::duration<double>(ended - began).count(); }
 };
+
+/// What `run` gives; when it throws, the failure, which the other side is told.
+template <class Run>
+side_result guarded(progress& shared, Run run) {
+    try {
+        return run();
+    } catch (const std::exception& e) {
+        shared.failed = true;
+        side_result failed;
+        failed.failure = e.what();
+        return failed;
+    }
+}
 
 /// Publishes and waits for every answer. Latency is from when a message was due, with a rate, else from its publish(), to its answer: a
 /// stalled broker makes every message late that was due meanwhile, not only the ones that were sent (coordinated omission).

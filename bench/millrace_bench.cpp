@@ -127,14 +127,8 @@ int run(options o) {
     if (o.load.subscription.empty()) o.load.subscription = "bench-" + std::to_string(::getpid());
     const auto broker = make_peer(o.peer);
     broker->set_up(o.load, makes_subscription(o));
-    measured m;
-    std::string failure;
-    try {
-        m = perform(o, *broker);
-        failure = m.produced.failure.empty() ? m.consumed.failure : m.produced.failure;
-    } catch (const std::exception& e) {
-        failure = e.what();
-    }
+    const auto m = perform(o, *broker);
+    const auto& failure = m.produced.failure.empty() ? m.consumed.failure : m.produced.failure;
     if (o.run != "fill") broker->tear_down(o.load, makes_subscription(o));
     if (!failure.empty()) throw std::runtime_error(failure);
     auto r = report_of(o, m);

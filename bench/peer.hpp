@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "bench/payload.hpp"
 
@@ -53,6 +54,18 @@ public:
     /// Connected when they return. `settings` outlive the side.
     virtual std::unique_ptr<publishing_side> publish(const load_settings& settings, answer_handler answered) = 0;
     virtual std::unique_ptr<consuming_side> consume(const load_settings& settings, message_handler received) = 0;
+};
+
+/// Whose sides are made of settings and a handler.
+template <class Publishing, class Consuming>
+class peer_of : public peer {
+public:
+    std::unique_ptr<publishing_side> publish(const load_settings& settings, answer_handler answered) override {
+        return std::make_unique<Publishing>(settings, std::move(answered));
+    }
+    std::unique_ptr<consuming_side> consume(const load_settings& settings, message_handler received) override {
+        return std::make_unique<Consuming>(settings, std::move(received));
+    }
 };
 
 }  // namespace millrace::bench

@@ -85,7 +85,6 @@ class Broker:
     name = ""        # of the row
     peer = ""        # of millrace-compare --peer
     durability = ""  # what has happened when a publish is answered
-    acks = "answered"
 
     def version(self):
         raise NotImplementedError
@@ -220,8 +219,6 @@ class Beanstalkd(Broker):
 
 
 class RabbitMQ(Broker):
-    acks = "not answered"
-
     def __init__(self, queue_type, durability):
         self.name = f"RabbitMQ {queue_type}"
         self.peer = f"rabbitmq-{queue_type}"

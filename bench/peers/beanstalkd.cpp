@@ -149,14 +149,7 @@ public:
 
     void finish() override {
         is_ending_ = true;
-        const auto until = steady::now() + silence_max;
-        const auto is_done = [&] {
-            for (const auto& c : connections_)
-                if (c->reserves + c->deletes > 0) return false;
-            return true;
-        };
-        exchange(connections_, until, [&](connection& c, const tube_connection::answer& a) { on_answer(c, a); }, is_done);
-        if (!is_done()) throw std::runtime_error("delete: no answer for 30 s");
+        settle(connections_, [&](connection& c, const tube_connection::answer& a) { on_answer(c, a); });
     }
 
 private:
@@ -165,6 +158,8 @@ private:
         std::uint64_t reserves = 0;  // unanswered
         std::uint64_t deletes = 0;
         std::uint64_t brought = 0;   // by this round
+
+        bool is_settled() const { return reserves + deletes == 0; }
     };
 
     void reserve(connection& c) {
@@ -199,17 +194,10 @@ private:
     bool is_ending_ = false;
 };
 
-class beanstalkd_peer final : public peer {
+class beanstalkd_peer final : public peer_of<publishing, consuming> {
 public:
     void set_up(const load_settings&, bool) override {}  // a tube is there while it is used
     void tear_down(const load_settings&, bool) override {}
-
-    std::unique_ptr<publishing_side> publish(const load_settings& settings, answer_handler answered) override {
-        return std::make_unique<publishing>(settings, std::move(answered));
-    }
-    std::unique_ptr<consuming_side> consume(const load_settings& settings, message_handler received) override {
-        return std::make_unique<consuming>(settings, std::move(received));
-    }
 };
 
 }  // namespace

@@ -1,16 +1,14 @@
 #include "bench/peers/peers.hpp"
 
 #include <stdexcept>
+#include <system_error>
 #include <vector>
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/use_future.hpp>
 
 #include "bench/load.hpp"
+#include "millrace/blocking_client.hpp"
 #include "millrace/client.hpp"
 
 namespace millrace::bench {
@@ -18,12 +16,7 @@ namespace {
 
 namespace asio = boost::asio;
 using boost::system::error_code;
-constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 constexpr std::uint32_t credit_messages = 20'000;
-
-void require(const char* what, error_code failed, const std::string& refusal) {
-    if (failed) throw std::runtime_error(std::string(what) + ": " + failed.message() + ": " + refusal);
-}
 
 client::connection_settings connection_to(const load_settings& settings) {
     return {.server = settings.server, .token = settings.token, .token_file = settings.token_file, .name = "millrace-bench",
@@ -166,64 +159,34 @@ private:
     bool is_ending_ = false;
 };
 
-// GCC 12 destroys the strings of an aggregate twice when it is a temporary of an expression with co_await: it is made outside.
-asio::awaitable<void> make(load_settings settings, bool consumes) {
-    const auto executor = co_await asio::this_coro::executor;
-    client::connection broker(executor, connection_to(settings));
-    auto [unconnected, described] = co_await broker.async_connect(as_result);
-    require("connect", unconnected, described.refusal);
-    for (std::uint32_t i = 0; i < settings.topics; ++i) {
-        const auto name = settings.topic_name(i);
-        if (settings.own_topic) {
-            auto [failed, topic] = co_await broker.async_create_topic(name, client::topic_settings(), as_result);
-            require("create topic", failed, topic.refusal);
-        }
-        if (consumes) {
-            client::start_position start;
-            start.from = client::start_position::kind::latest;
-            auto [failed, subscription] = co_await broker.async_create_subscription(name, settings.subscription, client::subscription_settings(), start, as_result);
-            require("create subscription", failed, subscription.refusal);
-        }
+std::unique_ptr<client::blocking_client> connect(const load_settings& settings) {
+    try {
+        return std::make_unique<client::blocking_client>(connection_to(settings));
+    } catch (const std::system_error& failed) {
+        throw std::runtime_error(std::string("connect: ") + failed.what());
     }
-    co_await broker.async_close(as_result);
 }
 
-asio::awaitable<void> remove(load_settings settings, bool consumes) {
-    const auto executor = co_await asio::this_coro::executor;
-    client::connection broker(executor, connection_to(settings));
-    auto [unconnected, described] = co_await broker.async_connect(as_result);
-    require("connect", unconnected, described.refusal);
-    for (std::uint32_t i = 0; i < settings.topics; ++i) {
-        const auto name = settings.topic_name(i);
-        if (consumes) {
-            auto [failed, gone] = co_await broker.async_delete_subscription(name, settings.subscription, true, as_result);
-            require("delete subscription", failed, gone.refusal);
-        }
-        if (settings.own_topic) {
-            auto [failed, gone] = co_await broker.async_delete_topic(name, true, as_result);
-            require("delete topic", failed, gone.refusal);
-        }
-    }
-    co_await broker.async_close(as_result);
-}
-
-void run_alone(asio::awaitable<void> work) {
-    asio::io_context context(1);
-    auto finished = asio::co_spawn(context, std::move(work), asio::use_future);
-    context.run();
-    finished.get();
-}
-
-class millrace_peer final : public peer {
+class millrace_peer final : public peer_of<publishing, consuming> {
 public:
-    void set_up(const load_settings& settings, bool consumes) override { run_alone(make(settings, consumes)); }
-    void tear_down(const load_settings& settings, bool consumes) override { run_alone(remove(settings, consumes)); }
-
-    std::unique_ptr<publishing_side> publish(const load_settings& settings, answer_handler answered) override {
-        return std::make_unique<publishing>(settings, std::move(answered));
+    void set_up(const load_settings& settings, bool consumes) override {
+        const auto broker = connect(settings);
+        client::start_position start;
+        start.from = client::start_position::kind::latest;
+        for (std::uint32_t i = 0; i < settings.topics; ++i) {
+            const auto name = settings.topic_name(i);
+            if (settings.own_topic) broker->create_topic(name);
+            if (consumes) broker->create_subscription(name, settings.subscription, {}, start);
+        }
     }
-    std::unique_ptr<consuming_side> consume(const load_settings& settings, message_handler received) override {
-        return std::make_unique<consuming>(settings, std::move(received));
+
+    void tear_down(const load_settings& settings, bool consumes) override {
+        const auto broker = connect(settings);
+        for (std::uint32_t i = 0; i < settings.topics; ++i) {
+            const auto name = settings.topic_name(i);
+            if (consumes) broker->delete_subscription(name, settings.subscription, true);
+            if (settings.own_topic) broker->delete_topic(name, true);
+        }
     }
 };
 

@@ -204,7 +204,7 @@ private:
     std::vector<connection> connections_;
 };
 
-class nats_peer final : public peer {
+class nats_peer final : public peer_of<publishing, consuming> {
 public:
     void set_up(const load_settings& settings, bool) override {
         if (!settings.own_topic) return;
@@ -224,13 +224,6 @@ public:
         if (!settings.own_topic) return;
         const auto broker = connect(settings);
         check("delete the stream", js_DeleteStream(jetstream(broker.get()).get(), settings.topic.c_str(), nullptr, nullptr));
-    }
-
-    std::unique_ptr<publishing_side> publish(const load_settings& settings, answer_handler answered) override {
-        return std::make_unique<publishing>(settings, std::move(answered));
-    }
-    std::unique_ptr<consuming_side> consume(const load_settings& settings, message_handler received) override {
-        return std::make_unique<consuming>(settings, std::move(received));
     }
 };
 

@@ -140,16 +140,7 @@ public:
 
     void finish() override {
         is_ending_ = true;
-        const auto until = steady::now() + silence_max;
-        const auto is_done = [&] {
-            for (const auto& c : connections_)
-                if (c->unanswered > 0) return false;
-            return true;
-        };
-        while (!is_done()) {
-            exchange(connections_, until, [&](connection& c, const reply_pointer& reply) { on_reply(c, *reply); }, is_done);
-            if (steady::now() >= until) throw std::runtime_error("ack: no answer for 30 s");
-        }
+        settle(connections_, [&](connection& c, const reply_pointer& reply) { on_reply(c, *reply); });
     }
 
 private:
@@ -157,6 +148,8 @@ private:
         using redis_connection::redis_connection;
         std::string name;
         std::uint64_t unanswered = 0;
+
+        bool is_settled() const { return unanswered == 0; }
     };
 
     void read(connection& c) {
@@ -203,20 +196,13 @@ void ask(const load_settings& settings, const std::vector<std::string_view>& wor
     if (!is_answered) throw std::runtime_error("Redis did not answer for 30 s");
 }
 
-class redis_peer final : public peer {
+class redis_peer final : public peer_of<publishing, consuming> {
 public:
     void set_up(const load_settings& settings, bool consumes) override {
         if (consumes) ask(settings, {"XGROUP", "CREATE", settings.topic, settings.subscription, "0", "MKSTREAM"});
     }
     void tear_down(const load_settings& settings, bool) override {
         if (settings.own_topic) ask(settings, {"UNLINK", settings.topic});
-    }
-
-    std::unique_ptr<publishing_side> publish(const load_settings& settings, answer_handler answered) override {
-        return std::make_unique<publishing>(settings, std::move(answered));
-    }
-    std::unique_ptr<consuming_side> consume(const load_settings& settings, message_handler received) override {
-        return std::make_unique<consuming>(settings, std::move(received));
     }
 };
 

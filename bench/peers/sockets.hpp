@@ -1,13 +1,15 @@
 // What a side needs to wait on the sockets of several connections at once.
 #pragma once
 
+#include <algorithm>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include <poll.h>
 
-#include "bench/payload.hpp"
+#include "bench/load.hpp"
 
 namespace millrace::bench {
 
@@ -39,6 +41,14 @@ void exchange(const std::vector<std::unique_ptr<Connection>>& connections, stead
             for (typename Connection::answer a; connections[i]->take(a);) on_answer(*connections[i], a);
         }
     } while (!is_enough() && steady::now() < until);
+}
+
+/// exchange() until no connection waits for an answer: it has is_settled(). Throws when one does for 30 s.
+template <class Connection, class OnAnswer>
+void settle(const std::vector<std::unique_ptr<Connection>>& connections, OnAnswer on_answer) {
+    const auto are_settled = [&] { return std::all_of(connections.begin(), connections.end(), [](const auto& c) { return c->is_settled(); }); };
+    if (!are_settled()) exchange(connections, steady::now() + silence_max, on_answer, are_settled);
+    if (!are_settled()) throw std::runtime_error("acks: no answer for 30 s");
 }
 
 }  // namespace millrace::bench
