@@ -118,12 +118,7 @@ TEST_CASE("answers come to their handlers, and closing waits for them") {
 TEST_CASE("closing ends whoever waits for messages, and leaves nothing behind that keeps the executor running") {
     asio::io_context context;
     small_server server(context);
-    server.on_frame = [&](const proto::frame& f) {
-        auto& b = server.builder();
-        if (f.head->message_type() == wire::Message::Hello) server.welcome();
-        if (f.head->message_type() == wire::Message::Subscribe) server.send(f.head->id(), wire::CreateSubscribed(b, 5, 1, 30'000));
-        if (f.head->message_type() == wire::Message::Unsubscribe) server.send(f.head->id(), wire::CreateOk(b));
-    };
+    server.on_frame = [&](const proto::frame& f) { server.take_consumers(f); };
     connection broker(context.get_executor(), settings_for(server.address()));
     std::array<consumer, 2> consumers;
     std::vector<std::pair<error_code, received>> got;
@@ -156,12 +151,7 @@ TEST_CASE("a consumer that is closed, or dropped, ends whoever waits for its mes
     const auto is_dropped = GENERATE(false, true);
     asio::io_context context;
     small_server server(context);
-    server.on_frame = [&](const proto::frame& f) {
-        auto& b = server.builder();
-        if (f.head->message_type() == wire::Message::Hello) server.welcome();
-        if (f.head->message_type() == wire::Message::Subscribe) server.send(f.head->id(), wire::CreateSubscribed(b, 5, 1, 30'000));
-        if (f.head->message_type() == wire::Message::Unsubscribe) server.send(f.head->id(), wire::CreateOk(b));
-    };
+    server.on_frame = [&](const proto::frame& f) { server.take_consumers(f); };
     connection broker(context.get_executor(), settings_for(server.address()));
     consumer photos;
     consumer others;

@@ -36,6 +36,13 @@ public:
 
     void welcome() { send(0, wire::CreateWelcome(builder_, 1, 0, builder_.CreateString("small"), 1, 1, wire::Durability::disk, 100, 1u << 20)); }
 
+    /// Answers what a client says first, and whoever consumes and does not any more.
+    void take_consumers(const proto::frame& f) {
+        if (f.head->message_type() == wire::Message::Hello) welcome();
+        if (f.head->message_type() == wire::Message::Subscribe) send(f.head->id(), wire::CreateSubscribed(builder_, 5, 1, 30'000));
+        if (f.head->message_type() == wire::Message::Unsubscribe) send(f.head->id(), wire::CreateOk(builder_));
+    }
+
     /// Answers a Metadata request: topic 5, of one partition.
     void know_topic(std::uint64_t id, const std::string& name) {
         const std::vector<std::uint32_t> owners(1, 0);
