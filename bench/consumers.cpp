@@ -8,7 +8,7 @@ namespace {
 /// All consumers of a run.
 class consumers {
 public:
-    consumers(const load_settings& settings, peer& broker) : settings_(settings) {
+    consumers(const load_settings& settings, peer& broker) : settings_(settings), payloads_(settings.largest_size()) {
         side_ = broker.consume(settings, [this](std::string_view payload) { return check(payload); });
     }
 
@@ -33,7 +33,7 @@ private:
     bool check(std::string_view payload) {
         const auto now = steady::now();
         payload_head head{};
-        if (!read_payload(payload, head) || payload.size() != settings_.size_of(head.id))
+        if (!payloads_.read(payload, head) || payload.size() != settings_.size_of(head.id))
             throw std::runtime_error("a message of " + std::to_string(payload.size()) + " bytes is not what was published");
         if (came_.tick(head.id)) {
             if (result_.messages++ == 0) result_.began = now;
@@ -45,6 +45,7 @@ private:
     }
 
     const load_settings& settings_;
+    const payload_source payloads_;
     checklist came_;
     side_result result_;
     std::unique_ptr<consuming_side> side_;  // last: it ends before what its messages touch

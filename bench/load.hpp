@@ -36,7 +36,8 @@ struct load_settings {
     double rate = 0;                   // messages a second in all; 0: as fast as answers come
     std::uint64_t leave_every = 0;     // messages whose number divides by it are received and not acked; 0: none
 
-    std::size_t size_of(std::uint64_t id) const { return mixed_sizes ? size - size / 2 + scramble(~id) % (size + 1) : size; }
+    std::size_t size_of(std::uint64_t id) const { return mixed_sizes ? std::max(payload_bytes_min, size - size / 2 + scramble(~id) % (size + 1)) : size; }
+    std::size_t largest_size() const { return mixed_sizes ? size - size / 2 + size : size; }
     std::string topic_name(std::uint32_t index) const { return topics == 1 ? topic : topic + '-' + std::to_string(index); }
     std::uint32_t in_flight_each() const { return in_flight > 0 ? in_flight : std::max(1u, 20'000 / producers); }
     std::uint32_t producer_connections() const { return connections == 0 ? producers : std::min(connections, producers); }

@@ -1,4 +1,4 @@
-// Payloads that no compression shrinks and that prove themselves: { u64 id · i64 sent at (steady ns) · bytes that follow from the id }.
+// Payloads that no compression shrinks, each by itself, and that prove themselves: { u64 id · i64 sent at (steady ns) · bytes that follow from the id }.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@ using steady = std::chrono::steady_clock;
 
 inline constexpr std::size_t payload_bytes_min = 16;
 
-/// splitmix64: every output bit depends on every input bit, so words of one payload can be made independently.
+/// splitmix64: every output bit depends on every input bit.
 inline std::uint64_t scramble(std::uint64_t x) noexcept {
     x += 0x9e3779b97f4a7c15;
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
@@ -28,36 +28,39 @@ struct payload_head {
     std::int64_t sent_at;
 };
 
-inline std::string make_payload(std::uint64_t id, steady::time_point sent_at, std::size_t size) {
-    std::string bytes(size, '\0');
-    const payload_head head{id, sent_at.time_since_epoch().count()};
-    std::memcpy(bytes.data(), &head, sizeof head);
-    const auto seed = scramble(id);
-    auto at = sizeof head;
-    for (; at + 8 <= size; at += 8) {
-        const auto word = scramble(seed + at);
-        std::memcpy(bytes.data() + at, &word, 8);
-    }
-    const auto word = scramble(seed + at);
-    std::memcpy(bytes.data() + at, &word, size - at);
-    return bytes;
-}
+/// What payloads are cut from: made once, so that making and checking one costs a copy and a comparison, and a measurement is of the broker. Small
+/// enough to stay in a core's cache.
+class payload_source {
+public:
+    static constexpr std::size_t beginnings = 256u << 10;  // a payload begins at one of them, as its id says
 
-/// Whether `bytes` is what make_payload() made of its id; `head` is what it says.
-inline bool read_payload(std::string_view bytes, payload_head& head) noexcept {
-    if (bytes.size() < sizeof head) return false;
-    std::memcpy(&head, bytes.data(), sizeof head);
-    const auto seed = scramble(head.id);
-    auto at = sizeof head;
-    std::uint64_t differences = 0;
-    for (; at + 8 <= bytes.size(); at += 8) {
-        std::uint64_t word;
-        std::memcpy(&word, bytes.data() + at, 8);
-        differences |= word ^ scramble(seed + at);
+    explicit payload_source(std::size_t largest) : bytes_(beginnings + largest + 8, '\0') {
+        for (std::size_t at = 0; at + 8 <= bytes_.size(); at += 8) {
+            const auto word = scramble(at);
+            std::memcpy(bytes_.data() + at, &word, 8);
+        }
     }
-    const auto word = scramble(seed + at);
-    return differences == 0 && std::memcmp(bytes.data() + at, &word, bytes.size() - at) == 0;
-}
+
+    std::string make(std::uint64_t id, steady::time_point sent_at, std::size_t size) const {
+        std::string payload(bytes_, beginning_of(id), size);
+        const payload_head head{id, sent_at.time_since_epoch().count()};
+        std::memcpy(payload.data(), &head, sizeof head);
+        return payload;
+    }
+
+    /// Whether `payload` is what make() made of its id; `head` is what it says.
+    bool read(std::string_view payload, payload_head& head) const noexcept {
+        if (payload.size() < sizeof head || payload.size() > bytes_.size() - beginnings) return false;
+        std::memcpy(&head, payload.data(), sizeof head);
+        const auto* should_be = bytes_.data() + beginning_of(head.id);
+        return std::memcmp(payload.data() + sizeof head, should_be + sizeof head, payload.size() - sizeof head) == 0;
+    }
+
+private:
+    static std::size_t beginning_of(std::uint64_t id) noexcept { return scramble(id) % beginnings; }
+
+    std::string bytes_;
+};
 
 /// An id is its producer and a number: both dense, so one bit each remembers it.
 inline std::uint64_t make_id(std::uint32_t producer, std::uint64_t number) noexcept { return std::uint64_t{producer} << 40 | number; }

@@ -10,7 +10,7 @@ namespace {
 class producers {
 public:
     producers(const load_settings& settings, peer& broker)
-        : settings_(settings), slots_(std::size_t{settings.producers} * settings.in_flight_each()), published_(settings.producers) {
+        : settings_(settings), payloads_(settings.largest_size()), slots_(std::size_t{settings.producers} * settings.in_flight_each()), published_(settings.producers) {
         for (std::uint64_t slot = 0; slot < slots_.size(); ++slot) free_.push_back(slot);
         side_ = broker.publish(settings, [this](std::uint64_t slot) { on_answer(slot); });
     }
@@ -50,7 +50,7 @@ private:
         slots_[slot] = due;
         ++sent_;
         const auto id = make_id(producer, published_[producer]++);
-        side_->publish(slot, producer, make_payload(id, due, settings_.size_of(id)));
+        side_->publish(slot, producer, payloads_.make(id, due, settings_.size_of(id)));
     }
 
     void on_answer(std::uint64_t slot) {
@@ -61,6 +61,7 @@ private:
     }
 
     const load_settings& settings_;
+    const payload_source payloads_;
     std::vector<steady::time_point> slots_;  // when the message in it was due
     std::deque<std::uint64_t> free_;
     std::vector<std::uint64_t> published_;   // by producer
