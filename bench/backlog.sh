@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Usage: bench/backlog.sh [COUNT [DIR]]     build with: cmake --build build --target millraced millrace millrace-bench
-#   What a backlog costs: COUNT (5 000 000) messages of random size around 1 KiB and two subscriptions in a store under DIR (a new folder of /var/tmp), every 1 000th
-#   message left unacked. Prints the broker's memory at its highest, the time until it is ready after kill -9, the rate of draining beside that of an
+# Usage: bench/backlog.sh [COUNT [DIR [SIZE]]]     build with: cmake --build build --target millraced millrace millrace-bench
+#   What a backlog costs: COUNT (5 000 000) messages of random size around SIZE (1 024) bytes and two subscriptions in a store under DIR (a new folder of
+#   /var/tmp), every 1 001st message left unacked. Prints the broker's memory at its highest, the time until it is ready after kill -9, the rate of draining beside that of an
 #   empty topic, and the disk before, and after the drain.
 set -euo pipefail
 count=${1:-5000000}
 directory=${2:-$(mktemp -d /var/tmp/millrace-backlog.XXXX)}
+size=${3:-1024}
 cd "$(dirname "$0")/.."
 bin=$PWD/build
 broker=
@@ -29,24 +30,24 @@ start_broker() {
 kill_broker() { kill -9 "$broker"; wait "$broker" 2>/dev/null || true; }
 rss_mib() { echo "$1  $(($(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$broker/status") / 1024))"; }
 disk_mib() { echo "$1  $(du -sm "$directory/store" | cut -f1)"; }
-bench() { "$bin/bench/millrace-bench" --disk "" "$@" | grep -E "^(messages|messages_per_second) "; }
+bench() { "$bin/bench/millrace-bench" --disk "" --size "$size" --mixed-sizes "$@" | grep -E "^(messages|messages_per_second) "; }
 
 echo "-- an empty topic"
 start_broker
-bench end-to-end --seconds 10 --mixed-sizes
+bench end-to-end --seconds 10
 echo "-- $count messages are published to two subscriptions"
 "$bin/client/millrace" topic create backlog >/dev/null
 "$bin/client/millrace" subscription create backlog first >/dev/null
 "$bin/client/millrace" subscription create backlog second >/dev/null
-bench publish --topic backlog --count "$count" --mixed-sizes
+bench publish --topic backlog --count "$count"
 rss_mib rss_highest_mib
 disk_mib disk_mib
 echo "-- kill -9"
 kill_broker
 start_broker
 for subscription in first second; do
-  echo "-- $subscription is drained but for every 1 000th"
-  bench drain --topic backlog --subscription $subscription --count "$count" --leave-every 1000 --mixed-sizes
+  echo "-- $subscription is drained but for every 1 001st"
+  bench drain --topic backlog --subscription $subscription --count "$count" --leave-every 1001
   rss_mib rss_highest_mib
 done
 echo "-- kill -9"
@@ -58,7 +59,7 @@ for second in 1 60; do
 done
 "$bin/client/millrace" subscription describe backlog first | grep ^partition
 echo "-- the rest is drained"
-for subscription in first second; do bench drain --topic backlog --subscription $subscription --count $(((count + 999) / 1000)) --mixed-sizes; done
+for subscription in first second; do bench drain --topic backlog --subscription $subscription --count $(((count + 1000) / 1001)); done
 disk_mib disk_mib
 sleep 60
 disk_mib disk_mib_after_60_s
