@@ -26,7 +26,7 @@ RUNS = {
     "5 000 a second": ["rate", "--rate", "5000"],
     "one in flight": ["publish", "--in-flight", "1"],
     "10 000 topics": ["rate", "--rate", "10000", "--topics", "10000", "--producers", "10000", "--connections", "10"],
-    "10 000 connections": ["rate", "--rate", "200", "--producers", "10000"],
+    "10 000 connections": ["rate", "--rate", "200", "--producers", "9999"],  # and that of the consumer
 }
 
 

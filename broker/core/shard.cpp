@@ -230,22 +230,29 @@ void shard::perform(const input::tick&) {
     check_ages();
 }
 
+void shard::note_aging(const topic& t) {
+    if (t.row.settings.keep_age.count() > 0 || t.row.settings.max_age.count() > 0)
+        aging_.insert(t.row.id);
+    else
+        aging_.erase(t.row.id);
+}
+
 void shard::check_ages() {
-    const auto all = std::exchange(just_recovered_, false);
-    const auto due = now_ >= next_age_check_;
-    if (due) {
+    if (std::exchange(just_recovered_, false))
+        for (auto& [id, t] : topics_) tidy(t, true);
+    if (now_ >= next_age_check_) {
         next_age_check_ = now_ + age_interval;
         producers_.forget_idle(now_);
+        for (const auto id : aging_) tidy(topics_.at(id), false);
     }
-    for (auto& [id, t] : topics_) {
-        const auto ages = t.row.settings.keep_age.count() > 0 || t.row.settings.max_age.count() > 0;
-        if (ages) wake_at(next_age_check_);
-        if (!all && !(ages && due)) continue;
-        for (auto& log : t.logs) {
-            reclaim(t, log);
-            if (all) free_all_holes(t, log);  // what was settled before the restart, and not free yet: it had to be read first
-            enforce_limits(t, log);
-        }
+    if (!aging_.empty()) wake_at(next_age_check_);
+}
+
+void shard::tidy(topic& t, bool is_recovered) {
+    for (auto& log : t.logs) {
+        reclaim(t, log);
+        if (is_recovered) free_all_holes(t, log);  // what was settled before the restart, and not free yet: it had to be read first
+        enforce_limits(t, log);
     }
 }
 

@@ -220,7 +220,9 @@ private:
     void park_hand_overs(subscription& s);
     void stall(const subscription& s, const hand_over_row& r);
     void retry_hand_overs();
+    void note_aging(const topic& t);
     void check_ages();
+    void tidy(topic& t, bool is_recovered);
     void arm(subscription& s, std::uint32_t partition);
     void begin_time(timestamp now);
     void fire_timers();
@@ -245,6 +247,7 @@ private:
 
     meta_row meta_;
     std::map<topic_id, topic> topics_;
+    std::set<topic_id> aging_;  // whose messages end with time: looked at without anybody asking
     std::map<std::string, topic_id> names_;
     std::map<subscription_id, subscription> subscriptions_;
     std::map<holder_id, consumer> consumers_;

@@ -106,6 +106,7 @@ void shard::perform(const input::create_topic& c) {
     const topic_id id{meta_.next_topic++};
     auto& t = topics_[id];
     t.row = {id, c.name, now_, settings.value()};
+    note_aging(t);
     names_[c.name] = id;
     add_partitions(t, t.row.settings.partitions);
     put_catalog(encode(t.row));
@@ -123,6 +124,7 @@ void shard::perform(const input::update_topic& c) {
     if (settings.value().partitions > t.logs.size())
         if (auto refused = refuse_quarantined(t)) return reply(c.from, std::move(refused));
     t.row.settings = settings.value();
+    note_aging(t);
     add_partitions(t, t.row.settings.partitions);
     put_catalog(encode(t.row));
     put_meta();
@@ -180,6 +182,7 @@ void shard::perform(const input::delete_topic& c) {
     producers_.forget_topic(t.row.id);
     logs_ -= t.logs.size();
     names_.erase(t.row.name);
+    aging_.erase(t.row.id);
     topics_.erase(t.row.id);
     reply(c.from, answers::done{});
 }

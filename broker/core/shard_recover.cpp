@@ -62,6 +62,7 @@ error shard::take_row(const core::row& r, found_rows& found) {
             topic t;
             if (auto bad = decode(r, t.row)) return bad;
             names_[t.row.name] = t.row.id;
+            note_aging(t);
             topics_.emplace(t.row.id, std::move(t));
             return {};
         }
