@@ -24,7 +24,7 @@ struct load_settings {
     std::string topic;
     std::string subscription;
     bool own_topic = true;             // made and removed by the run
-    std::uint32_t topics = 1;          // more than one: named after `topic`, and each producer publishes to one of them in turn
+    std::uint32_t topics = 1;          // more than one: named after `topic`, and the producers take turns: each publishes to one
     std::size_t size = 1'024;
     bool mixed_sizes = false;          // each message between half and one and a half times `size`, as its id says
     std::uint64_t count = 0;           // messages in all; 0: for `time`
@@ -35,11 +35,18 @@ struct load_settings {
     std::uint32_t in_flight = 0;       // of each producer; 0: its part of 20 000, so that batches are full while others are under way
     double rate = 0;                   // messages a second in all; 0: as fast as answers come
     std::uint64_t leave_every = 0;     // messages whose number divides by it are received and not acked; 0: none
+    std::chrono::microseconds consume_time{0};  // that the consumers' thread takes for each message, until all are published
 
     std::size_t size_of(std::uint64_t id) const { return mixed_sizes ? std::max(payload_bytes_min, size - size / 2 + scramble(~id) % (size + 1)) : size; }
     std::size_t largest_size() const { return mixed_sizes ? size - size / 2 + size : size; }
     std::string topic_name(std::uint32_t index) const { return topics == 1 ? topic : topic + '-' + std::to_string(index); }
+    std::vector<std::string> topic_names() const {
+        std::vector<std::string> names;
+        for (std::uint32_t i = 0; i < topics; ++i) names.push_back(topic_name(i));
+        return names;
+    }
     std::uint32_t in_flight_each() const { return in_flight > 0 ? in_flight : std::max(1u, 20'000 / producers); }
+    bool sends_at_once() const { return rate > 0 || producers * in_flight_each() == 1; }  // else a client's buffer makes it faster
     std::uint32_t producer_connections() const { return connections == 0 ? producers : std::min(connections, producers); }
 };
 
@@ -47,6 +54,13 @@ struct load_settings {
 struct progress {
     std::atomic<bool> failed = false;
     std::atomic<std::uint64_t> expected = UINT64_MAX;  // messages to be consumed, once all are published
+    std::atomic<bool> may_publish = true;              // false while those who are to consume at once are not there yet
+
+    bool is_publishing() const { return expected == UINT64_MAX; }
+    void let_publish() {
+        may_publish = true;
+        may_publish.notify_all();
+    }
 };
 
 struct side_result {
@@ -67,6 +81,7 @@ side_result guarded(progress& shared, Run run) {
         return run();
     } catch (const std::exception& e) {
         shared.failed = true;
+        shared.let_publish();  // and see that
         side_result failed;
         failed.failure = e.what();
         return failed;

@@ -24,7 +24,7 @@ constexpr std::uint64_t reserves_max = 1'000;  // in one round
 
 class tube_connection {
 public:
-    tube_connection(const load_settings& settings, bool consumes) : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    explicit tube_connection(const load_settings& settings) : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
         const auto server = parse_server(settings.server);
         sockaddr_in address{};
         address.sin_family = AF_INET;
@@ -33,7 +33,6 @@ public:
         if (::connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) fail("connect");
         const int on = 1;
         ::setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        send(consumes ? "watch " : "use ", settings.topic, "\r\n");
     }
     ~tube_connection() { ::close(socket_); }
     tube_connection(const tube_connection&) = delete;
@@ -98,12 +97,14 @@ private:
 
 class publishing final : public publishing_side {
 public:
-    publishing(const load_settings& settings, answer_handler answered) : answered_(std::move(answered)) {
-        for (std::uint32_t i = 0; i < settings.producer_connections(); ++i) connections_.push_back(std::make_unique<connection>(settings, false));
+    publishing(const load_settings& settings, answer_handler answered) : tubes_(settings.topic_names()), answered_(std::move(answered)) {
+        for (std::uint32_t i = 0; i < settings.producer_connections(); ++i) connections_.push_back(std::make_unique<connection>(settings));
     }
 
     void publish(std::uint64_t slot, std::uint32_t producer, std::string payload) override {
         auto& c = *connections_[producer % connections_.size()];
+        const auto& tube = tubes_[producer % tubes_.size()];
+        if (std::exchange(c.used, &tube) != &tube) c.send("use ", tube, "\r\n");
         c.send("put 1024 0 3600 ", std::to_string(payload.size()), "\r\n", payload, "\r\n");
         c.unanswered.push_back(slot);
     }
@@ -126,9 +127,11 @@ public:
 private:
     struct connection : tube_connection {
         using tube_connection::tube_connection;
+        const std::string* used = nullptr;  // the tube that it puts to
         std::deque<std::uint64_t> unanswered;
     };
 
+    const std::vector<std::string> tubes_;
     const answer_handler answered_;
     std::vector<std::unique_ptr<connection>> connections_;
     std::uint64_t answers_ = 0;
@@ -139,7 +142,11 @@ private:
 class consuming final : public consuming_side {
 public:
     consuming(const load_settings& settings, message_handler received) : received_(std::move(received)) {
-        for (std::uint32_t i = 0; i < settings.consumers; ++i) reserve(*connections_.emplace_back(std::make_unique<connection>(settings, true)));
+        for (std::uint32_t i = 0; i < settings.consumers; ++i) {
+            auto& c = *connections_.emplace_back(std::make_unique<connection>(settings));
+            for (const auto& tube : settings.topic_names()) c.send("watch ", tube, "\r\n");
+            reserve(c);
+        }
     }
 
     void wait(steady::time_point until) override {

@@ -83,9 +83,7 @@ private:
 class publishing final : public publishing_side, side {
 public:
     publishing(const load_settings& settings, answer_handler answered)
-        : side(settings, settings.producer_connections()), answered_(std::move(answered)) {
-        for (std::uint32_t i = 0; i < settings.topics; ++i) topics_.push_back(settings.topic_name(i));
-    }
+        : side(settings, settings.producer_connections()), topics_(settings.topic_names()), answered_(std::move(answered)) {}
 
     void publish(std::uint64_t slot, std::uint32_t producer, std::string payload) override {
         auto& broker = *connections_[producer % connections_.size()];
@@ -99,7 +97,7 @@ public:
     void wait(steady::time_point until) override { run_until(until, answers_); }
 
 private:
-    std::vector<std::string> topics_;
+    const std::vector<std::string> topics_;
     const answer_handler answered_;
     std::uint64_t answers_ = 0;
 };
@@ -173,8 +171,7 @@ public:
         const auto broker = connect(settings);
         client::start_position start;
         start.from = client::start_position::kind::latest;
-        for (std::uint32_t i = 0; i < settings.topics; ++i) {
-            const auto name = settings.topic_name(i);
+        for (const auto& name : settings.topic_names()) {
             if (settings.own_topic) broker->create_topic(name);
             if (consumes) broker->create_subscription(name, settings.subscription, {}, start);
         }
@@ -182,8 +179,7 @@ public:
 
     void tear_down(const load_settings& settings, bool consumes) override {
         const auto broker = connect(settings);
-        for (std::uint32_t i = 0; i < settings.topics; ++i) {
-            const auto name = settings.topic_name(i);
+        for (const auto& name : settings.topic_names()) {
             if (consumes) broker->delete_subscription(name, settings.subscription, true);
             if (settings.own_topic) broker->delete_topic(name, true);
         }

@@ -38,8 +38,8 @@ handle<natsConnection> connect(const load_settings& settings) {
     handle<natsOptions> options(made);
     check("server", natsOptions_SetURL(options.get(), ("nats://" + settings.server).c_str()));
     check("no reconnect", natsOptions_SetAllowReconnect(options.get(), false));
-    const bool is_alone = settings.rate > 0 || settings.producers * settings.in_flight_each() == 1;  // else its buffer makes it faster
-    check("send at once", natsOptions_SetSendAsap(options.get(), is_alone));
+    check("threads", natsOptions_UseGlobalMessageDelivery(options.get(), settings.topics > 1));  // else each subscription has its own
+    check("send at once", natsOptions_SetSendAsap(options.get(), settings.sends_at_once()));
     natsConnection* connected = nullptr;
     check("connect", natsConnection_Connect(&connected, options.get()));
     return handle<natsConnection>(connected);
@@ -106,7 +106,7 @@ std::string_view data_of(natsMsg* m) { return {natsMsg_GetData(m), static_cast<s
 
 class publishing final : public publishing_side {
 public:
-    publishing(const load_settings& settings, answer_handler answered) : subject_(settings.topic), answered_(std::move(answered)) {
+    publishing(const load_settings& settings, answer_handler answered) : subjects_(settings.topic_names()), answered_(std::move(answered)) {
         for (std::uint32_t i = 0; i < settings.producer_connections(); ++i) {
             auto broker = connect(settings);
             auto answers = std::make_unique<inbox>(broker.get(), arrivals_);
@@ -116,7 +116,8 @@ public:
 
     void publish(std::uint64_t slot, std::uint32_t producer, std::string payload) override {
         auto& c = connections_[producer % connections_.size()];
-        check("publish", natsConnection_PublishRequest(c.broker.get(), subject_.c_str(), c.answers->address(slot).c_str(), payload.data(), static_cast<int>(payload.size())));
+        const auto& subject = subjects_[producer % subjects_.size()];
+        check("publish", natsConnection_PublishRequest(c.broker.get(), subject.c_str(), c.answers->address(slot).c_str(), payload.data(), static_cast<int>(payload.size())));
     }
 
     void wait(steady::time_point until) override {
@@ -133,7 +134,7 @@ private:
         std::unique_ptr<inbox> answers;  // ends first
     };
 
-    const std::string subject_;
+    const std::vector<std::string> subjects_;
     const answer_handler answered_;
     arrivals arrivals_;
     std::vector<connection> connections_;
@@ -147,17 +148,7 @@ public:
             c.broker = connect(settings);
             c.jetstream = jetstream(c.broker.get());
             c.answers = std::make_unique<inbox>(c.broker.get(), answers_);
-            jsSubOptions options;
-            jsSubOptions_Init(&options);
-            options.ManualAck = true;
-            options.Queue = settings.subscription.c_str();
-            options.Config.Durable = settings.subscription.c_str();
-            options.Config.AckPolicy = js_AckExplicit;
-            options.Config.MaxAckPending = unacked_max;
-            natsSubscription* subscribed = nullptr;
-            check("subscribe", js_Subscribe(&subscribed, c.jetstream.get(), settings.topic.c_str(), on_arrival, &messages_, nullptr, &options, nullptr));
-            c.subscription.reset(subscribed);
-            check("subscribe", natsSubscription_SetPendingLimits(subscribed, -1, -1));
+            for (const auto& subject : settings.topic_names()) c.subscriptions.push_back(subscribe(c.jetstream.get(), subject, settings.subscription));
             connections_.push_back(std::move(c));
         }
     }
@@ -182,8 +173,24 @@ private:
         handle<natsConnection> broker;
         handle<jsCtx> jetstream;
         std::unique_ptr<inbox> answers;
-        handle<natsSubscription> subscription;  // ends first
+        std::vector<handle<natsSubscription>> subscriptions;  // end first
     };
+
+    handle<natsSubscription> subscribe(jsCtx* broker, const std::string& subject, const std::string& name) {
+        jsSubOptions options;
+        jsSubOptions_Init(&options);
+        options.ManualAck = true;
+        options.Stream = subject.c_str();
+        options.Queue = name.c_str();
+        options.Config.Durable = name.c_str();
+        options.Config.AckPolicy = js_AckExplicit;
+        options.Config.MaxAckPending = unacked_max;
+        natsSubscription* subscribed = nullptr;
+        check("subscribe", js_Subscribe(&subscribed, broker, subject.c_str(), on_arrival, &messages_, nullptr, &options, nullptr));
+        handle<natsSubscription> subscription(subscribed);
+        check("subscribe", natsSubscription_SetPendingLimits(subscribed, -1, -1));
+        return subscription;
+    }
 
     void ack(natsMsg* message) {
         auto& c = connections_[acks_ % connections_.size()];
@@ -210,20 +217,23 @@ public:
         if (!settings.own_topic) return;
         const auto broker = connect(settings);
         const auto js = jetstream(broker.get());
-        const char* subject = settings.topic.c_str();
-        jsStreamConfig config;
-        jsStreamConfig_Init(&config);
-        config.Name = subject;
-        config.Subjects = &subject;
-        config.SubjectsLen = 1;
-        config.Storage = js_FileStorage;
-        check("make the stream", js_AddStream(nullptr, js.get(), &config, nullptr, nullptr));
+        for (const auto& name : settings.topic_names()) {
+            const char* subject = name.c_str();
+            jsStreamConfig config;
+            jsStreamConfig_Init(&config);
+            config.Name = subject;
+            config.Subjects = &subject;
+            config.SubjectsLen = 1;
+            config.Storage = js_FileStorage;
+            check("make the stream", js_AddStream(nullptr, js.get(), &config, nullptr, nullptr));
+        }
     }
 
     void tear_down(const load_settings& settings, bool) override {
         if (!settings.own_topic) return;
         const auto broker = connect(settings);
-        check("delete the stream", js_DeleteStream(jetstream(broker.get()).get(), settings.topic.c_str(), nullptr, nullptr));
+        const auto js = jetstream(broker.get());
+        for (const auto& name : settings.topic_names()) check("delete the stream", js_DeleteStream(js.get(), name.c_str(), nullptr, nullptr));
     }
 };
 

@@ -70,7 +70,7 @@ void wait_readable(const std::vector<std::unique_ptr<Connection>>& connections, 
 
 class publishing final : public publishing_side {
 public:
-    publishing(const load_settings& settings, answer_handler answered) : queue_(settings.topic), answered_(std::move(answered)) {
+    publishing(const load_settings& settings, answer_handler answered) : queues_(settings.topic_names()), answered_(std::move(answered)) {
         for (std::uint32_t i = 0; i < settings.producer_connections(); ++i) {
             auto& c = *connections_.emplace_back(std::make_unique<connection>(settings));
             amqp_confirm_select(c, channel);
@@ -83,7 +83,8 @@ public:
         amqp_basic_properties_t properties{};
         properties._flags = AMQP_BASIC_DELIVERY_MODE_FLAG;
         properties.delivery_mode = persistent;
-        c.check("publish", amqp_basic_publish(c, channel, amqp_empty_bytes, bytes_of(queue_), 0, 0, &properties, bytes_of(payload)));
+        const auto& queue = queues_[producer % queues_.size()];
+        c.check("publish", amqp_basic_publish(c, channel, amqp_empty_bytes, bytes_of(queue), 0, 0, &properties, bytes_of(payload)));
         c.unconfirmed.emplace(++c.published, slot);
     }
 
@@ -122,7 +123,7 @@ private:
         }
     }
 
-    const std::string queue_;
+    const std::vector<std::string> queues_;
     const answer_handler answered_;
     std::vector<std::unique_ptr<connection>> connections_;
     std::uint64_t answers_ = 0;
@@ -130,7 +131,8 @@ private:
 
 class consuming final : public consuming_side {
 public:
-    consuming(const load_settings& settings, const std::string& queue_type, message_handler received) : queue_(settings.topic), received_(std::move(received)) {
+    consuming(const load_settings& settings, const std::string& queue_type, message_handler received)
+        : queues_(settings.topic_names()), received_(std::move(received)) {
         amqp_table_entry_t from_the_first{amqp_cstring_bytes("x-stream-offset"), {AMQP_FIELD_KIND_UTF8, {}}};
         from_the_first.value.value.bytes = amqp_cstring_bytes("first");
         const amqp_table_t arguments{queue_type == "stream" ? 1 : 0, &from_the_first};
@@ -169,14 +171,23 @@ private:
             auto c = std::make_unique<connection>(settings);
             amqp_basic_qos(*c, channel, 0, prefetch, 0);
             c->check("basic.qos");
-            amqp_basic_consume(*c, channel, bytes_of(queue_), amqp_empty_bytes, 0, 0, 0, arguments);
-            const auto reply = amqp_get_rpc_reply(*c);
+            const auto reply = consume(*c, arguments);
             if (!is_not_found(reply) || steady::now() > until) {
                 c->check("basic.consume", reply);
                 return c;
             }
             std::this_thread::sleep_for(std::chrono::milliseconds(100));
         }
+    }
+
+    amqp_rpc_reply_t consume(connection& c, const amqp_table_t& arguments) const {
+        amqp_rpc_reply_t reply{};
+        for (const auto& queue : queues_) {
+            amqp_basic_consume(c, channel, bytes_of(queue), amqp_empty_bytes, 0, 0, 0, arguments);
+            reply = amqp_get_rpc_reply(c);
+            if (reply.reply_type != AMQP_RESPONSE_NORMAL) break;
+        }
+        return reply;
     }
 
     static bool is_not_found(const amqp_rpc_reply_t& reply) {
@@ -211,7 +222,7 @@ private:
         c.unacked = 0;
     }
 
-    const std::string queue_;
+    const std::vector<std::string> queues_;
     const message_handler received_;
     std::vector<std::unique_ptr<connection>> connections_;
     std::uint64_t messages_ = 0;
@@ -226,15 +237,19 @@ public:
         amqp_connection broker(settings);
         amqp_table_entry_t type{amqp_cstring_bytes("x-queue-type"), {AMQP_FIELD_KIND_UTF8, {}}};
         type.value.value.bytes = bytes_of(queue_type_);
-        amqp_queue_declare(broker, channel, bytes_of(settings.topic), 0, 1, 0, 0, {1, &type});
-        broker.check("queue.declare");
+        for (const auto& queue : settings.topic_names()) {
+            amqp_queue_declare(broker, channel, bytes_of(queue), 0, 1, 0, 0, {1, &type});
+            broker.check("queue.declare");
+        }
     }
 
     void tear_down(const load_settings& settings, bool) override {
         if (!settings.own_topic) return;
         amqp_connection broker(settings);
-        amqp_queue_delete(broker, channel, bytes_of(settings.topic), 0, 0);
-        broker.check("queue.delete");
+        for (const auto& queue : settings.topic_names()) {
+            amqp_queue_delete(broker, channel, bytes_of(queue), 0, 0);
+            broker.check("queue.delete");
+        }
     }
 
     std::unique_ptr<publishing_side> publish(const load_settings& settings, answer_handler answered) override {

@@ -86,13 +86,13 @@ private:
 
 class publishing final : public publishing_side {
 public:
-    publishing(const load_settings& settings, answer_handler answered) : stream_(settings.topic), answered_(std::move(answered)) {
+    publishing(const load_settings& settings, answer_handler answered) : streams_(settings.topic_names()), answered_(std::move(answered)) {
         for (std::uint32_t i = 0; i < settings.producer_connections(); ++i) connections_.push_back(std::make_unique<connection>(settings));
     }
 
     void publish(std::uint64_t slot, std::uint32_t producer, std::string payload) override {
         auto& c = *connections_[producer % connections_.size()];
-        c.send({"XADD", stream_, "*", "p", payload});
+        c.send({"XADD", streams_[producer % streams_.size()], "*", "p", payload});
         c.unanswered.push_back(slot);
     }
 
@@ -115,7 +115,7 @@ private:
         std::deque<std::uint64_t> unanswered;
     };
 
-    const std::string stream_;
+    const std::vector<std::string> streams_;
     const answer_handler answered_;
     std::vector<std::unique_ptr<connection>> connections_;
     std::uint64_t answers_ = 0;
@@ -125,7 +125,7 @@ private:
 class consuming final : public consuming_side {
 public:
     consuming(const load_settings& settings, message_handler received)
-        : stream_(settings.topic), group_(settings.subscription), received_(std::move(received)) {
+        : streams_(settings.topic_names()), group_(settings.subscription), received_(std::move(received)) {
         for (std::uint32_t i = 0; i < settings.consumers; ++i) {
             auto& c = *connections_.emplace_back(std::make_unique<connection>(settings));
             c.name = "consumer-" + std::to_string(i);
@@ -153,33 +153,38 @@ private:
     };
 
     void read(connection& c) {
-        c.send({"XREADGROUP", "GROUP", group_, c.name, "COUNT", messages_a_read, "BLOCK", "100", "STREAMS", stream_, ">"});
+        std::vector<std::string_view> words{"XREADGROUP", "GROUP", group_, c.name, "COUNT", messages_a_read, "BLOCK", "100", "STREAMS"};
+        words.insert(words.end(), streams_.begin(), streams_.end());
+        words.insert(words.end(), streams_.size(), ">");
+        c.send(words);
         ++c.unanswered;
     }
 
-    // An ack is answered by a number, a read by [[stream, [[id, ["p", payload]], …]]], or by nothing after 100 ms.
+    // An ack is answered by a number, a read by [[stream, [[id, ["p", payload]], …]], …], or by nothing after 100 ms.
     void on_reply(connection& c, const redisReply& reply) {
         --c.unanswered;
         if (reply.type == REDIS_REPLY_INTEGER) return;
-        if (reply.type == REDIS_REPLY_ARRAY && reply.elements == 1) {
-            const auto& entries = *reply.element[0]->element[1];
-            std::vector<std::string_view> ack{"XACK", stream_, group_};
-            for (std::size_t i = 0; i < entries.elements; ++i) {
-                const auto& entry = *entries.element[i];
-                const auto& payload = *entry.element[1]->element[1];
-                ++messages_;
-                if (received_({payload.str, payload.len})) ack.emplace_back(entry.element[0]->str, entry.element[0]->len);
-            }
-            if (ack.size() > 3) {
-                c.send(ack);
-                ++c.unanswered;
-            }
-        }
+        if (reply.type == REDIS_REPLY_ARRAY)
+            for (std::size_t i = 0; i < reply.elements; ++i) on_entries(c, text_of(*reply.element[i]->element[0]), *reply.element[i]->element[1]);
         if (!is_ending_) read(c);
         c.flush();
     }
 
-    const std::string stream_;
+    void on_entries(connection& c, std::string_view stream, const redisReply& entries) {
+        std::vector<std::string_view> ack{"XACK", stream, group_};
+        for (std::size_t i = 0; i < entries.elements; ++i) {
+            const auto& entry = *entries.element[i];
+            ++messages_;
+            if (received_(text_of(*entry.element[1]->element[1]))) ack.push_back(text_of(*entry.element[0]));
+        }
+        if (ack.size() == 3) return;
+        c.send(ack);
+        ++c.unanswered;
+    }
+
+    static std::string_view text_of(const redisReply& text) { return {text.str, text.len}; }
+
+    const std::vector<std::string> streams_;
     const std::string group_;
     const message_handler received_;
     std::vector<std::unique_ptr<connection>> connections_;
@@ -199,10 +204,12 @@ void ask(const load_settings& settings, const std::vector<std::string_view>& wor
 class redis_peer final : public peer_of<publishing, consuming> {
 public:
     void set_up(const load_settings& settings, bool consumes) override {
-        if (consumes) ask(settings, {"XGROUP", "CREATE", settings.topic, settings.subscription, "0", "MKSTREAM"});
+        if (!consumes) return;
+        for (const auto& stream : settings.topic_names()) ask(settings, {"XGROUP", "CREATE", stream, settings.subscription, "0", "MKSTREAM"});
     }
     void tear_down(const load_settings& settings, bool) override {
-        if (settings.own_topic) ask(settings, {"UNLINK", settings.topic});
+        if (!settings.own_topic) return;
+        for (const auto& stream : settings.topic_names()) ask(settings, {"UNLINK", stream});
     }
 };
 
