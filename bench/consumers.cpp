@@ -1,4 +1,5 @@
 #include <stdexcept>
+#include <thread>
 
 #include "bench/load.hpp"
 
@@ -8,20 +9,21 @@ namespace {
 /// All consumers of a run.
 class consumers {
 public:
-    consumers(const load_settings& settings, peer& broker) : settings_(settings), payloads_(settings.largest_size()) {
+    consumers(const load_settings& settings, peer& broker, progress& shared) : settings_(settings), payloads_(settings.largest_size()), shared_(shared) {
         side_ = broker.consume(settings, [this](std::string_view payload) { return check(payload); });
+        shared.let_publish();
     }
 
-    side_result run(progress& shared) {
+    side_result run() {
         auto heard_at = steady::now();
-        while (came_.count() < shared.expected && !shared.failed) {
+        while (came_.count() < shared_.expected && !shared_.failed) {
             const auto seen = came_.count();
             const auto now = steady::now();
             side_->wait(now + std::chrono::milliseconds(5));  // and looks whether that was all
             if (came_.count() != seen)
                 heard_at = now;
             else if (now - heard_at > silence_max)
-                throw std::runtime_error("nothing came for 30 s: " + std::to_string(seen) + " of " + std::to_string(shared.expected) + " messages");
+                throw std::runtime_error("nothing came for 30 s: " + std::to_string(seen) + " of " + std::to_string(shared_.expected) + " messages");
         }
         side_->finish();
         if (result_.messages > 0) result_.ended = steady::now();
@@ -41,11 +43,13 @@ private:
         } else {
             ++result_.repeated;
         }
+        if (settings_.consume_time.count() > 0 && shared_.is_publishing()) std::this_thread::sleep_for(settings_.consume_time);
         return settings_.leave_every == 0 || number_of(head.id) % settings_.leave_every != 0;
     }
 
     const load_settings& settings_;
     const payload_source payloads_;
+    progress& shared_;
     checklist came_;
     side_result result_;
     std::unique_ptr<consuming_side> side_;  // last: it ends before what its messages touch
@@ -54,7 +58,7 @@ private:
 }  // namespace
 
 side_result run_consumers(const load_settings& settings, peer& broker, progress& shared) {
-    return guarded(shared, [&] { return consumers(settings, broker).run(shared); });
+    return guarded(shared, [&] { return consumers(settings, broker, shared).run(); });
 }
 
 }  // namespace millrace::bench

@@ -16,6 +16,7 @@ public:
     }
 
     side_result run(progress& shared) {
+        shared.may_publish.wait(false);
         result_.began = result_.ended = steady::now();
         const auto deadline = result_.began + settings_.time;
         const auto may_send = [&](steady::time_point now) {
