@@ -4,7 +4,7 @@
 #   sanitizers in folders of their own (tsan on the memory engine) and run the rest of the labels, or all, there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-tests/install_packages.sh valgrind libnats-dev librabbitmq-dev libhiredis-dev  # bench/guard.sh counts with it; bench/compare is compiled with them
+tests/install_packages.sh valgrind libnats-dev librabbitmq-dev libhiredis-dev librdkafka-dev  # bench/guard.sh counts with it; bench/compare is compiled with them
 
 build=build
 options=(-DCMAKE_BUILD_TYPE=Release)

@@ -11,6 +11,7 @@ const std::map<std::string, std::function<std::unique_ptr<peer>()>>& all_peers()
         {"millrace", make_millrace},
 #ifdef MILLRACE_COMPARE
         {"beanstalkd", make_beanstalkd},
+        {"kafka", make_kafka},
         {"nats", make_nats},
         {"rabbitmq-classic", [] { return make_rabbitmq("classic"); }},
         {"rabbitmq-quorum", [] { return make_rabbitmq("quorum"); }},

@@ -16,6 +16,7 @@ std::unique_ptr<peer> make_peer(const std::string& name);
 
 std::unique_ptr<peer> make_millrace();
 std::unique_ptr<peer> make_beanstalkd();
+std::unique_ptr<peer> make_kafka();
 std::unique_ptr<peer> make_nats();
 std::unique_ptr<peer> make_rabbitmq(const std::string& queue_type);  // classic, quorum, stream
 std::unique_ptr<peer> make_redis();

@@ -28,9 +28,12 @@ expect_messages 3000 end-to-end --count 3000 --mixed-sizes --consumers 3
 expect_messages 3000 consume --count 3000 --size 100
 expect_messages 3000 end-to-end --count 3000 --topics 40 --producers 100 --connections 3 --consumers 2
 expect_messages 300 rate --count 300 --rate 2000
+expect_messages 300 rate --count 300 --rate 2000 --consume-time 1000
 expect_messages 3000 fill --topic t --subscription s --count 3000
 expect_messages 3000 drain --topic t --subscription s --count 3000 --leave-every 1000
 expect_messages 3 drain --topic t --subscription s --count 3
+expect_messages 3000 publish --topic t --count 3000
+expect_messages 3000 drain --topic t --subscription s --count 3000
 
 ! measure publish --server 127.0.0.1:1 --count 1 >"$work/result" 2>&1 || fail "nobody listens, and that was a measurement"
 grep -q 'connect: .*127.0.0.1:1' "$work/result" || fail "what was wrong is not said: $(cat "$work/result")"
