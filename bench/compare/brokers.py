@@ -56,12 +56,13 @@ class Process:
         ticks = sum(int(fields[11]) + int(fields[12]) for _, fields in self.members())
         return ticks / os.sysconf("SC_CLK_TCK")
 
-    def peak_memory_mib(self):
+    def memory_mib(self, field):
+        """Resident: VmHWM at its highest, VmRSS now."""
         kib = 0
         for pid, _ in self.members():
             try:
                 with open(f"/proc/{pid}/status") as status:
-                    found = re.search(r"VmHWM:\s*(\d+) kB", status.read())
+                    found = re.search(rf"{field}:\s*(\d+) kB", status.read())
             except OSError:
                 continue
             kib += int(found.group(1)) if found else 0
@@ -85,6 +86,7 @@ class Broker:
     name = ""        # of the row
     peer = ""        # of millrace-compare --peer
     durability = ""  # what has happened when a publish is answered
+    is_ours = True   # started here, so that it can be killed and its memory is known
 
     def version(self):
         raise NotImplementedError
@@ -144,7 +146,10 @@ class Running:
         return self.broker_process.cpu_seconds()
 
     def peak_memory_mib(self):
-        return self.broker_process.peak_memory_mib()
+        return self.broker_process.memory_mib("VmHWM")
+
+    def memory_mib(self):
+        return self.broker_process.memory_mib("VmRSS")
 
     def kill(self):
         self.broker_process.kill()
@@ -249,7 +254,28 @@ class RabbitMQ(Broker):
         return len(s.recv(64)) > 8  # connection.start
 
 
-def all_brokers():
+class Kafka(Broker):
+    """One that somebody else runs."""
+
+    name, peer = "Kafka (as configured by whoever runs it)", "kafka"
+    durability = "acks=all, not known beyond"
+    is_ours = False
+
+    def __init__(self, server):
+        self.server = server
+
+    def version(self):
+        return f"at {self.server}"
+
+    def start(self, directory):
+        return self
+
+    def end(self):
+        pass
+
+
+def all_brokers(kafka):
+    """`kafka` is HOST:PORT of one, or empty."""
     return [
         Millrace(),
         RabbitMQ("quorum", "fsync"),
@@ -259,7 +285,7 @@ def all_brokers():
         Redis("always", "fsync"),
         Redis("everysec", "page cache, fsync each second"),
         Beanstalkd(),
-    ]
+    ] + ([Kafka(kafka)] if kafka else [])
 
 
 def remove(directory):

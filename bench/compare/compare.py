@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures Millrace and other brokers under the same loads, one after the other on this machine, and prints how they compare.
 
-    bench/compare/run.sh [--seconds S] [--rounds N] [--brokers A,B] [--workloads A,B] [--directory DIR] [--report DIR]
+    bench/compare/run.sh [--seconds S] [--rounds N] [--brokers A,B] [--workloads A,B] [--kafka HOST:PORT] [--directory DIR] [--report DIR]
 
 Each round starts every broker anew on an empty folder, runs the workload, and stops it; the order turns with each round. millrace-compare is the load for all
 of them, and probes the disk after each run. A figure is the median of the rounds. README.md beside this file says how what is compared is made comparable.
@@ -20,21 +20,40 @@ import brokers
 
 BENCH = f"{brokers.ROOT}/build/bench/millrace-compare"
 RUN_SECONDS_MAX = 600
+SLOW_RATE = 10_000  # what nearly every broker answers without a consumer: more would measure that limit
+SLOW_CONSUME_US = 200  # for each message: at most half of what is published
+
+
+def number(value, digits):
+    return "–" if value is None else f"{value:,.{digits}f}".replace(",", " ")
 
 
 class Workload:
     """One table. `figures` are (heading, field of a result, digits)."""
 
-    def __init__(self, name, says, arguments, figures, timed=True):
-        self.name, self.says, self.arguments, self.figures, self.timed = name, says, arguments, figures, timed
+    needs_process = False  # the broker's: one that others run is left out
+
+    def __init__(self, name, says, arguments, figures):
+        self.name, self.says, self.arguments, self.figures = name, says, arguments, figures
 
     def run(self, broker, running, options):
-        seconds = ["--seconds", str(options.seconds)] if self.timed else []
-        return load(broker, running, options, self.arguments + seconds)
+        return load(broker, running, options, self.arguments + ["--seconds", str(options.seconds)])
+
+
+class SlowConsumer(Workload):
+    """The same publishing twice, alone and with a consumer that falls behind: what differs is what the consumer costs the publisher."""
+
+    def run(self, broker, running, options):
+        publishing = ["--rate", str(SLOW_RATE), "--seconds", str(options.seconds)]
+        alone = load(broker, running, options, ["publish"] + publishing)
+        slow = load(broker, running, options, ["rate", "--consume-time", str(SLOW_CONSUME_US)] + publishing)
+        return {**slow, "alone_per_second": alone["messages_per_second"], "alone_p99_ms": alone["p99_ms"]}
 
 
 class Backlog(Workload):
     """A backlog is made, the broker is killed, comes back, and the backlog is drained."""
+
+    needs_process = True
 
     def run(self, broker, running, options):
         backlog = ["--topic", "backlog", "--subscription", "backlog", "--count", str(options.backlog)]
@@ -46,36 +65,61 @@ class Backlog(Workload):
         return {**drained, "fill_per_second": filled["messages_per_second"], "fill_memory_mib": memory, "restart_seconds": running.ready_seconds}
 
 
+class Memory(Workload):
+    """A backlog is made in steps, and the broker's memory noted after each."""
+
+    needs_process = True
+
+    def __init__(self, name, says, steps):
+        super().__init__(name, says, [], [(f"MiB at {number(step, 0)}", f"memory_mib_at_{step}", 0) for step in steps])
+        self.steps = steps
+
+    def run(self, broker, running, options):
+        result = {"memory_mib_at_0": running.memory_mib()}
+        for before, step in zip(self.steps, self.steps[1:]):
+            run = ["publish"] if before else ["fill", "--subscription", "memory"]  # the first makes what the others add to
+            result.update(load(broker, running, options, run + ["--topic", "memory", "--count", str(step - before)]))
+            result[f"memory_mib_at_{step}"] = running.memory_mib()
+        return result
+
+
 RATE = ("messages/s", "messages_per_second", 0)
 CPU = ("CPU µs/message", "cpu_us_per_message", 1)
 MEMORY = ("memory MiB", "memory_mib", 0)
 LATENCY = [("p50 ms", "p50_ms", 2), ("p99 ms", "p99_ms", 2), ("p99.9 ms", "p999_ms", 2)]
 
-WORKLOADS = [
-    Workload("publish-1k", "Publish, 1 KiB", ["publish"], [RATE, CPU, MEMORY]),
-    Workload("publish-100", "Publish, 100 B", ["publish", "--size", "100"], [RATE, CPU, MEMORY]),
-    Workload("end-to-end-1k", "Publish, receive and ack at once, 1 KiB", ["end-to-end"], [RATE, CPU, MEMORY]),
-    Workload("end-to-end-100", "Publish, receive and ack at once, 100 B", ["end-to-end", "--size", "100"], [RATE, CPU, MEMORY]),
-    Workload("producers-1000", "A thousand producers with one message of 1 KiB in flight each, over ten connections",
-             ["publish", "--producers", "1000", "--connections", "10", "--in-flight", "1"], [RATE, CPU, MEMORY]),
-    Workload("consumers-100", "Publish, receive and ack at once, 1 KiB, a hundred consumers", ["end-to-end", "--consumers", "100"], [RATE, CPU, MEMORY]),
-    Workload("one-in-flight", "One message of 1 KiB in flight", ["publish", "--in-flight", "1"], [RATE] + LATENCY),
-    Workload("rate-5000", "5 000 messages of 1 KiB a second, from when each was due to its handler", ["rate", "--rate", "5000"], LATENCY + [CPU]),
-    Backlog("backlog", "A backlog of 1 KiB messages: filled, the broker killed with -9 and started again, drained", [],
-            [("fill/s", "fill_per_second", 0), ("memory MiB", "fill_memory_mib", 0), ("ready s", "restart_seconds", 2), ("drain/s", "messages_per_second", 0)],
-            timed=False),
-]
+
+def all_workloads(backlog):
+    return [
+        Workload("publish-1k", "Publish, 1 KiB", ["publish"], [RATE, CPU, MEMORY]),
+        Workload("publish-100", "Publish, 100 B", ["publish", "--size", "100"], [RATE, CPU, MEMORY]),
+        Workload("end-to-end-1k", "Publish, receive and ack at once, 1 KiB", ["end-to-end"], [RATE, CPU, MEMORY]),
+        Workload("end-to-end-100", "Publish, receive and ack at once, 100 B", ["end-to-end", "--size", "100"], [RATE, CPU, MEMORY]),
+        Workload("producers-1000", "A thousand producers with one message of 1 KiB in flight each, over ten connections",
+                 ["publish", "--producers", "1000", "--connections", "10", "--in-flight", "1"], [RATE, CPU, MEMORY]),
+        Workload("consumers-100", "Publish, receive and ack at once, 1 KiB, a hundred consumers", ["end-to-end", "--consumers", "100"], [RATE, CPU, MEMORY]),
+        Workload("topics-1000", "Publish, receive and ack at once, 1 KiB, spread over a thousand topics, queues or streams",
+                 ["end-to-end", "--topics", "1000", "--producers", "1000", "--connections", "1"], [RATE, MEMORY]),
+        SlowConsumer("slow-consumer", f"{number(SLOW_RATE, 0)} messages of 1 KiB a second, alone and with a consumer that takes {SLOW_CONSUME_US} µs for each: how they are answered", [],
+                     [("answers/s", "answers_per_second", 0), ("alone", "alone_per_second", 0), ("p99 ms", "answer_p99_ms", 2), ("alone", "alone_p99_ms", 2)]),
+        Workload("one-in-flight", "One message of 1 KiB in flight", ["publish", "--in-flight", "1"], [RATE] + LATENCY),
+        Workload("rate-5000", "5 000 messages of 1 KiB a second, from when each was due to its handler", ["rate", "--rate", "5000"], LATENCY + [CPU]),
+        Backlog("backlog", "A backlog of 1 KiB messages: filled, the broker killed with -9 and started again, drained", [],
+                [("fill/s", "fill_per_second", 0), ("memory MiB", "fill_memory_mib", 0), ("ready s", "restart_seconds", 2), ("drain/s", "messages_per_second", 0)]),
+        Memory("memory", "What the broker keeps in memory at a backlog of 1 KiB messages", [0, backlog // 4, backlog // 2, backlog, 2 * backlog]),
+    ]
 
 
 def load(broker, running, options, arguments):
     command = [BENCH, "--peer", broker.peer, "--server", running.server, "--disk", options.directory, "--json"] + arguments
-    before = running.cpu_seconds()
+    before = running.cpu_seconds() if broker.is_ours else 0
     done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_SECONDS_MAX)
     if done.returncode != 0:
         raise brokers.BrokerFailed((done.stderr or done.stdout).strip()[-300:])
     result = json.loads(done.stdout)
-    result["cpu_us_per_message"] = (running.cpu_seconds() - before) * 1e6 / max(result["messages"], 1)
-    result["memory_mib"] = running.peak_memory_mib()
+    if broker.is_ours:
+        result["cpu_us_per_message"] = (running.cpu_seconds() - before) * 1e6 / max(result["messages"], 1)
+        result["memory_mib"] = running.peak_memory_mib()
     return result
 
 
@@ -99,10 +143,11 @@ def measure(workloads, rows, options):
     for w in workloads:
         for turn in range(options.rounds):
             for b in rows[turn % len(rows):] + rows[:turn % len(rows)]:
+                if w.needs_process and not b.is_ours:
+                    continue
                 result = one_run(w, b, options)
                 results[w.name][b.name].append(result)
-                heading, field, digits = w.figures[0]
-                shown = result.get("failed") or f"{result[field]:,.{digits}f} {heading}"
+                shown = result.get("failed") or ", ".join(f"{number(result.get(field), digits)} {heading}" for heading, field, digits in w.figures)
                 print(f"{time.strftime('%H:%M:%S')}  {w.name}, round {turn + 1}, {b.name}: {shown}", file=sys.stderr, flush=True)
     return results
 
@@ -112,12 +157,9 @@ def median(results, field):
     return statistics.median(values) if values else None
 
 
-def number(value, digits):
-    return "–" if value is None else f"{value:,.{digits}f}".replace(",", " ")
-
-
 def table(workload, rows, results):
     """Markdown."""
+    rows = [b for b in rows if results[b.name]]
     every = [r for b in rows for r in results[b.name] if "failed" not in r]
     lines = [f"**{workload.says}**", ""]
     lines.append("| broker | an answer means | " + " | ".join(f[0] for f in workload.figures) + " |")
@@ -155,14 +197,15 @@ def main():
     parser = argparse.ArgumentParser(description="Measures Millrace and other brokers under the same loads.")
     parser.add_argument("--seconds", type=int, default=10, help="how long each run publishes (10)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is run; the median counts (5)")
-    parser.add_argument("--backlog", type=int, default=1_000_000, help="messages of the backlog (1 000 000)")
+    parser.add_argument("--backlog", type=int, default=1_000_000, help="messages of the backlog; memory is noted at up to twice as many (1 000 000)")
     parser.add_argument("--brokers", default="", help="parts of names; default: all")
     parser.add_argument("--workloads", default="", help="parts of names; default: all")
+    parser.add_argument("--kafka", default="", help="HOST:PORT of a Kafka that is there, which is measured too; a topic of it is made and removed")
     parser.add_argument("--directory", default="/var/tmp", help="on whose disk the brokers keep what they store (/var/tmp)")
     parser.add_argument("--report", default="", help="a folder for report.json and report.md; default: the tables are printed only")
     options = parser.parse_args()
-    rows = chosen(options.brokers, brokers.all_brokers(), lambda b: b.name)
-    workloads = chosen(options.workloads, WORKLOADS, lambda w: w.name)
+    rows = chosen(options.brokers, brokers.all_brokers(options.kafka), lambda b: b.name)
+    workloads = chosen(options.workloads, all_workloads(options.backlog), lambda w: w.name)
     about = {"date": datetime.date.today().isoformat(), "machine": machine(), "seconds": options.seconds, "rounds": options.rounds, "backlog": options.backlog,
              "durability": {b.name: b.durability for b in rows}, "versions": {b.name: b.version() for b in rows}}
     results = measure(workloads, rows, options)

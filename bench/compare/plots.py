@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Draws what compare.py has measured: bench/compare/plots.py REPORT_DIR reads report.json there and writes throughput.svg and latency.svg beside it."""
+"""Draws what compare.py has measured: bench/compare/plots.py REPORT_DIR reads report.json there and writes throughput.svg, latency.svg and memory.svg beside it,
+of what the report has."""
 import json
 import statistics
 import sys
@@ -11,7 +12,9 @@ matplotlib.rcParams["svg.hashsalt"] = "millrace"  # the same report gives the sa
 import matplotlib.pyplot as plot  # noqa: E402
 
 OURS, OTHERS = "#c1440e", "#7a8794"
-THROUGHPUT = ["publish-1k", "publish-100", "end-to-end-1k", "end-to-end-100", "producers-1000", "backlog"]
+THROUGHPUT = ["publish-1k", "publish-100", "end-to-end-1k", "end-to-end-100", "producers-1000", "consumers-100", "topics-1000", "backlog"]
+OUR_LINE = ("o", OURS)
+OTHER_LINES = list(zip("s^vD<>P", ["#1b6ca8", "#3a9d5d", "#7b5ea7", "#8a8d0f", "#2aa5a0", "#555555", "#b07aa1"]))
 LATENCY = [("p50_ms", "o", "p50"), ("p99_ms", "D", "p99"), ("p999_ms", "|", "p99.9")]
 
 
@@ -58,6 +61,27 @@ def latency(report, path):
     save(figure, report, path)
 
 
+def memory(report, path):
+    field = "memory_mib_at_"
+    results = report["results"]["memory"]
+    steps = sorted({int(f.removeprefix(field)) for runs in results.values() for r in runs for f in r if f.startswith(field)})
+    figure, axis = plot.subplots(figsize=(8, 4.5))
+    other_lines = iter(OTHER_LINES)
+    for name in medians(results, f"{field}{steps[-1]}"):
+        marker, color = OUR_LINE if name == "Millrace" else next(other_lines)
+        values = [medians(results, f"{field}{step}")[name] for step in steps]
+        axis.plot(steps, values, marker=marker, markersize=4, label=label(name, report["about"]).replace("\n", ": "), color=color, linewidth=2 if name == "Millrace" else 1)
+    axis.set_yscale("log")
+    axis.set_xlabel("messages that nobody has consumed", fontsize=7)
+    axis.set_ylabel("MiB resident (log)", fontsize=7)
+    axis.set_title(report["workloads"]["memory"], fontsize=8, loc="left")
+    axis.grid(which="both", linewidth=0.3)
+    axis.tick_params(labelsize=6)
+    axis.xaxis.set_major_formatter("{x:,.0f}")
+    axis.legend(fontsize=6)
+    save(figure, report, path)
+
+
 def save(figure, report, path):
     about = report["about"]
     figure.text(0.01, 0.003, f"{about['date']}, {about['machine']}, medians of {about['rounds']} runs of {about['seconds']} s", fontsize=6, color=OTHERS)
@@ -71,9 +95,9 @@ def main():
         sys.exit(__doc__)
     with open(f"{sys.argv[1]}/report.json") as file:
         report = json.load(file)
-    throughput(report, f"{sys.argv[1]}/throughput.svg")
-    if "rate-5000" in report["results"]:
-        latency(report, f"{sys.argv[1]}/latency.svg")
+    for draw, workloads in (throughput, THROUGHPUT), (latency, ["rate-5000"]), (memory, ["memory"]):
+        if any(w in report["results"] for w in workloads):
+            draw(report, f"{sys.argv[1]}/{draw.__name__}.svg")
 
 
 if __name__ == "__main__":
