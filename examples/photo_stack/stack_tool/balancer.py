@@ -1,0 +1,31 @@
+"""What HAProxy says of its servers, and is told, by its socket."""
+import csv
+import io
+import socket
+
+
+class Balancer:
+    def __init__(self, place):
+        self._socket = str(place.data("haproxy") / "admin.sock")
+
+    def _ask(self, command):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(3)
+            s.connect(self._socket)
+            s.sendall(command.encode() + b"\n")
+            return b"".join(iter(lambda: s.recv(65536), b"")).decode()
+
+    def _row(self, server):
+        table = csv.DictReader(io.StringIO(self._ask("show stat").lstrip("# ")))
+        return next(row for row in table if row["pxname"] == "web" and row["svname"] == server)
+
+    def state(self, server):
+        """ "UP", "DOWN", "MAINT", "UP 1/2", … """
+        return self._row(server)["status"]
+
+    def requests(self, server):
+        """Sent to it so far."""
+        return int(self._row(server)["stot"])
+
+    def enable(self, server):
+        self._ask(f"enable server web/{server}")

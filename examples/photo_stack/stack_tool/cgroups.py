@@ -1,0 +1,43 @@
+"""How much of a processor a host may use: a control group for each, of either version of Linux's."""
+import pathlib
+
+ROOT = pathlib.Path("/sys/fs/cgroup")
+PERIOD_US = 100_000
+
+
+def _version_2():
+    return (ROOT / "cgroup.controllers").exists()
+
+
+def _parent():
+    return ROOT if _version_2() else ROOT / "cpu"
+
+
+def group_of(stack_name, host_name):
+    return _parent() / f"photo-stack.{stack_name}.{host_name}"
+
+
+def make(stack_name, host_name):
+    if _version_2():
+        (ROOT / "cgroup.subtree_control").write_text("+cpu")
+    group_of(stack_name, host_name).mkdir(exist_ok=True)
+
+
+def enter(group):
+    """This process, and what it will start."""
+    (group / "cgroup.procs").write_text("0")
+
+
+def limit(group, percent):
+    """Of one processor; None takes the limit away."""
+    quota = None if percent is None else int(PERIOD_US * percent / 100)
+    if _version_2():
+        (group / "cpu.max").write_text(f"{quota or 'max'} {PERIOD_US}")
+    else:
+        (group / "cpu.cfs_period_us").write_text(str(PERIOD_US))
+        (group / "cpu.cfs_quota_us").write_text(str(quota or -1))
+
+
+def remove(stack_name):
+    for group in _parent().glob(f"photo-stack.{stack_name}.*"):
+        group.rmdir()

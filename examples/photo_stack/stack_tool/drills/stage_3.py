@@ -1,0 +1,87 @@
+"""kill -9 a web server behind the balancer, flood it, and add a third one: nobody who reads notices, and only the flooder is refused."""
+import signal
+import socket
+import time
+
+from stack_tool import processes, requests
+from stack_tool.balancer import Balancer
+from stack_tool.uploaders import Uploaders
+
+EJECTED_SECONDS_MAX = 2.0
+BACK_SECONDS_MAX = 5.0
+POLITE = {"clients": 4, "pause": 0.03}  # some 100 requests a second
+FLOOD = {"clients": 8, "pause": 0}
+PATIENCE_SECONDS = 30
+
+
+def _wait_for(holds, seconds=PATIENCE_SECONDS):
+    """How long it took; None when it did not come."""
+    begun = time.monotonic()
+    while time.monotonic() - begun < seconds:
+        if holds():
+            return time.monotonic() - begun
+        time.sleep(0.02)
+    return None
+
+
+def _kill_one(stack, report, balancer):
+    took = {}
+
+    def kill():
+        time.sleep(1)
+        processes.send(stack.who("web1"), signal.SIGKILL)
+        took["out"] = _wait_for(lambda: balancer.state("web1").startswith("DOWN"))
+        took["in"] = _wait_for(lambda: balancer.state("web1") == "UP")
+
+    reads = requests.measure(stack, "/", 8, **POLITE, during=kill)
+    report.at_most("kill -9 web1: until the balancer sends it nothing more", took["out"], EJECTED_SECONDS_MAX, "s")
+    report.at_most("  until it is back", took["in"], BACK_SECONDS_MAX, "s")
+    report.no_faults(f"  of {sum(reads.statuses.values())} pages read meanwhile failed", [f"answers: {reads.statuses}"] * reads.failed)
+    report.figure("  the slowest of them", reads.slowest_seconds, "s")
+
+
+def _flood(stack, report):
+    polite_address, flooder_address = stack.network.outside_addresses("public")
+    flood = {}
+
+    def begin():
+        flood["measured"] = requests.measure(stack, "/style.css", 12, **FLOOD, source=flooder_address)
+
+    polite = requests.measure(stack, "/", 12, **POLITE, source=polite_address, during=begin)
+    report.at_least("a flood: requests of the flooder refused with 429", flood["measured"].statuses.get(429, 0), 1, "")
+    report.no_faults(f"  of {sum(polite.statuses.values())} requests of somebody else failed", [f"answers: {polite.statuses}"] * polite.failed)
+
+
+def _add_third(stack, report, balancer):
+    before = balancer.requests("web3")
+    begun = time.monotonic()
+    stack.start(["web3"])
+    stack.wait_until_ready(["web3"])
+    balancer.enable("web3")
+    _wait_for(lambda: balancer.state("web3") == "UP")
+    reads = requests.measure(stack, "/", 4, **POLITE, during=lambda: report.figure("a third web server: until it takes requests", time.monotonic() - begun, "s"))
+    report.at_least("  requests that it has taken since", balancer.requests("web3") - before, 1, "")
+    report.no_faults(f"  of {sum(reads.statuses.values())} pages read meanwhile failed", [f"answers: {reads.statuses}"] * reads.failed)
+
+
+def _is_reachable(stack, name):
+    process = stack.topology.process(name)
+    try:
+        socket.create_connection((stack.network.address(process.host, "private"), 8080), timeout=0.5).close()
+        return True
+    except OSError:
+        return False
+
+
+def run(stack, report):
+    balancer = Balancer(stack.place)
+    report.require("web servers and database cannot be reached from outside", not any(_is_reachable(stack, name) for name in ("web1", "web2")))
+    with Uploaders(stack, count=2) as uploaders:
+        time.sleep(1)
+        _kill_one(stack, report, balancer)
+    report.figure("uploads answered", len(uploaders.acknowledged()), "")
+    report.figure("attempts without an answer, sent again", sum(u.attempts_failed for u in uploaders.each), "")
+    report.no_faults("of them lost, doubled or damaged", uploaders.faults())
+    _flood(stack, report)
+    time.sleep(10)  # until the balancer has forgotten the last requests of this machine
+    _add_third(stack, report, balancer)

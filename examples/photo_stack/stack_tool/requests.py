@@ -1,0 +1,52 @@
+"""Requests from several clients, for a while, each as soon as the last one is answered: how many a second, and how long each took."""
+import dataclasses
+import http.client
+import threading
+import time
+
+
+@dataclasses.dataclass
+class Measured:
+    per_second: float
+    failed: int
+    slowest_seconds: float
+    statuses: dict
+
+
+class _Asker(threading.Thread):
+    def __init__(self, client, path, until, pause):
+        super().__init__(daemon=True)
+        self.client, self.path, self.until, self.pause = client, path, until, pause
+        self.seconds, self.statuses, self.failed = [], {}, 0
+
+    def run(self):
+        while time.monotonic() < self.until:
+            begun = time.monotonic()
+            try:
+                status = self.client.ask("GET", self.path).status
+                self.statuses[status] = self.statuses.get(status, 0) + 1
+            except (OSError, http.client.HTTPException):
+                self.failed += 1
+                time.sleep(0.01)
+            self.seconds.append(time.monotonic() - begun)
+            if self.pause:
+                time.sleep(self.pause)
+
+
+def measure(stack, path, seconds, clients=4, pause=0, source=None, during=None):
+    """`during` is called meanwhile."""
+    begun = time.monotonic()
+    askers = [_Asker(stack.client(source), path, begun + seconds, pause) for _ in range(clients)]
+    for asker in askers:
+        asker.start()
+    if during:
+        during()
+    for asker in askers:
+        asker.join()
+    statuses = {}
+    for asker in askers:
+        for status, count in asker.statuses.items():
+            statuses[status] = statuses.get(status, 0) + count
+    took = time.monotonic() - begun
+    return Measured(statuses.get(200, 0) / took, sum(a.failed for a in askers) + sum(n for s, n in statuses.items() if s != 200),
+                    max((s for a in askers for s in a.seconds), default=0.0), statuses)

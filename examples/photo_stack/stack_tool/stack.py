@@ -1,0 +1,189 @@
+"""One stack: brought up, looked at, taken down."""
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.parse
+
+from stack_tool import cgroups, configuration, database, network, packages, processes, readiness, topology
+from stack_tool.failure import StackFailed
+from stack_tool.photo_client import Client
+from stack_tool.place import Place
+
+READY_SECONDS = 60
+
+
+def say(text):
+    print(text, flush=True)
+
+
+class Stack:
+    """As it is written down in its place."""
+
+    def __init__(self, name):
+        self.place = Place(name)
+        state = self.place.state()
+        self.stage = state["stage"]
+        self.build = state["build"]
+        self.supervisor = state.get("supervisor")
+        self.topology = topology.at_stage(self.stage)
+        self.network = network.Network(name, state["subnet"], self.topology)
+
+    @property
+    def entry(self):
+        return configuration.fill(self.topology.entry, configuration.values_of_stack(self.place, self.network, self.topology, self.build))
+
+    def client(self, source=None):
+        """From this machine; `source` is one of its addresses there."""
+        return Client(self.entry, certificate=self.place.secrets / "site.crt", source=source)
+
+    def psql(self):
+        return database.Psql(self.place.data(self.topology.of_component("postgres")[0].name))
+
+    def who(self, process_name):
+        return processes.recorded(self.place, process_name)
+
+    def group(self, host_name):
+        return cgroups.group_of(self.place.name, host_name)
+
+    def start(self, names):
+        self.place.want({*self.place.wanted(), *names})
+
+    def stop(self, names):
+        self.place.want({*self.place.wanted()} - {*names})
+
+    def wait_until_ready(self, names, seconds=READY_SECONDS):
+        waiting = [self.topology.process(name) for name in names]
+        until = time.monotonic() + seconds
+        while waiting:
+            for process in list(waiting):
+                if readiness.is_ready(process, self.place, self.network):
+                    waiting.remove(process)
+                    say(f"  {process.name} is ready")
+            if waiting and time.monotonic() > until:
+                names = ", ".join(p.name for p in waiting)
+                raise StackFailed(f"not ready after {seconds} s: {names} (their logs are in {self.place.log})")
+            time.sleep(0.05)
+
+
+# ---- up --------------------------------------------------------------------------------------------------------------------------
+
+
+def up(name, stage, build):
+    shape = topology.at_stage(stage)
+    packages.install(shape.packages)
+    say("building the web server, if it has changed")
+    packages.build(build)
+    place = Place(name)
+    with place.alone():
+        if place.exists():
+            raise StackFailed(f"stack '{name}' is there already: see `stack status --name {name}`, or take it down")
+        begun = time.monotonic()
+        place.claim(stage, build)
+        stack = Stack(name)
+        _make_hosts(stack)
+        _write_secrets(stack)
+        _start_supervisor(stack)
+        _start_databases(stack)
+        rest = [p.name for p in shape.processes if not p.spare]
+        say(f"starting {', '.join(rest)}")
+        stack.start(rest)
+        stack.wait_until_ready(rest)
+        say(f"stage {stage} is ready after {time.monotonic() - begun:.1f} s")
+    tell_where(stack)
+
+
+def _make_hosts(stack):
+    say(f"making {len(stack.topology.hosts)} host(s), each a network namespace: {', '.join(stack.network.namespace(h) for h in stack.topology.hosts)}")
+    stack.place.note(namespaces=[stack.network.namespace(host) for host in stack.topology.hosts])
+    stack.network.make()
+    for host in stack.topology.hosts:
+        cgroups.make(stack.place.name, host.name)
+    for process in stack.topology.processes:
+        stack.place.data(process.name).mkdir(parents=True, exist_ok=True)
+    stack.place.photos.mkdir(exist_ok=True)
+    shutil.chown(stack.place.photos, "www-data", "www-data")
+
+
+def _write_secrets(stack):
+    place = stack.place
+    form = place.secrets / "form"
+    form.write_text(secrets.token_urlsafe(32) + "\n")
+    shutil.chown(form, "www-data", "www-data")
+    form.chmod(0o600)
+    address = urllib.parse.urlsplit(stack.entry).hostname
+    key, certificate = place.secrets / "site.key", place.secrets / "site.crt"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", "/CN=photo.test",
+                    "-addext", f"subjectAltName=DNS:photo.test,IP:{address}", "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    (place.secrets / "site.pem").write_text(certificate.read_text() + key.read_text())
+    (place.secrets / "site.pem").chmod(0o600)
+
+
+def _start_supervisor(stack):
+    program = os.path.realpath(sys.argv[0])
+    with open(stack.place.log / "supervisor.log", "ab") as log:
+        subprocess.Popen([sys.executable, program, "supervise", "--name", stack.place.name], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                         start_new_session=True, cwd="/", preexec_fn=lambda: stack.place.note(supervisor=processes.identity(os.getpid())))
+
+
+def _start_databases(stack):
+    names = [p.name for p in stack.topology.of_component("postgres")]
+    say(f"making and starting {', '.join(names)}")
+    for name in names:
+        database.make(stack.place.data(name))
+    stack.start(names)
+    stack.wait_until_ready(names)
+    database.make_user(stack.psql(), stack.place.secrets / "pgpass")
+    for file in database.migrate(stack.psql()):
+        say(f"  applied {file}")
+
+
+def tell_where(stack):
+    say(f"\nopen {stack.entry}")
+    say("sign up there with any name and a password of 8 characters; there are no accounts yet")
+    say(f"logs: {stack.place.log}    more: stack status|drill|load|down --name {stack.place.name}")
+
+
+# ---- status and down -------------------------------------------------------------------------------------------------------------
+
+
+def status(name):
+    """Whether all is well."""
+    stack = Stack(name)
+    say(f"stack {name}, stage {stack.stage}: {stack.entry}")
+    supervised = processes.lives(stack.supervisor)
+    say(f"  {'supervisor':12} {'lives' if supervised else 'IS NOT THERE: nothing that dies comes back'}")
+    sound = supervised
+    for process in stack.topology.processes:
+        who, wanted = stack.who(process.name), process.name in stack.place.wanted()
+        lives = processes.lives(who)
+        ready = lives and readiness.is_ready(process, stack.place, stack.network)
+        sound = sound and (ready or not wanted)
+        state = "ready" if ready else "not ready" if lives else "dead" if wanted else "not started"
+        where = stack.network.address(process.host, process.network)
+        pid = f"pid {who['pid']}" if lives else ""
+        say(f"  {process.name:12} {state:12} {pid:12} on {process.host.name} ({where})")
+    return sound
+
+
+def down(name):
+    place = Place(name)
+    with place.alone():
+        if not place.exists():
+            say(f"stack '{name}' is not up")
+            return
+        state = place.state()
+        say(f"stopping stack '{name}'")
+        if state.get("supervisor"):
+            processes.end(state["supervisor"], signal.SIGTERM, 40)
+        for record in sorted(place.processes.glob("[!.]*")):  # without a supervisor they are still there
+            processes.end(processes.recorded(place, record.name), signal.SIGTERM, 3)
+        for pid in network.pids_in(state.get("namespaces", [])):  # and what they have started
+            processes.end(processes.identity(pid), signal.SIGKILL, 1)
+        network.remove(state.get("namespaces", []), state["subnet"])
+        cgroups.remove(name)
+        place.remove()
+    say("nothing is left of it")

@@ -1,0 +1,87 @@
+"""topology.toml, as it is at one stage."""
+import dataclasses
+import pathlib
+import tomllib
+
+from stack_tool.failure import StackFailed
+
+SOURCE = pathlib.Path(__file__).resolve().parent.parent
+STAGES = range(1, 11)
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+    name: str
+    number: int
+    networks: tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class Process:
+    name: str
+    component: str
+    host: Host
+    network: str
+    user: str
+    command: tuple
+    stop_signal: str
+    ready: str
+    spare: bool  # there, but not started until a drill asks for it
+
+
+@dataclasses.dataclass(frozen=True)
+class Topology:
+    stage: int
+    networks: dict  # name → whether this machine is on it
+    hosts: tuple
+    processes: tuple
+    entry: str  # where people come in, still with ${…}
+    packages: tuple
+    values: dict  # for ${values.…}, still with ${…}
+
+    def process(self, name):
+        return next(p for p in self.processes if p.name == name)
+
+    def of_component(self, component):
+        return [p for p in self.processes if p.component == component]
+
+
+def _first_and_last(stages):
+    first, dash, last = stages.partition("-")
+    return int(first), (int(last) if last else STAGES[-1]) if dash else int(first)
+
+
+def _at(stage, rows):
+    for row in rows:
+        first, last = _first_and_last(row["stages"])
+        if first <= stage <= last:
+            yield row
+
+
+def _process(row, components, hosts):
+    component = components[row["component"]]
+    return Process(name=row["name"], component=row["component"], host=hosts[row["host"]], network=row["network"], user=component["user"],
+                   command=tuple(component["command"] + row.get("arguments", [])), stop_signal=component["stop_signal"], ready=component["ready"],
+                   spare=row.get("spare", False))
+
+
+def _read():
+    with open(SOURCE / "topology.toml", "rb") as file:
+        return tomllib.load(file)
+
+
+def stages_there_are():
+    return [stage for stage in STAGES if any(_at(stage, _read()["entries"]))]
+
+
+def at_stage(stage):
+    whole = _read()
+    entry = next(_at(stage, whole["entries"]), None)
+    if entry is None:
+        raise StackFailed(f"there is no stage {stage}: choose one of {', '.join(map(str, stages_there_are()))}")
+    hosts = {row["name"]: Host(row["name"], row["number"], tuple(row["networks"])) for row in _at(stage, whole["hosts"])}
+    processes = tuple(_process(row, whole["components"], hosts) for row in _at(stage, whole["processes"]))
+    used = {p.component for p in processes}
+    packages = sorted({package for name in used for package in whole["components"][name]["packages"]})
+    networks = {name: row["outside"] for name, row in whole["networks"].items()}
+    return Topology(stage, networks, tuple(hosts.values()), processes, entry["url"], tuple(packages), whole["values"])

@@ -1,0 +1,79 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <fstream>
+#include <iterator>
+#include <system_error>
+
+#include "examples/photo_stack/web/photo_files.hpp"
+#include "examples/photo_stack/web/secrets.hpp"
+
+namespace photo_web {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The content of a file, or the names in a folder, past every cache of the system.
+void sync(const fs::path& path) {
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) throw std::system_error(errno, std::generic_category(), path.string());
+    const int failed = ::fsync(descriptor) == 0 ? 0 : errno;
+    ::close(descriptor);
+    if (failed != 0) throw std::system_error(failed, std::generic_category(), "fsync of " + path.string());
+}
+
+class directory final : public photo_files {
+public:
+    explicit directory(const fs::path& root) : drafts_(root / "drafts"), kept_(root / "kept") {
+        fs::create_directories(drafts_);
+        fs::create_directories(kept_);
+    }
+
+    fs::path new_draft(std::int64_t photo) override {
+        auto draft = drafts_ / (std::to_string(photo) + "-" + new_token());
+        fs::create_directory(draft);
+        return draft;
+    }
+
+    void keep(std::int64_t photo, const fs::path& draft) override {
+        for (const auto& entry : fs::directory_iterator(draft)) sync(entry.path());
+        sync(draft);
+        const auto place = place_of(photo);
+        if (fs::create_directory(place.parent_path())) sync(kept_);
+        fs::rename(draft, place);
+        sync(place.parent_path());
+    }
+
+    void drop_draft(const fs::path& draft) noexcept override {
+        std::error_code ec;
+        fs::remove_all(draft, ec);
+    }
+
+    std::optional<std::string> read(std::int64_t photo, const std::string& file_name) override {
+        if (file_name.find('/') != std::string::npos || file_name.starts_with('.')) return std::nullopt;
+        std::ifstream in(place_of(photo) / file_name, std::ios::binary);
+        if (!in) return std::nullopt;
+        return std::string{std::istreambuf_iterator<char>(in), {}};
+    }
+
+    void remove(std::int64_t photo) override { fs::remove_all(place_of(photo)); }
+
+    void check() override {
+        const auto draft = new_draft(0);
+        fs::remove(draft);
+    }
+
+private:
+    /// A thousand photos a folder: there are tools that do not like a million.
+    fs::path place_of(std::int64_t photo) const { return kept_ / std::to_string(photo / 1000) / std::to_string(photo); }
+
+    fs::path drafts_;
+    fs::path kept_;
+};
+
+}  // namespace
+
+std::unique_ptr<photo_files> directory_photo_files(const fs::path& where) { return std::make_unique<directory>(where); }
+
+}  // namespace photo_web

@@ -1,0 +1,174 @@
+#include "examples/photo_stack/web/html_pages.hpp"
+
+#include "examples/photo_stack/web/parsing/cookies.hpp"
+#include "examples/photo_stack/web/parsing/text_rules.hpp"
+#include "examples/photo_stack/web/refusal.hpp"
+#include "examples/photo_stack/web/secrets.hpp"
+#include "examples/photo_stack/web/site.hpp"
+
+namespace photo_web {
+
+using answer = boost::asio::awaitable<response>;
+using boost::beast::http::verb;
+
+namespace {
+
+constexpr int page_photos = 24;
+
+response see_other(const std::string& location) {
+    response r{.status = 303};
+    r.headers.emplace_back("Location", location);
+    return r;
+}
+
+std::int64_t id_in(const visit& v, std::size_t segment) {
+    const auto id = parse_id(v.where.segments.at(segment));
+    if (!id) throw not_found();
+    return *id;
+}
+
+std::optional<std::int64_t> before_in(const visit& v) {
+    const auto text = find_field(v.where.query, "before");
+    if (!text) return std::nullopt;
+    const auto id = parse_id(*text);
+    if (!id) throw refusal(400, "bad_request", "'before' is the number of a photo.");
+    return id;
+}
+
+std::vector<page_data> grid(const std::vector<photo_row>& photos) {
+    std::vector<page_data> rows;
+    for (const auto& p : photos) rows.push_back({.texts = {{"id", std::to_string(p.id)}, {"photo_title", p.title}}, .lists = {}});
+    return rows;
+}
+
+/// A page's photos; one more than a page was asked for, which tells whether there are older ones.
+page_data grid_page(std::vector<photo_row> photos) {
+    page_data data;
+    const bool more = photos.size() > page_photos;
+    if (more) {
+        photos.resize(page_photos);
+        data.lists["older"] = {{.texts = {{"before", std::to_string(photos.back().id)}}, .lists = {}}};
+    }
+    data.lists["photos"] = grid(photos);
+    return data;
+}
+
+}  // namespace
+
+void html_pages::add_to(route_table& routes) {
+    const auto add = [&](verb method, const char* path, audience for_whom, body_kind body, answer (html_pages::*handler)(visit&)) {
+        routes.add(method, path, for_whom, body, [this, handler](visit& v) { return (this->*handler)(v); });
+    };
+    add(verb::get, "/", audience::everybody, body_kind::none, &html_pages::home);
+    add(verb::get, "/signup", audience::everybody, body_kind::none, &html_pages::show_sign_up);
+    add(verb::post, "/signup", audience::everybody, body_kind::small, &html_pages::sign_up);
+    add(verb::get, "/login", audience::everybody, body_kind::none, &html_pages::show_log_in);
+    add(verb::post, "/login", audience::everybody, body_kind::small, &html_pages::log_in);
+    add(verb::post, "/logout", audience::users, body_kind::small, &html_pages::log_out);
+    add(verb::get, "/photos", audience::users, body_kind::none, &html_pages::gallery);
+    add(verb::post, "/photos", audience::users, body_kind::photos, &html_pages::upload);
+    add(verb::get, "/photos/:", audience::everybody, body_kind::none, &html_pages::photo);
+    add(verb::post, "/photos/:/delete", audience::users, body_kind::small, &html_pages::remove_photo);
+    add(verb::get, "/users/:", audience::everybody, body_kind::none, &html_pages::profile);
+}
+
+// ---- accounts ------------------------------------------------------------------------------------------------------------------
+
+response html_pages::credentials_page(visit& v, const std::string& action, const std::string& fault) const {
+    const bool signing_up = action == "/signup";
+    page_data data;
+    data.texts = {{"action", action}, {"password_use", signing_up ? "new-password" : "current-password"}, {"entered_name", find_field(v.form.texts, "name").value_or("")}};
+    if (!fault.empty()) data.lists["fault"] = {{.texts = {{"text", fault}}, .lists = {}}};
+    return frame_.page(v, "credentials.html", signing_up ? "Sign up" : "Log in", std::move(data));
+}
+
+/// Always under a new token: one that somebody planted in the browser before is worth nothing afterwards.
+boost::asio::awaitable<void> html_pages::begin_session(visit& v, std::int64_t user) {
+    if (!v.session.empty()) co_await people_.close_session(v.session);
+    const auto token = co_await people_.open_session(user, session_kind::cookie);
+    v.new_cookies.push_back(set_cookie(site::session_cookie, token, secure_cookies_));
+}
+
+answer html_pages::show_sign_up(visit& v) { co_return credentials_page(v, "/signup", ""); }
+
+answer html_pages::show_log_in(visit& v) { co_return credentials_page(v, "/login", ""); }
+
+answer html_pages::sign_up(visit& v) {
+    std::optional<refusal> fault;
+    try {
+        const auto who = co_await people_.sign_up(find_field(v.form.texts, "name").value_or(""), find_field(v.form.texts, "password").value_or(""));
+        co_await begin_session(v, who.id);
+    } catch (const refusal& why) {
+        fault = why;
+    }
+    if (!fault) co_return see_other("/photos");
+    auto page = credentials_page(v, "/signup", fault->what());
+    page.status = fault->status;
+    co_return page;
+}
+
+answer html_pages::log_in(visit& v) {
+    const auto who = co_await people_.check_password(find_field(v.form.texts, "name").value_or(""), find_field(v.form.texts, "password").value_or(""));
+    if (!who) {
+        auto page = credentials_page(v, "/login", "Name and password do not belong together.");
+        page.status = 403;
+        co_return page;
+    }
+    co_await begin_session(v, who->id);
+    co_return see_other("/photos");
+}
+
+answer html_pages::log_out(visit& v) {
+    co_await people_.close_session(v.session);
+    v.new_cookies.push_back(set_cookie(site::session_cookie, "", secure_cookies_));
+    co_return see_other("/");
+}
+
+// ---- photos --------------------------------------------------------------------------------------------------------------------
+
+answer html_pages::home(visit& v) {
+    auto data = grid_page(co_await catalog_.newest(page_photos));
+    co_return frame_.page(v, "home.html", "Photos", std::move(data));
+}
+
+answer html_pages::gallery(visit& v) {
+    auto data = grid_page(co_await catalog_.of_user(v.who->id, before_in(v), page_photos + 1));
+    data.texts["name"] = v.who->name;
+    data.texts["once"] = new_token();
+    co_return frame_.page(v, "gallery.html", "My photos", std::move(data));
+}
+
+/// The form has a number of its own, so that a doubled click or a reloaded page uploads once.
+answer html_pages::upload(visit& v) {
+    uploads::wording tell = [](const std::vector<photo_row>&) { return stored_answer{303, ""}; };
+    co_await incoming_.add(*v.who, std::move(v.form.files), find_field(v.form.texts, "once"), std::move(tell));
+    co_return see_other("/photos");
+}
+
+answer html_pages::profile(visit& v) {
+    const auto owner = co_await people_.find(v.where.segments.at(1));
+    if (!owner) throw not_found();
+    auto data = grid_page(co_await catalog_.of_user(owner->id, before_in(v), page_photos + 1));
+    data.texts["name"] = owner->name;
+    co_return frame_.page(v, "profile.html", owner->name, std::move(data));
+}
+
+answer html_pages::photo(visit& v) {
+    const auto p = co_await catalog_.find(id_in(v, 1));
+    if (!p) throw not_found();
+    page_data data;
+    data.texts = {{"id", std::to_string(p->id)},       {"photo_title", p->title},             {"owner", p->user_name},           {"created_at", p->created_at},
+                  {"width", std::to_string(p->width)}, {"height", std::to_string(p->height)}, {"bytes", std::to_string(p->bytes)}, {"original", p->original}};
+    for (const auto& r : p->renditions)
+        data.lists["renditions"].push_back(
+            {.texts = {{"file", r.file}, {"rendition_width", std::to_string(r.width)}, {"rendition_height", std::to_string(r.height)}}, .lists = {}});
+    data.lists["own"] = shown_if(v.who && v.who->id == p->user_id);
+    co_return frame_.page(v, "photo.html", p->title, std::move(data));
+}
+
+answer html_pages::remove_photo(visit& v) {
+    co_await incoming_.remove(*v.who, id_in(v, 1), std::nullopt);
+    co_return see_other("/photos");
+}
+
+}  // namespace photo_web

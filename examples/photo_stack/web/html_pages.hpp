@@ -1,0 +1,45 @@
+// The pages that people see; everything works without scripts.
+#pragma once
+
+#include "examples/photo_stack/web/accounts.hpp"
+#include "examples/photo_stack/web/page_frame.hpp"
+#include "examples/photo_stack/web/photo_catalog.hpp"
+#include "examples/photo_stack/web/routes.hpp"
+#include "examples/photo_stack/web/uploads.hpp"
+
+namespace photo_web {
+
+/// One thread; outlives the routes that it adds.
+class html_pages {
+public:
+    html_pages(accounts& people, photo_catalog& catalog, uploads& incoming, const page_frame& frame, bool secure_cookies)
+        : people_(people), catalog_(catalog), incoming_(incoming), frame_(frame), secure_cookies_(secure_cookies) {}
+
+    void add_to(route_table& routes);
+
+private:
+    using answer = boost::asio::awaitable<response>;
+
+    answer home(visit& v);
+    answer show_sign_up(visit& v);
+    answer sign_up(visit& v);
+    answer show_log_in(visit& v);
+    answer log_in(visit& v);
+    answer log_out(visit& v);
+    answer gallery(visit& v);
+    answer upload(visit& v);
+    answer profile(visit& v);
+    answer photo(visit& v);
+    answer remove_photo(visit& v);
+
+    response credentials_page(visit& v, const std::string& action, const std::string& fault) const;
+    boost::asio::awaitable<void> begin_session(visit& v, std::int64_t user);
+
+    accounts& people_;
+    photo_catalog& catalog_;
+    uploads& incoming_;
+    const page_frame& frame_;
+    bool secure_cookies_;
+};
+
+}  // namespace photo_web

@@ -1,0 +1,208 @@
+#include "examples/photo_stack/web/http_server.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http.hpp>
+
+#include "examples/photo_stack/web/refusal.hpp"
+
+namespace photo_web {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using asio::ip::tcp;
+constexpr auto awaiting = asio::as_tuple(asio::use_awaitable);
+using body_parser = http::request_parser<http::string_body>;
+
+namespace {
+
+constexpr std::size_t read_buffer_bytes = 256u << 10;
+
+/// What a peer still sends after its last answer is read and dropped, so that the answer is not lost in a reset: so much, for so long.
+constexpr std::size_t farewell_bytes = 64u << 20;
+constexpr auto farewell_time = std::chrono::seconds{5};
+
+constexpr std::pair<const char*, const char*> headers_of_every_answer[] = {
+    {"Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'"},
+    {"X-Content-Type-Options", "nosniff"},
+    {"Referrer-Policy", "same-origin"},
+};
+
+http::response<http::string_body> head_of(const visit& v, const response& answer) {
+    http::response<http::string_body> out(http::int_to_status(answer.status), 11);
+    for (const auto& [name, value] : headers_of_every_answer) out.set(name, value);
+    if (!answer.body.empty()) out.set(http::field::content_type, answer.type);
+    out.set(http::field::cache_control, "no-store");
+    for (const auto& [name, value] : answer.headers) out.set(name, value);
+    for (const auto& cookie : v.new_cookies) out.insert(http::field::set_cookie, cookie);
+    if (answer.status != 204) out.content_length(answer.body.size());
+    return out;
+}
+
+void count_elapsed(const visit& v, unsigned status, std::chrono::steady_clock::time_point begun) {
+    const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begun);
+    spdlog::info("{} {} {} {} {} ms {}", v.client, http::to_string(v.method), v.target, status, took.count(), v.who ? v.who->name : "-");
+}
+
+}  // namespace
+
+struct http_server::connection {
+    explicit connection(tcp::socket socket) : stream(std::move(socket)), buffer(read_buffer_bytes) {}
+
+    beast::tcp_stream stream;
+    beast::flat_buffer buffer;
+    std::string peer;
+    std::optional<body_parser> parser;  // of the request that it is in
+    std::chrono::steady_clock::time_point begun;
+    bool idle = true;
+};
+
+http_server::http_server(asio::io_context& io, site& pages, http_settings settings) : io_(io), site_(pages), settings_(settings), acceptor_(io) {}
+
+void http_server::listen(const tcp::endpoint& where) {
+    acceptor_.open(where.protocol());
+    acceptor_.set_option(tcp::acceptor::reuse_address(true));
+    acceptor_.bind(where);
+    acceptor_.listen(asio::socket_base::max_listen_connections);
+    asio::co_spawn(io_, accept_loop(), asio::detached);
+}
+
+void http_server::drain() {
+    draining_ = true;
+    boost::system::error_code ignored;
+    acceptor_.close(ignored);
+    for (const auto& c : connections_)
+        if (c->idle) c->stream.close();
+}
+
+asio::awaitable<void> http_server::accept_loop() {
+    while (acceptor_.is_open()) {
+        auto [ec, socket] = co_await acceptor_.async_accept(awaiting);
+        if (ec == asio::error::operation_aborted) break;
+        if (ec) {  // out of descriptors: some will be free soon
+            asio::steady_timer pause(io_, std::chrono::milliseconds{100});
+            co_await pause.async_wait(awaiting);
+            continue;
+        }
+        if (connections_.size() >= settings_.connections_max) continue;  // the socket closes
+        const auto c = std::make_shared<connection>(std::move(socket));
+        connections_.insert(c);
+        asio::co_spawn(io_, serve(c), asio::detached);
+    }
+}
+
+asio::awaitable<void> http_server::serve(connection_pointer c) {
+    boost::system::error_code ec;
+    c->stream.socket().set_option(tcp::no_delay(true), ec);
+    c->peer = c->stream.socket().remote_endpoint(ec).address().to_string();
+    while (co_await serve_one(*c) && !draining_) continue;
+    co_await part(*c);
+    connections_.erase(c);
+}
+
+/// Whether another request may follow.
+asio::awaitable<bool> http_server::serve_one(connection& c) {
+    c.idle = true;
+    if (c.buffer.size() == 0) {
+        c.stream.expires_after(settings_.idle_timeout);
+        const auto [ended, n] = co_await c.stream.async_read_some(c.buffer.prepare(4096), awaiting);
+        if (ended) co_return false;
+        c.buffer.commit(n);
+    }
+    c.idle = false;
+    c.begun = std::chrono::steady_clock::now();
+    c.stream.expires_after(settings_.header_timeout);
+    c.parser.emplace();
+    c.parser->header_limit(static_cast<std::uint32_t>(settings_.header_bytes_max));
+    c.parser->body_limit(boost::none);  // the site says how long it may be, once it knows what it is
+    const auto [failed, read] = co_await http::async_read_header(c.stream, c.buffer, *c.parser, awaiting);
+    visit v;
+    v.client = c.peer;
+    if (failed == http::error::header_limit || failed == http::error::buffer_overflow)
+        co_return co_await send_text(c, v, 431, "The head of the request is too long.\n");
+    if (failed.category() == beast::error_code(http::error::bad_method).category() && failed != http::error::end_of_stream && failed != http::error::partial_message)
+        co_return co_await send_text(c, v, 400, "This is not HTTP/1.1.\n");
+    if (failed) co_return false;
+    const auto& head = c.parser->get();
+    v.method = head.method();
+    v.target = head.target();
+    v.headers = head.base();
+    const bool keep = head.keep_alive();
+    auto refused = co_await site_.admit(v);
+    if (refused) co_return co_await send(c, v, std::move(*refused), keep && c.parser->is_done());
+    if (!co_await take_body(c, v)) co_return false;
+    auto answer = co_await site_.answer(v);
+    co_return co_await send(c, v, std::move(answer), keep);
+}
+
+/// Whether the whole body is there; if not, why was said as far as it could be.
+asio::awaitable<bool> http_server::take_body(connection& c, visit& v) {
+    const auto limit = site_.body_bytes_max(v);
+    const auto announced = c.parser->content_length();
+    const auto expected = announced ? static_cast<std::size_t>(*announced) : c.parser->is_done() ? 0 : limit;
+    if (expected > limit || (limit == 0 && !c.parser->is_done())) {
+        auto refused = site_.failure(v, std::make_exception_ptr(refusal(413, "body_too_large", "The request is larger than " + std::to_string(limit) + " bytes.")));
+        co_return co_await send(c, v, std::move(refused), false);
+    }
+    if (bodies_bytes_ + expected > settings_.bodies_bytes_max) {
+        auto refused = site_.failure(v, std::make_exception_ptr(overloaded("Too many uploads at once. Try again in a few seconds.")));
+        co_return co_await send(c, v, std::move(refused), false);
+    }
+    v.body_reservation = std::shared_ptr<void>(nullptr, [this, expected](void*) { bodies_bytes_ -= expected; });
+    bodies_bytes_ += expected;
+    c.stream.expires_after(settings_.body_timeout);
+    if (beast::iequals(c.parser->get()[http::field::expect], "100-continue")) {
+        http::response<http::empty_body> go_on(http::status::continue_, 11);
+        const auto [unheard, written] = co_await http::async_write(c.stream, go_on, awaiting);
+        if (unheard) co_return false;
+    }
+    c.parser->body_limit(limit);
+    const auto [failed, read] = co_await http::async_read(c.stream, c.buffer, *c.parser, awaiting);
+    if (failed == http::error::body_limit) {
+        auto refused = site_.failure(v, std::make_exception_ptr(refusal(413, "body_too_large", "The request is larger than " + std::to_string(limit) + " bytes.")));
+        co_return co_await send(c, v, std::move(refused), false);
+    }
+    v.body = std::move(c.parser->get().body());
+    co_return !failed;
+}
+
+/// Whether the peer has taken all of it, and another request may follow.
+asio::awaitable<bool> http_server::send(connection& c, const visit& v, response answer, bool keep) {
+    auto out = head_of(v, answer);
+    out.keep_alive(keep && !draining_);
+    if (v.method != http::verb::head) out.body() = std::move(answer.body);
+    c.stream.expires_after(settings_.answer_timeout);
+    const auto [failed, written] = co_await http::async_write(c.stream, out, awaiting);
+    count_elapsed(v, answer.status, c.begun);
+    co_return !failed && out.keep_alive();
+}
+
+/// Before there is an address that a page could be made for.
+asio::awaitable<bool> http_server::send_text(connection& c, const visit& v, unsigned status, const char* text) {
+    response answer{.status = status, .type = "text/plain", .body = text};
+    return send(c, v, std::move(answer), false);
+}
+
+asio::awaitable<void> http_server::part(connection& c) {
+    boost::system::error_code ec;
+    c.idle = true;
+    c.stream.socket().shutdown(tcp::socket::shutdown_send, ec);
+    c.stream.expires_after(farewell_time);
+    for (std::size_t dropped = 0; !ec && dropped < farewell_bytes;) {
+        c.buffer.clear();
+        const auto [ended, n] = co_await c.stream.async_read_some(c.buffer.prepare(read_buffer_bytes), awaiting);
+        ec = ended;
+        dropped += n;
+    }
+    c.stream.close();
+}
+
+}  // namespace photo_web

@@ -1,0 +1,151 @@
+#include "examples/photo_stack/web/json_api.hpp"
+
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
+
+#include "examples/photo_stack/web/parsing/text_rules.hpp"
+#include "examples/photo_stack/web/refusal.hpp"
+#include "examples/photo_stack/web/sent_form.hpp"
+
+namespace photo_web {
+
+namespace json = boost::json;
+using answer = boost::asio::awaitable<response>;
+using boost::beast::http::verb;
+
+namespace {
+
+constexpr std::int64_t photos_default = 24;
+constexpr std::int64_t photos_max = 100;
+
+response as_json(unsigned status, const json::value& value) { return {.status = status, .type = "application/json", .body = json::serialize(value)}; }
+
+std::int64_t id_in(const visit& v) {
+    const auto id = parse_id(v.where.segments.at(2));
+    if (!id) throw not_found();
+    return *id;
+}
+
+std::optional<std::int64_t> number_in_query(const visit& v, const char* name) {
+    const auto text = find_field(v.where.query, name);
+    if (!text) return std::nullopt;
+    const auto number = parse_id(*text);
+    if (!number) throw refusal(400, "bad_request", "'" + std::string(name) + "' is a number from 1.");
+    return number;
+}
+
+std::optional<std::string> idempotency_key(const visit& v) {
+    if (v.headers.count("Idempotency-Key") == 0) return std::nullopt;
+    return v.header("Idempotency-Key");
+}
+
+struct credentials {
+    std::string name, password;
+};
+
+credentials read_credentials(const visit& v) {
+    if (!v.header("Content-Type").starts_with("application/json")) throw refusal(415, "not_json", "This address takes application/json.");
+    json::error_code ec;
+    const auto value = json::parse(v.body, ec);
+    const auto* object = ec ? nullptr : value.if_object();
+    const auto* name = object == nullptr ? nullptr : object->if_contains("name");
+    const auto* password = object == nullptr ? nullptr : object->if_contains("password");
+    if (name == nullptr || password == nullptr || !name->is_string() || !password->is_string())
+        throw refusal(400, "bad_request", "The body is a JSON object with the texts 'name' and 'password'.");
+    return {std::string(name->get_string()), std::string(password->get_string())};
+}
+
+json::value user_json(const account& who) { return {{"id", who.id}, {"name", who.name}}; }
+
+json::object photo_json(const photo_row& p) {
+    const auto media = "/media/" + std::to_string(p.id) + "/";
+    json::array renditions;
+    for (const auto& r : p.renditions) renditions.push_back({{"file", r.file}, {"width", r.width}, {"height", r.height}, {"url", media + r.file}});
+    json::object out{{"id", p.id},       {"user_id", p.user_id}, {"user", p.user_name},    {"title", p.title},
+                     {"bytes", p.bytes}, {"width", p.width},     {"height", p.height},     {"original", media + p.original},
+                     {"url", "/api/photos/" + std::to_string(p.id)}};
+    if (!p.created_at.empty()) out["created_at"] = p.created_at;
+    if (!renditions.empty()) out["renditions"] = std::move(renditions);
+    return out;
+}
+
+json::array photos_json(const std::vector<photo_row>& photos) {
+    json::array out;
+    for (const auto& p : photos) out.push_back(photo_json(p));
+    return out;
+}
+
+}  // namespace
+
+void json_api::add_to(route_table& routes) {
+    const auto add = [&](verb method, const char* path, audience for_whom, body_kind body, answer (json_api::*handler)(visit&)) {
+        routes.add(method, path, for_whom, body, [this, handler](visit& v) { return (this->*handler)(v); });
+    };
+    add(verb::post, "/api/users", audience::everybody, body_kind::small, &json_api::sign_up);
+    add(verb::post, "/api/login", audience::everybody, body_kind::small, &json_api::log_in);
+    add(verb::post, "/api/logout", audience::users, body_kind::small, &json_api::log_out);
+    add(verb::get, "/api/users/:", audience::everybody, body_kind::none, &json_api::user);
+    add(verb::get, "/api/users/:/photos", audience::everybody, body_kind::none, &json_api::photos_of_user);
+    add(verb::post, "/api/photos", audience::users, body_kind::photos, &json_api::upload);
+    add(verb::get, "/api/photos/:", audience::everybody, body_kind::none, &json_api::photo);
+    add(verb::delete_, "/api/photos/:", audience::users, body_kind::none, &json_api::remove_photo);
+}
+
+answer json_api::sign_up(visit& v) {
+    const auto sent = read_credentials(v);
+    co_return as_json(201, user_json(co_await people_.sign_up(sent.name, sent.password)));
+}
+
+answer json_api::log_in(visit& v) {
+    const auto sent = read_credentials(v);
+    const auto who = co_await people_.check_password(sent.name, sent.password);
+    if (!who) throw refusal(403, "wrong_credentials", "Name and password do not belong together.");
+    const auto token = co_await people_.open_session(who->id, session_kind::bearer);
+    co_return as_json(200, {{"token", token}, {"user", user_json(*who)}});
+}
+
+answer json_api::log_out(visit& v) {
+    co_await people_.close_session(v.header("Authorization").substr(std::string_view("Bearer ").size()));
+    co_return response{.status = 204};
+}
+
+answer json_api::user(visit& v) {
+    const auto who = co_await people_.find(id_in(v));
+    if (!who) throw not_found();
+    co_return as_json(200, user_json(*who));
+}
+
+answer json_api::photos_of_user(visit& v) {
+    const auto user = id_in(v);
+    const auto limit = number_in_query(v, "limit").value_or(photos_default);
+    if (limit > photos_max) throw refusal(400, "bad_request", "'limit' is at most " + std::to_string(photos_max) + ".");
+    if (!co_await people_.find(user)) throw not_found();
+    auto photos = co_await catalog_.of_user(user, number_in_query(v, "before"), static_cast<int>(limit) + 1);
+    json::value next;  // null
+    if (photos.size() > static_cast<std::size_t>(limit)) {
+        photos.pop_back();
+        next = photos.back().id;
+    }
+    co_return as_json(200, {{"photos", photos_json(photos)}, {"next", next}});
+}
+
+answer json_api::upload(visit& v) {
+    auto sent = read_form(v.header("Content-Type"), v.body);
+    uploads::wording tell = [](const std::vector<photo_row>& photos) { return stored_answer{201, json::serialize(json::value{{"photos", photos_json(photos)}})}; };
+    auto told = co_await incoming_.add(*v.who, std::move(sent.files), idempotency_key(v), std::move(tell));
+    co_return response{.status = told.status, .type = "application/json", .body = std::move(told.text)};
+}
+
+answer json_api::photo(visit& v) {
+    const auto p = co_await catalog_.find(id_in(v));
+    if (!p) throw not_found();
+    co_return as_json(200, photo_json(*p));
+}
+
+answer json_api::remove_photo(visit& v) {
+    co_await incoming_.remove(*v.who, id_in(v), idempotency_key(v));
+    co_return response{.status = 204};
+}
+
+}  // namespace photo_web

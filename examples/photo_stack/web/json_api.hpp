@@ -1,0 +1,46 @@
+// The same for programs: JSON, and a token in a header instead of cookies and forms.
+//
+//   POST   /api/users              {"name": …, "password": …}     201 {"id": 12, "name": …}
+//   POST   /api/login              {"name": …, "password": …}     200 {"token": …, "user": {…}}
+//   POST   /api/logout                                            204
+//   GET    /api/users/12                                          200 {"id": 12, "name": …}
+//   GET    /api/users/12/photos?before=ID&limit=N                 200 {"photos": […], "next": ID or null}
+//   POST   /api/photos             multipart/form-data            201 {"photos": […]}
+//   GET    /api/photos/ID                                         200 {…}
+//   DELETE /api/photos/ID                                         204
+//
+// A write of photos takes an Idempotency-Key. What is refused is {"error": CODE, "message": …}.
+#pragma once
+
+#include "examples/photo_stack/web/accounts.hpp"
+#include "examples/photo_stack/web/photo_catalog.hpp"
+#include "examples/photo_stack/web/routes.hpp"
+#include "examples/photo_stack/web/uploads.hpp"
+
+namespace photo_web {
+
+/// One thread; outlives the routes that it adds.
+class json_api {
+public:
+    json_api(accounts& people, photo_catalog& catalog, uploads& incoming) : people_(people), catalog_(catalog), incoming_(incoming) {}
+
+    void add_to(route_table& routes);
+
+private:
+    using answer = boost::asio::awaitable<response>;
+
+    answer sign_up(visit& v);
+    answer log_in(visit& v);
+    answer log_out(visit& v);
+    answer user(visit& v);
+    answer photos_of_user(visit& v);
+    answer upload(visit& v);
+    answer photo(visit& v);
+    answer remove_photo(visit& v);
+
+    accounts& people_;
+    photo_catalog& catalog_;
+    uploads& incoming_;
+};
+
+}  // namespace photo_web

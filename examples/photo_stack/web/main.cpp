@@ -1,0 +1,91 @@
+// photo-web: the web server of the sample stack. This file alone names the clock and the signals; it builds the parts in order and runs them.
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+
+#include "examples/photo_stack/web/html_pages.hpp"
+#include "examples/photo_stack/web/http_server.hpp"
+#include "examples/photo_stack/web/json_api.hpp"
+#include "examples/photo_stack/web/options.hpp"
+#include "examples/photo_stack/web/plain_routes.hpp"
+#include "examples/photo_workers/renditions.hpp"
+
+namespace {
+
+using namespace photo_web;
+namespace asio = boost::asio;
+
+constexpr std::size_t imaging_jobs_max = 64;
+constexpr std::size_t disk_threads = 2;
+constexpr std::size_t disk_jobs_max = 1024;
+
+/// The first signal lets what is in work finish, for so long; the second one ends it.
+asio::awaitable<void> drain_on_signal(asio::io_context& io, http_server& server, std::chrono::milliseconds limit) {
+    asio::signal_set signals(io, SIGTERM, SIGINT);
+    co_await signals.async_wait(asio::use_awaitable);
+    spdlog::info("draining: {} connections", server.connections());
+    server.drain();
+    signals.async_wait([&io](const boost::system::error_code& ec, int) {
+        if (!ec) io.stop();
+    });
+    const auto until = std::chrono::steady_clock::now() + limit;
+    while (server.connections() > 0 && std::chrono::steady_clock::now() < until) {
+        asio::steady_timer pause(io, std::chrono::milliseconds{20});
+        co_await pause.async_wait(asio::use_awaitable);
+    }
+    io.stop();
+}
+
+void run(const options& o) {
+    asio::io_context io(1);
+    work_pool imaging(o.imaging_threads, imaging_jobs_max);
+    work_pool disk(disk_threads, disk_jobs_max);
+    const auto files = directory_photo_files(o.photos);
+    const template_folder templates(o.templates);
+    database rows(io.get_executor(), o.database);
+    accounts people(rows, imaging);
+    photo_catalog catalog(rows);
+    uploads incoming(catalog, *files, imaging, o.uploads);
+
+    const form_guard forms(o.form_secret, o.secure_cookies);
+    const page_frame frame(templates, forms);
+    html_pages pages(people, catalog, incoming, frame, o.secure_cookies);
+    json_api api(people, catalog, incoming);
+    plain_routes plain(catalog, *files, disk, templates);
+    route_table routes;
+    pages.add_to(routes);
+    api.add_to(routes);
+    plain.add_to(routes);
+
+    site everything(routes, people, forms, frame, o.site, std::chrono::steady_clock::now);
+    http_server server(io, everything, o.http);
+    server.listen(o.listen);
+    asio::co_spawn(io, drain_on_signal(io, server, o.drain), asio::detached);
+    spdlog::info("photo-web serves on {}:{}", o.listen.address().to_string(), o.listen.port());
+    io.run();
+    spdlog::info("photo-web ends");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const auto o = read_options(argc, argv);
+    spdlog::flush_on(spdlog::level::info);
+    std::signal(SIGPIPE, SIG_IGN);
+    try {
+        photos::start_imaging("photo-web");
+        run(o);
+    } catch (const std::exception& why) {
+        std::fprintf(stderr, "photo-web: %s\n", why.what());
+        return 1;
+    }
+    return 0;
+}

@@ -1,0 +1,78 @@
+#include "examples/photo_stack/web/options.hpp"
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <fstream>
+
+#include "millrace/units.hpp"
+
+namespace photo_web {
+namespace {
+
+boost::asio::ip::tcp::endpoint endpoint_from(const std::string& text) {
+    const auto colon = text.rfind(':');
+    boost::system::error_code ec;
+    const auto address = boost::asio::ip::make_address(text.substr(0, colon), ec);
+    const auto port = colon == std::string::npos ? 0 : std::atoi(text.c_str() + colon + 1);
+    if (ec || port < 1 || port > 65535) throw CLI::ValidationError("--listen", "'" + text + "' is not ADDRESS:PORT");
+    return {address, static_cast<std::uint16_t>(port)};
+}
+
+std::string first_line_of(const std::string& file) {
+    std::ifstream in(file);
+    std::string line;
+    if (!std::getline(in, line) || line.empty()) throw CLI::ValidationError("cannot read a secret from " + file);
+    return line;
+}
+
+void add_duration(CLI::App& app, const char* name, std::chrono::milliseconds& out, const char* help) {
+    const auto take = [&out, name](const std::string& text) {
+        const auto parsed = millrace::parse_duration(text);
+        if (!parsed) throw CLI::ValidationError(name, parsed.failure().what);
+        out = parsed.value();
+    };
+    app.add_option_function<std::string>(name, take, help)->default_str(millrace::format_duration(out));
+}
+
+void add_size(CLI::App& app, const char* name, std::size_t& out, const char* help) {
+    const auto take = [&out, name](const std::string& text) {
+        const auto parsed = millrace::parse_size(text);
+        if (!parsed) throw CLI::ValidationError(name, parsed.failure().what);
+        out = parsed.value();
+    };
+    app.add_option_function<std::string>(name, take, help)->default_str(millrace::format_size(out));
+}
+
+}  // namespace
+
+options read_options(int argc, char** argv) {
+    options o;
+    std::string listen, secret_file;
+    CLI::App app("The web server of the sample photo stack", "photo-web");
+    app.add_option("--listen", listen, "ADDRESS:PORT")->required();
+    app.add_option("--database", o.database.address, "connection string of libpq")->required();
+    app.add_option("--database-connections", o.database.connections)->capture_default_str()->check(CLI::Range(1, 100));
+    app.add_option("--photos", o.photos, "folder for the photos' files")->required();
+    app.add_option("--templates", o.templates, "folder of the pages")->required()->check(CLI::ExistingDirectory);
+    app.add_option("--form-secret-file", secret_file, "what the tokens of forms are made with: the same in all web servers")->required();
+    app.add_flag("--secure-cookies", o.secure_cookies, "cookies go over TLS alone: what browsers talk to has TLS");
+    app.add_option("--trusted-proxy", o.site.trusted_proxy, "address of the load balancer, whose X-Forwarded-For is believed");
+    app.add_option("--imaging-threads", o.imaging_threads)->capture_default_str()->check(CLI::Range(1, 64));
+    app.add_option("--writes-per-second", o.site.writes.per_second, "of a user")->capture_default_str();
+    app.add_option("--writes-burst", o.site.writes.burst, "of a user")->capture_default_str();
+    add_size(app, "--photo-bytes-max", o.uploads.photo_bytes_max, "size of a photo");
+    add_duration(app, "--database-deadline", o.database.deadline, "of a transaction; then the request is answered with 503");
+    add_duration(app, "--header-timeout", o.http.header_timeout, "for the head of a request to arrive");
+    add_duration(app, "--body-timeout", o.http.body_timeout, "for its body");
+    add_duration(app, "--drain-timeout", o.drain, "after SIGTERM, for requests in work");
+    try {
+        app.parse(argc, argv);
+        o.listen = endpoint_from(listen);
+        o.form_secret = first_line_of(secret_file);
+    } catch (const CLI::ParseError& e) {
+        std::exit(app.exit(e));
+    }
+    return o;
+}
+
+}  // namespace photo_web

@@ -1,0 +1,31 @@
+// What the web server is told on its command line.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "examples/photo_stack/web/database.hpp"
+#include "examples/photo_stack/web/http_server.hpp"
+#include "examples/photo_stack/web/site.hpp"
+#include "examples/photo_stack/web/uploads.hpp"
+
+namespace photo_web {
+
+struct options {
+    boost::asio::ip::tcp::endpoint listen;
+    std::filesystem::path photos;
+    std::filesystem::path templates;
+    std::string form_secret;
+    bool secure_cookies = false;
+    std::size_t imaging_threads = 2;
+    std::chrono::milliseconds drain{10'000};
+    database_settings database;
+    http_settings http;
+    site_settings site;
+    upload_limits uploads;
+};
+
+/// Ends the program when there is nothing more to do, or the command line is wrong.
+options read_options(int argc, char** argv);
+
+}  // namespace photo_web

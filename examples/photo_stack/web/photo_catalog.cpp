@@ -1,0 +1,124 @@
+#include "examples/photo_stack/web/photo_catalog.hpp"
+
+#include <limits>
+#include <pqxx/result>
+
+#include "examples/photo_stack/web/refusal.hpp"
+
+namespace photo_web {
+
+namespace asio = boost::asio;
+
+namespace {
+
+const std::string photo_columns =
+    "select photos.id, photos.user_id, users.name as user_name, title, original, bytes, width, height,"
+    " to_char(photos.created_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') as created_at"
+    " from photos join users on users.id = photos.user_id ";
+
+photo_row photo_from(const pqxx::row& r) {
+    photo_row p;
+    r["id"].to(p.id);
+    r["user_id"].to(p.user_id);
+    r["user_name"].to(p.user_name);
+    r["title"].to(p.title);
+    r["original"].to(p.original);
+    r["bytes"].to(p.bytes);
+    r["width"].to(p.width);
+    r["height"].to(p.height);
+    r["created_at"].to(p.created_at);
+    return p;
+}
+
+std::vector<photo_row> photos_from(const pqxx::result& found) {
+    std::vector<photo_row> photos;
+    for (const auto& r : found) photos.push_back(photo_from(r));
+    return photos;
+}
+
+std::vector<rendition_row> renditions_of(transaction& tx, std::int64_t photo) {
+    std::vector<rendition_row> renditions;
+    for (const auto& r : tx.exec_params("select file, width, height from renditions where photo_id = $1 order by width, file", photo))
+        renditions.push_back({r["file"].as<std::string>(), r["width"].as<int>(), r["height"].as<int>()});
+    return renditions;
+}
+
+void insert_photo(transaction& tx, const photo_row& p) {
+    tx.exec_params("insert into photos (id, user_id, title, original, bytes, width, height) values ($1, $2, $3, $4, $5, $6, $7)", p.id, p.user_id, p.title,
+                   p.original, p.bytes, p.width, p.height);
+    for (const auto& r : p.renditions)
+        tx.exec_params("insert into renditions (photo_id, file, width, height) values ($1, $2, $3, $4)", p.id, r.file, r.width, r.height);
+}
+
+std::optional<stored_answer> find_answer(transaction& tx, std::int64_t user, const write_key& key) {
+    const auto found = tx.exec_params("select request, status, answer from idempotency_keys where user_id = $1 and key = $2", user, key.key);
+    if (found.empty()) return std::nullopt;
+    if (found[0]["request"].as<std::string>() != key.request)
+        throw refusal(422, "idempotency_key_reused", "This Idempotency-Key was used before for another request.");
+    return stored_answer{found[0]["status"].as<unsigned>(), found[0]["answer"].as<std::string>()};
+}
+
+/// Whether the key was free. Waits for whoever is about to commit it.
+bool take_key(transaction& tx, std::int64_t user, const write_key& key, const stored_answer& answer) {
+    tx.exec_params("delete from idempotency_keys where user_id = $1 and created_at < now() - interval '1 day'", user);
+    return !tx.exec_params("insert into idempotency_keys (user_id, key, request, status, answer) values ($1, $2, $3, $4, $5)"
+                           " on conflict do nothing returning key",
+                           user, key.key, key.request, answer.status, answer.text)
+                .empty();
+}
+
+}  // namespace
+
+asio::awaitable<std::vector<photo_row>> photo_catalog::of_user(std::int64_t user, std::optional<std::int64_t> before, int count_max) {
+    return rows_.run([=](transaction& tx) {
+        return photos_from(tx.exec_params(photo_columns + "where photos.user_id = $1 and photos.id < $2 order by photos.id desc limit $3", user,
+                                          before.value_or(std::numeric_limits<std::int64_t>::max()), count_max));
+    });
+}
+
+asio::awaitable<std::vector<photo_row>> photo_catalog::newest(int count_max) {
+    return rows_.run([=](transaction& tx) { return photos_from(tx.exec_params(photo_columns + "order by photos.id desc limit $1", count_max)); });
+}
+
+asio::awaitable<std::optional<photo_row>> photo_catalog::find(std::int64_t photo) {
+    return rows_.run([=](transaction& tx) -> std::optional<photo_row> {
+        const auto found = tx.exec_params(photo_columns + "where photos.id = $1", photo);
+        if (found.empty()) return std::nullopt;
+        auto p = photo_from(found[0]);
+        p.renditions = renditions_of(tx, photo);
+        return p;
+    });
+}
+
+asio::awaitable<std::vector<std::int64_t>> photo_catalog::reserve(std::size_t count) {
+    return rows_.run([count](transaction& tx) {
+        std::vector<std::int64_t> ids;
+        for (const auto& r : tx.exec_params("select nextval(pg_get_serial_sequence('photos', 'id')) from generate_series(1, $1::int)", count))
+            ids.push_back(r[0].as<std::int64_t>());
+        return ids;
+    });
+}
+
+asio::awaitable<std::optional<stored_answer>> photo_catalog::answer_to(std::int64_t user, write_key key) {
+    return rows_.run([user, key](transaction& tx) { return find_answer(tx, user, key); });
+}
+
+asio::awaitable<std::optional<stored_answer>> photo_catalog::add(std::vector<photo_row> photos, std::optional<write_key> key, stored_answer answer) {
+    return rows_.run([photos, key, answer](transaction& tx) -> std::optional<stored_answer> {
+        const auto user = photos.at(0).user_id;
+        if (key && !take_key(tx, user, *key, answer)) return find_answer(tx, user, *key);
+        for (const auto& p : photos) insert_photo(tx, p);
+        return std::nullopt;
+    });
+}
+
+asio::awaitable<bool> photo_catalog::remove(std::int64_t user, std::int64_t photo, std::optional<write_key> key) {
+    return rows_.run([=](transaction& tx) {
+        if (key && find_answer(tx, user, *key)) return true;
+        const bool removed = tx.exec_params("delete from photos where id = $1 and user_id = $2", photo, user).affected_rows() == 1;
+        if (key && removed) take_key(tx, user, *key, {204, ""});
+        return removed;
+    });
+}
+
+}  // namespace photo_web

@@ -1,0 +1,68 @@
+// Which photos there are, and whose: rows. Their bytes are in photo_files.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "examples/photo_stack/web/database.hpp"
+
+namespace photo_web {
+
+struct rendition_row {
+    std::string file;  // "square.webp"
+    int width = 0, height = 0;
+};
+
+struct photo_row {
+    std::int64_t id = 0;
+    std::int64_t user_id = 0;
+    std::string user_name;  // as read; not written
+    std::string title;
+    std::string original;  // the name of its file
+    std::int64_t bytes = 0;
+    int width = 0, height = 0;
+    std::string created_at;  // as read: "2026-01-31T12:00:00Z"
+    std::vector<rendition_row> renditions;
+};
+
+/// What a client names a write by, so that it is done once.
+struct write_key {
+    std::string key;
+    std::string request;  // a digest of what is asked for
+};
+
+struct stored_answer {
+    unsigned status = 0;
+    std::string text;
+};
+
+/// Everything throws database_unavailable.
+class photo_catalog {
+public:
+    explicit photo_catalog(database& rows) : rows_(rows) {}
+
+    /// Newest first, those before the photo `before` when it is given. Without renditions.
+    boost::asio::awaitable<std::vector<photo_row>> of_user(std::int64_t user, std::optional<std::int64_t> before, int count_max);
+    boost::asio::awaitable<std::vector<photo_row>> newest(int count_max);
+    boost::asio::awaitable<std::optional<photo_row>> find(std::int64_t photo);
+
+    /// Numbers that no photo has, nor will have unless add() gives it them.
+    boost::asio::awaitable<std::vector<std::int64_t>> reserve(std::size_t count);
+
+    /// The answer to an earlier write of that user and key. Throws refusal when it was another request.
+    boost::asio::awaitable<std::optional<stored_answer>> answer_to(std::int64_t user, write_key key);
+
+    /// All of them, with the answer that the key will be given from now on; or, when the key has an answer since, nothing but that answer.
+    boost::asio::awaitable<std::optional<stored_answer>> add(std::vector<photo_row> photos, std::optional<write_key> key, stored_answer answer);
+
+    /// Whether that user had such a photo, or had it when the same key was used first. Throws refusal when the key was used for something else.
+    boost::asio::awaitable<bool> remove(std::int64_t user, std::int64_t photo, std::optional<write_key> key);
+
+private:
+    database& rows_;
+};
+
+}  // namespace photo_web

@@ -1,0 +1,38 @@
+// Which handler has which address.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "examples/photo_stack/web/visit.hpp"
+
+namespace photo_web {
+
+enum class audience { everybody, users };
+enum class body_kind { none, small, photos };
+
+struct route {
+    boost::beast::http::verb method;
+    std::vector<std::string> pattern;  // ":" stands for any one segment
+    audience for_whom;
+    body_kind body;
+    /// The visit outlives the coroutine.
+    std::function<boost::asio::awaitable<response>(visit&)> handler;
+};
+
+class route_table {
+public:
+    /// `path` as "/photos/:/delete".
+    void add(boost::beast::http::verb method, std::string_view path, audience for_whom, body_kind body,
+             std::function<boost::asio::awaitable<response>(visit&)> handler);
+
+    /// HEAD is answered as GET. Throws refusal: 404, or 405 when there is another method for that address.
+    const route& find(boost::beast::http::verb method, const std::vector<std::string>& segments) const;
+
+private:
+    std::vector<route> routes_;
+};
+
+}  // namespace photo_web
