@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds Millrace and runs its tests. Usage: tests/run.sh [LABEL…]
-#   Labels: proto core storage driver check access admin program server client worker process install sim power blackbox fuzz bench guard; asan and tsan build with
+#   Labels: proto core storage driver check access admin program server client worker photo_web process install sim power blackbox fuzz bench guard; stack, which is
+#   not in the default run, breaks the sample stack of examples/photo_stack on purpose (root); asan and tsan build with
 #   sanitizers in folders of their own (tsan on the memory engine) and run the rest of the labels, or all, there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,16 +9,19 @@ tests/install_packages.sh valgrind libnats-dev librabbitmq-dev libhiredis-dev li
 
 build=build
 options=(-DCMAKE_BUILD_TYPE=Release)
+stack=OFF
 labels=()
 for label in "$@"; do
   case "$label" in
     asan) build=build-asan; options=(-DCMAKE_BUILD_TYPE=Debug -DMILLRACE_SANITIZE=address) ;;
     tsan) build=build-tsan; options=(-DCMAKE_BUILD_TYPE=Debug -DMILLRACE_SANITIZE=thread) ;;
+    stack) stack=ON; labels+=("$label") ;;
     *) labels+=("$label") ;;
   esac
 done
 
-cmake -S . -B "$build" -G Ninja -DMILLRACE_WERROR=ON -DMILLRACE_COMPARE=ON "${options[@]}" >"$build.configure.log" 2>&1 || { cat "$build.configure.log"; exit 1; }
+[ $stack = OFF ] || tests/install_packages.sh libvips-dev libpqxx-dev libargon2-dev
+cmake -S . -B "$build" -G Ninja -DMILLRACE_WERROR=ON -DMILLRACE_COMPARE=ON -DMILLRACE_STACK=$stack "${options[@]}" >"$build.configure.log" 2>&1 || { cat "$build.configure.log"; exit 1; }
 rm -f "$build.configure.log"
 cmake --build "$build"
 

@@ -123,7 +123,7 @@ def _write_secrets(stack):
 
 
 def _start_supervisor(stack):
-    program = os.path.realpath(sys.argv[0])
+    program = topology.SOURCE / "stack"
     with open(stack.place.log / "supervisor.log", "ab") as log:
         subprocess.Popen([sys.executable, program, "supervise", "--name", stack.place.name], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                          start_new_session=True, cwd="/", preexec_fn=lambda: stack.place.note(supervisor=processes.identity(os.getpid())))

@@ -31,10 +31,11 @@ class _Frozen:
     what = "frozen"
 
     def __init__(self, stack):
-        host = stack.topology.process("postgres").host
-        self.who = [processes.identity(pid) for pid in network.pids_in([stack.network.namespace(host)])]
+        self.namespace = stack.network.namespace(stack.topology.process("postgres").host)
+        self.who = []
 
     def begin(self):
+        self.who = [processes.identity(pid) for pid in network.pids_in([self.namespace])]
         for who in self.who:
             processes.send(who, signal.SIGSTOP)
 
