@@ -37,6 +37,7 @@ class Place:
         self.processes = self.folder / "processes"
         self._state = self.folder / "state.json"
         self._wanted = self.folder / "wanted.json"
+        self._held = self.folder / "held.json"
 
     def data(self, process_name):
         return self.folder / "data" / process_name
@@ -74,10 +75,18 @@ class Place:
         write_json(self._state, {**self.state(), **facts})
 
     def wanted(self):
+        """Processes that the supervisor keeps alive; it stops all others."""
         return json.loads(self._wanted.read_text()) if self._wanted.exists() else []
 
     def want(self, names):
         write_json(self._wanted, sorted(names))
+
+    def held(self):
+        """Processes that stay dead once they are: what happens when a whole host is lost."""
+        return json.loads(self._held.read_text()) if self._held.exists() else []
+
+    def hold(self, names):
+        write_json(self._held, sorted(names))
 
     def remove(self):
         shutil.rmtree(self.folder)

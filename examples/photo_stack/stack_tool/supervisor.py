@@ -57,9 +57,10 @@ class Supervisor:
             child.handle = None
 
     def _start_missing(self, wanted):
+        held = self.place.held()
         for process in self.topology.processes:
             child = self.children.setdefault(process.name, Child()) if process.name in wanted else None
-            if child and child.handle is None and time.monotonic() >= child.due:
+            if child and child.handle is None and time.monotonic() >= child.due and process.name not in held:
                 self._start(process, child)
 
     def _start(self, process, child):
