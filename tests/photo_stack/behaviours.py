@@ -14,7 +14,7 @@ BOB_IS_LIMITED_AFTER = 200
 
 
 def _log_in(scene, who, planted):
-    form = urllib.parse.urlencode({"form_token": who.form_token, "name": "bob", "password": scene.people["bob"].password}).encode()
+    form = urllib.parse.urlencode({"form_token": who.form_token, "name": scene.people["bob"].name, "password": scene.people["bob"].password}).encode()
     cookies = f"visitor={who.visitor}; session={planted}"
     answer, _ = patient_exchange(scene.entry, request("POST", "/login", [("Cookie", cookies), FORM], form))
     return answer, re.search(r"session=([^;]+)", answer.headers.get("Set-Cookie", ""))

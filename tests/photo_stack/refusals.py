@@ -37,7 +37,7 @@ class Scene:
 
     def __init__(self, entry):
         self.entry = entry
-        self.people = {name: Visitor(entry, name) for name in ("ann", "bob")} | {"nobody": Visitor(entry)}
+        self.people = {name: Visitor(entry, f"{name}_tried") for name in ("ann", "bob")} | {"nobody": Visitor(entry)}
         ann = photo_client.Client(entry)
         ann.token = self.people["ann"].token
         flower = (samples.PHOTOS / "nature/FreshFlower.jpg").read_bytes()

@@ -1,9 +1,12 @@
 """Runs the drill of a stage, and prints what it measured against what is promised."""
+import http.client
 import importlib
 import os
 import time
 
 from stack_tool import packages
+from stack_tool.failure import StackFailed
+from stack_tool.photo_client import Refused
 from stack_tool.uploaders import PACKAGE
 
 
@@ -62,7 +65,10 @@ def run(stack):
     report = Report()
     begun = time.monotonic()
     print(f"\ndrill of stage {stack.stage}: {module.__doc__.splitlines()[0]}")
-    module.run(stack, report)
+    try:
+        module.run(stack, report)
+    except (OSError, http.client.HTTPException, Refused, StackFailed) as why:  # so broken that the rest cannot be tried
+        report.no_faults("the drill came to its end", [f"it could not go on: {why!r}"])
     report.print()
     print(f"\nstage {stack.stage}: {'every bound held' if report.passed() else 'FAILED'} ({time.monotonic() - begun:.0f} s)")
     return report.passed()

@@ -3,6 +3,7 @@ import contextlib
 import os
 import pathlib
 import subprocess
+import sys
 
 from stack_tool.failure import StackFailed
 from stack_tool.topology import SOURCE
@@ -50,7 +51,7 @@ def _is_installed(package):
 def build(folder):
     """The web server, optimized; does nothing when it is there and nothing has changed."""
     _run(["cmake", "-S", REPOSITORY, "-B", folder, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DMILLRACE_STACK=ON"], "configuring the build", quiet=True)
-    _run(["cmake", "--build", folder, "--target", "photo-web"], "building the web server", quiet=True)
+    _run(["cmake", "--build", folder, "--target", "photo-web"], "building the web server", quiet=not sys.stdout.isatty())
 
 
 def _run(command, doing, quiet=False):

@@ -4,9 +4,11 @@ import http.client
 import json
 import secrets
 import ssl
+import time
 import urllib.parse
 
 ANSWER_SECONDS = 15
+PATIENCE_SECONDS = 30
 
 
 class Refused(Exception):
@@ -68,6 +70,10 @@ class Client:
 
     def _ask_for(self, status, method, path, body=None, headers=None):
         answer = self.ask(method, path, body, headers)
+        patient_until = time.monotonic() + PATIENCE_SECONDS
+        while answer.status == 429 and time.monotonic() < patient_until:  # told that it asks too often
+            time.sleep(0.2)
+            answer = self.ask(method, path, body, headers)
         if answer.status != status:
             raise Refused(answer.status, answer.body)
         return answer

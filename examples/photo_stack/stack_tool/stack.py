@@ -1,4 +1,5 @@
 """One stack: brought up, looked at, taken down."""
+import json
 import os
 import secrets
 import shutil
@@ -11,9 +12,10 @@ import urllib.parse
 from stack_tool import cgroups, configuration, database, network, packages, processes, readiness, topology
 from stack_tool.failure import StackFailed
 from stack_tool.photo_client import Client
-from stack_tool.place import Place
+from stack_tool.place import Place, write_json
 
 READY_SECONDS = 60
+ACCOUNTS = ("ann", "bob")  # for whoever looks around
 
 
 def say(text):
@@ -92,6 +94,7 @@ def up(name, stage, build):
         say(f"starting {', '.join(rest)}")
         stack.start(rest)
         stack.wait_until_ready(rest)
+        _make_accounts(stack)
         say(f"stage {stage} is ready after {time.monotonic() - begun:.1f} s")
     tell_where(stack)
 
@@ -141,9 +144,17 @@ def _start_databases(stack):
         say(f"  applied {file}")
 
 
+def _make_accounts(stack):
+    accounts = {name: secrets.token_urlsafe(9) for name in ACCOUNTS}
+    for name, password in accounts.items():
+        stack.client().sign_up_and_log_in(name, password)
+    write_json(stack.place.secrets / "accounts", accounts)
+
+
 def tell_where(stack):
     say(f"\nopen {stack.entry}")
-    say("sign up there with any name and a password of 8 characters; there are no accounts yet")
+    for name, password in json.loads((stack.place.secrets / "accounts").read_text()).items():
+        say(f"log in as {name} with the password {password}, or sign up")
     say(f"logs: {stack.place.log}    more: stack status|drill|load|down --name {stack.place.name}")
 
 

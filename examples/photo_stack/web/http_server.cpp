@@ -47,7 +47,7 @@ http::response<http::string_body> head_of(const visit& v, const response& answer
     return out;
 }
 
-void count_elapsed(const visit& v, unsigned status, std::chrono::steady_clock::time_point begun) {
+void log_request(const visit& v, unsigned status, std::chrono::steady_clock::time_point begun) {
     const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begun);
     spdlog::info("{} {} {} {} {} ms {}", v.client, http::to_string(v.method), v.target, status, took.count(), v.who ? v.who->name : "-");
 }
@@ -181,7 +181,7 @@ asio::awaitable<bool> http_server::send(connection& c, const visit& v, response 
     if (v.method != http::verb::head) out.body() = std::move(answer.body);
     c.stream.expires_after(settings_.answer_timeout);
     const auto [failed, written] = co_await http::async_write(c.stream, out, awaiting);
-    count_elapsed(v, answer.status, c.begun);
+    log_request(v, answer.status, c.begun);
     co_return !failed && out.keep_alive();
 }
 

@@ -47,7 +47,8 @@ asio::awaitable<void> site::receive(visit& v) {
     auto where = parse_target(v.target);
     if (!where) throw refusal(400, "bad_request", "There can be no such address.");
     v.where = std::move(*where);
-    if (v.client == settings_.trusted_proxy) v.client = last_forwarded(v.header("X-Forwarded-For"));
+    const auto forwarded = v.header("X-Forwarded-For");
+    if (v.client == settings_.trusted_proxy && !forwarded.empty()) v.client = last_forwarded(forwarded);
     v.to = &routes_.find(v.method, v.where.segments);
     co_await authenticate(v);
     if (is_write(v.method)) require_within_limit(v);

@@ -44,6 +44,19 @@ def _kill_one(stack, report, balancer):
     report.figure("  the slowest of them", reads.slowest_seconds, "s")
 
 
+def _stop_one(stack, report, balancer):
+    """As for a new version: it is asked to end, and answers what it has begun."""
+    def stop():
+        time.sleep(1)
+        stack.stop(["web2"])
+        _wait_for(lambda: balancer.state("web2").startswith("DOWN"))
+        stack.start(["web2"])
+        _wait_for(lambda: balancer.state("web2") == "UP")
+
+    reads = requests.measure(stack, "/", 8, **POLITE, during=stop)
+    report.no_faults(f"SIGTERM to web2: of {sum(reads.statuses.values())} pages read meanwhile failed", [f"answers: {reads.statuses}"] * reads.failed)
+
+
 def _flood(stack, report):
     polite_address, flooder_address = stack.network.outside_addresses("public")
     flood = {}
@@ -85,6 +98,7 @@ def run(stack, report):
     with Uploaders(stack, count=2) as uploaders:
         time.sleep(1)
         _kill_one(stack, report, balancer)
+        _stop_one(stack, report, balancer)
     report.figure("uploads answered", len(uploaders.acknowledged()), "")
     report.figure("attempts without an answer, sent again", sum(u.attempts_failed for u in uploaders.each), "")
     report.no_faults("of them lost, doubled or damaged", uploaders.faults())
