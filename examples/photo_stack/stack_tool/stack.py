@@ -113,6 +113,7 @@ def _make_hosts(stack):
 
 def _write_secrets(stack):
     place = stack.place
+    place.secrets.chmod(0o711)  # its files have one reader each
     form = place.secrets / "form"
     form.write_text(secrets.token_urlsafe(32) + "\n")
     shutil.chown(form, "www-data", "www-data")
@@ -149,6 +150,7 @@ def _make_accounts(stack):
     for name, password in accounts.items():
         stack.client().sign_up_and_log_in(name, password)
     write_json(stack.place.secrets / "accounts", accounts)
+    (stack.place.secrets / "accounts").chmod(0o600)
 
 
 def tell_where(stack):

@@ -14,6 +14,7 @@ from stack_tool.photo_client import Client, Refused, digest
 PHOTOS = pathlib.Path("/usr/share/backgrounds/mate")
 PACKAGE = "mate-backgrounds"
 BYTES_MAX = 1_500_000  # the largest ones take seconds each
+SENT_TWICE_EACH = 5  # every fifth
 RENDITIONS = 8  # thumbnail, square, large and placeholder, as JPEG and as WebP
 
 
@@ -37,7 +38,7 @@ class Uploader(threading.Thread):
         self.user_id = client.sign_up_and_log_in(f"user_{secrets.token_hex(6)}", secrets.token_urlsafe(12))
         self.acknowledged = []
         self.attempts_failed = 0
-        self.surprise = None  # a refusal that no breakage explains
+        self.surprise = None  # what no breakage explains
         self._next = number
         self._ending = threading.Event()
 
@@ -45,24 +46,38 @@ class Uploader(threading.Thread):
         while not self._ending.is_set() and self.surprise is None:
             name, content = self.photos[self._next % len(self.photos)]
             self._next += 1
-            self._upload(name, content)
+            key = secrets.token_hex(16)
+            first = self._upload(name, content, key)
+            if self._next % SENT_TWICE_EACH == 0:
+                self._send_again(name, content, key, first)
             self._ending.wait(self.pause)
 
-    def _upload(self, name, content):
-        key, begun = secrets.token_hex(16), time.monotonic()
+    def _send_again(self, name, content, key, first):
+        """As if the answer had been lost on its way: the same photo is answered, and not another one."""
+        try:
+            again = self.client.upload(name, content, key)["id"]
+        except (Refused, OSError, http.client.HTTPException):
+            return  # something is being broken: what it left behind is seen in the end
+        if again != first:
+            self.surprise = f"photo {first} was sent again under its key, and stored again as {again}"
+
+    def _upload(self, name, content, key):
+        """The number of the new photo; None when this uploader has given up."""
+        begun = time.monotonic()
         while self.surprise is None:
             try:
                 photo = self.client.upload(name, content, key)
                 now = time.monotonic()
                 self.acknowledged.append(Acknowledged(photo["id"], digest(content), now, now - begun))
-                return
+                return photo["id"]
             except Refused as why:
                 if why.status not in (429, 502, 503, 504):
-                    self.surprise = str(why)
+                    self.surprise = f"an upload was refused: {why}"
             except (OSError, http.client.HTTPException):
                 pass
             self.attempts_failed += 1
             time.sleep(0.05)
+        return None
 
     def end(self):
         self._ending.set()
@@ -106,7 +121,7 @@ def faults_of(uploader):
     if uploader.is_alive():
         yield f"user {uploader.user_id}: the last upload is not answered yet"
     if uploader.surprise:
-        yield f"user {uploader.user_id}: an upload was refused: {uploader.surprise}"
+        yield f"user {uploader.user_id}: {uploader.surprise}"
     there = [photo["id"] for photo in uploader.client.photos_of(uploader.user_id)]
     answered = [a.photo_id for a in uploader.acknowledged]
     for photo_id in sorted({*answered} - {*there}):
