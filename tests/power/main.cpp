@@ -30,6 +30,7 @@ void add(power_counts& to, const power_counts& more) {
     to.restarts += more.restarts;
     to.groups += more.groups;
     to.operations += more.operations;
+    to.reused_logs += more.reused_logs;
 }
 
 /// One broker's life with all its cuts, and `flips` for each of them.
@@ -54,9 +55,9 @@ bool run(std::uint64_t seed, int flips, power_counts& total, flip_counts& flippe
 void print(const power_counts& c, std::uint64_t first, std::uint64_t runs) {
     const auto n = [](std::uint64_t x) { return static_cast<unsigned long long>(x); };
     std::printf("%llu power cuts (%llu while opening), %llu kills, %llu failed operations (%llu syncs that ended the broker), %llu orderly ends, %llu restarts; "
-                "%llu groups in %llu operations on files; %llu seeds from %llu\n",
+                "%llu groups in %llu operations on files, %llu logs over dead ones; %llu seeds from %llu\n",
                 n(c.cuts), n(c.cuts_while_opening), n(c.kills), n(c.failures), n(c.refused_syncs), n(c.orderly_ends), n(c.restarts), n(c.groups),
-                n(c.operations), n(runs), n(first));
+                n(c.operations), n(c.reused_logs), n(runs), n(first));
 }
 
 void print(const flip_counts& c) {

@@ -39,7 +39,7 @@ struct power_disk::platter {
     sim::random_source random;
     bool power = true;
     bool failed = false;
-    std::uint64_t operations = 0;
+    std::uint64_t operations = 0, reused = 0;
     std::uint64_t cut_at = never, fail_at = never;
     std::map<std::string, std::shared_ptr<inode>> names, durable_names;
     std::vector<name_change> unsynced_names;
@@ -184,13 +184,25 @@ IO open_to_read(const platter_ptr& on, const std::string& name, std::unique_ptr<
 
 class writing final : public rocksdb::FSWritableFile {
 public:
-    writing(platter_ptr on, std::shared_ptr<inode> file, bool direct) : on_(std::move(on)), file_(std::move(file)), direct_(direct) {}
+    /// Appends from `at` on.
+    writing(platter_ptr on, std::shared_ptr<inode> file, bool direct, std::uint64_t at = 0) : on_(std::move(on)), file_(std::move(file)), direct_(direct), at_(at) {}
 
     IO Append(const Slice& data, const IOOptions&, IODebugContext*) override {
-        return write(data, [this] { return file_->bytes().size(); });
+        return on_->perform(
+            [&] {
+                write(data, at_);
+                at_ += data.size();
+                return IO::OK();
+            },
+            [&](bool) { at_ += write_part(data, at_); });
     }
     IO PositionedAppend(const Slice& data, std::uint64_t at, const IOOptions&, IODebugContext*) override {
-        return write(data, [at] { return at; });
+        return on_->perform(
+            [&] {
+                write(data, at);
+                return IO::OK();
+            },
+            [&](bool) { write_part(data, at); });
     }
     using FSWritableFile::Append;
     using FSWritableFile::PositionedAppend;
@@ -226,19 +238,17 @@ public:
     }
 
 private:
-    template <class At>
-    IO write(const Slice& data, At at) {
-        return on_->perform(
-            [&] {
-                file_->write(at(), {data.data(), data.size()});
-                return IO::OK();
-            },
-            [&](bool) { file_->write(at(), {data.data(), on_->random.below(data.size() + 1)}); });
+    void write(const Slice& data, std::uint64_t at) { file_->write(at, {data.data(), data.size()}); }
+    std::size_t write_part(const Slice& data, std::uint64_t at) {
+        const auto part = on_->random.below(data.size() + 1);
+        write({data.data(), part}, at);
+        return part;
     }
 
     const platter_ptr on_;
     const std::shared_ptr<inode> file_;
     const bool direct_;
+    std::uint64_t at_;
 };
 
 class directory_handle final : public rocksdb::FSDirectory {
@@ -306,6 +316,11 @@ std::uint64_t power_disk::operations() const {
     return platter_->operations;
 }
 
+std::uint64_t power_disk::reused() const {
+    std::lock_guard lock(platter_->mutex);
+    return platter_->reused;
+}
+
 std::vector<std::string> power_disk::names() const {
     std::lock_guard lock(platter_->mutex);
     std::vector<std::string> all;
@@ -351,6 +366,19 @@ IO power_disk::ReopenWritableFile(const std::string& name, const rocksdb::FileOp
     return platter_->perform([&] {
         auto found = platter_->find(name);
         if (!found) platter_->change_name({{}, normal(name), found = std::make_shared<inode>()});
+        const auto end = found->bytes().size();
+        *file = std::make_unique<writing>(platter_, std::move(found), options.use_direct_writes, end);
+        return IO::OK();
+    });
+}
+
+IO power_disk::ReuseWritableFile(const std::string& name, const std::string& old, const rocksdb::FileOptions& options,
+                                 std::unique_ptr<rocksdb::FSWritableFile>* file, IODebugContext*) {
+    return platter_->perform([&] {
+        auto found = platter_->find(old);
+        if (!found) return absent(old);
+        platter_->change_name({normal(old), normal(name), found});
+        ++platter_->reused;
         *file = std::make_unique<writing>(platter_, std::move(found), options.use_direct_writes);
         return IO::OK();
     });
@@ -443,6 +471,14 @@ IO power_disk::LinkFile(const std::string& from, const std::string& to, const IO
         platter_->change_name({{}, normal(to), file});
         return IO::OK();
     });
+}
+
+IO power_disk::NumFileLinks(const std::string& name, const IOOptions&, std::uint64_t* count, IODebugContext*) {
+    std::lock_guard lock(platter_->mutex);
+    const auto file = platter_->find(name);
+    if (!file) return absent(name);
+    *count = static_cast<std::uint64_t>(std::count_if(platter_->names.begin(), platter_->names.end(), [&](const auto& named) { return named.second == file; }));
+    return IO::OK();
 }
 
 IO power_disk::Truncate(const std::string& name, std::size_t size, const IOOptions&, IODebugContext*) {

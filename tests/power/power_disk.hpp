@@ -50,6 +50,9 @@ public:
     /// Operations that a cut can fall on, so far.
     std::uint64_t operations() const;
 
+    /// Files that were written over under another name, so far.
+    std::uint64_t reused() const;
+
     std::vector<std::string> names() const;
     /// Of a file as a program would read it now. To be changed with no store open.
     std::string& bytes_of(const std::string& name);
@@ -62,6 +65,7 @@ public:
     IO NewRandomAccessFile(const std::string& name, const rocksdb::FileOptions&, std::unique_ptr<rocksdb::FSRandomAccessFile>* file, rocksdb::IODebugContext*) override;
     IO NewWritableFile(const std::string& name, const rocksdb::FileOptions&, std::unique_ptr<rocksdb::FSWritableFile>* file, rocksdb::IODebugContext*) override;
     IO ReopenWritableFile(const std::string& name, const rocksdb::FileOptions&, std::unique_ptr<rocksdb::FSWritableFile>* file, rocksdb::IODebugContext*) override;
+    IO ReuseWritableFile(const std::string& name, const std::string& old, const rocksdb::FileOptions&, std::unique_ptr<rocksdb::FSWritableFile>* file, rocksdb::IODebugContext*) override;
     IO NewDirectory(const std::string& name, const rocksdb::IOOptions&, std::unique_ptr<rocksdb::FSDirectory>* directory, rocksdb::IODebugContext*) override;
     IO FileExists(const std::string& name, const rocksdb::IOOptions&, rocksdb::IODebugContext*) override;
     IO GetChildren(const std::string& directory, const rocksdb::IOOptions&, std::vector<std::string>* found, rocksdb::IODebugContext*) override;
@@ -73,6 +77,7 @@ public:
     IO GetFileModificationTime(const std::string& name, const rocksdb::IOOptions&, std::uint64_t* time, rocksdb::IODebugContext*) override;
     IO RenameFile(const std::string& from, const std::string& to, const rocksdb::IOOptions&, rocksdb::IODebugContext*) override;
     IO LinkFile(const std::string& from, const std::string& to, const rocksdb::IOOptions&, rocksdb::IODebugContext*) override;
+    IO NumFileLinks(const std::string& name, const rocksdb::IOOptions&, std::uint64_t* count, rocksdb::IODebugContext*) override;
     IO Truncate(const std::string& name, std::size_t size, const rocksdb::IOOptions&, rocksdb::IODebugContext*) override;
     IO LockFile(const std::string& name, const rocksdb::IOOptions&, rocksdb::FileLock** lock, rocksdb::IODebugContext*) override;
     IO UnlockFile(rocksdb::FileLock* lock, const rocksdb::IOOptions&, rocksdb::IODebugContext*) override;

@@ -173,6 +173,7 @@ void power_machine::end_faults() {
 const power_counts& power_machine::counts() {
     counts_.groups = twin_.groups();
     counts_.operations = disk_->operations();
+    counts_.reused_logs = disk_->reused();
     return counts_;
 }
 

@@ -27,6 +27,7 @@ struct power_counts {
     std::uint64_t restarts = 0;
     std::uint64_t groups = 0;
     std::uint64_t operations = 0;
+    std::uint64_t reused_logs = 0;       // written over a dead one
 };
 
 class power_machine final : public sim::machine {

@@ -115,18 +115,25 @@ public:
 
     rocksdb::IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSWritableFile>* file,
                                       rocksdb::IODebugContext* debug) override {
-        auto status = target()->NewWritableFile(name, options, file, debug);
-        if (!status.ok()) return status;
-        if (!name.ends_with(".log")) {
-            *file = std::make_unique<slow_file>(std::move(*file), faults_);
-            return status;
-        }
-        faults_.note_log(name);
-        *file = std::make_unique<faulty_log>(std::move(*file), name, faults_);
-        return status;
+        return with_faults(target()->NewWritableFile(name, options, file, debug), name, *file);
+    }
+    rocksdb::IOStatus ReuseWritableFile(const std::string& name, const std::string& old, const rocksdb::FileOptions& options,
+                                        std::unique_ptr<rocksdb::FSWritableFile>* file, rocksdb::IODebugContext* debug) override {
+        return with_faults(target()->ReuseWritableFile(name, old, options, file, debug), name, *file);
     }
 
 private:
+    rocksdb::IOStatus with_faults(rocksdb::IOStatus opened, const std::string& name, std::unique_ptr<rocksdb::FSWritableFile>& file) {
+        if (!opened.ok()) return opened;
+        if (!name.ends_with(".log")) {
+            file = std::make_unique<slow_file>(std::move(file), faults_);
+            return opened;
+        }
+        faults_.note_log(name);
+        file = std::make_unique<faulty_log>(std::move(file), name, faults_);
+        return opened;
+    }
+
     faults faults_;
 };
 

@@ -50,8 +50,8 @@ namespace {
 class forgetful_file final : public rocksdb::FSWritableFile {
 public:
     forgetful_file(std::string name, std::unique_ptr<rocksdb::FSWritableFile> file, std::shared_ptr<forgetful_file_system::shared_state> state,
-                   std::uint64_t size)
-        : name_(std::move(name)), file_(std::move(file)), state_(std::move(state)), size_(size), durable_(size) {}
+                   std::uint64_t size, std::uint64_t at)
+        : name_(std::move(name)), file_(std::move(file)), state_(std::move(state)), size_(size), durable_(size), at_(at) {}
 
     ~forgetful_file() override {
         if (file_) {
@@ -60,7 +60,9 @@ public:
     }
 
     rocksdb::IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override {
-        return PositionedAppend(data, size_, options, debug);
+        auto status = PositionedAppend(data, at_, options, debug);
+        at_ += status.ok() ? data.size() : 0;
+        return status;
     }
     rocksdb::IOStatus PositionedAppend(const rocksdb::Slice& data, std::uint64_t at, const rocksdb::IOOptions&, rocksdb::IODebugContext*) override {
         if (state_->forgotten) {
@@ -160,6 +162,7 @@ private:
     std::vector<std::pair<std::uint64_t, std::string>> held_;  // and where
     std::uint64_t size_;
     std::uint64_t durable_;
+    std::uint64_t at_;  // where the next append goes
 };
 
 // The bytes pass through memory here, so the file below is an ordinary one.
@@ -214,7 +217,7 @@ rocksdb::IOStatus forgetful_file_system::NewWritableFile(const std::string& name
     std::unique_ptr<rocksdb::FSWritableFile> below;
     auto status = target()->NewWritableFile(name, buffered(options), &below, debug);
     if (status.ok()) {
-        *file = std::make_unique<forgetful_file>(name, std::move(below), state_, 0);
+        *file = std::make_unique<forgetful_file>(name, std::move(below), state_, 0, 0);
     }
     return status;
 }
@@ -226,7 +229,20 @@ rocksdb::IOStatus forgetful_file_system::ReopenWritableFile(const std::string& n
     target()->GetFileSize(name, {}, &size, debug).PermitUncheckedError();
     auto status = target()->ReopenWritableFile(name, buffered(options), &below, debug);
     if (status.ok()) {
-        *file = std::make_unique<forgetful_file>(name, std::move(below), state_, size);
+        *file = std::make_unique<forgetful_file>(name, std::move(below), state_, size, size);
+    }
+    return status;
+}
+
+rocksdb::IOStatus forgetful_file_system::ReuseWritableFile(const std::string& name, const std::string& old, const rocksdb::FileOptions& options,
+                                                           std::unique_ptr<rocksdb::FSWritableFile>* file, rocksdb::IODebugContext* debug) {
+    std::unique_ptr<rocksdb::FSWritableFile> below;
+    std::uint64_t size = 0;
+    target()->GetFileSize(old, {}, &size, debug).PermitUncheckedError();
+    auto status = target()->ReuseWritableFile(name, old, buffered(options), &below, debug);
+    if (status.ok()) {
+        moved(old, name);
+        *file = std::make_unique<forgetful_file>(name, std::move(below), state_, size, 0);
     }
     return status;
 }
@@ -241,15 +257,17 @@ rocksdb::IOStatus forgetful_file_system::DeleteFile(const std::string& name, con
 
 rocksdb::IOStatus forgetful_file_system::RenameFile(const std::string& from, const std::string& to, const rocksdb::IOOptions& options,
                                                     rocksdb::IODebugContext* debug) {
-    {
-        std::lock_guard lock(state_->mutex);
-        if (auto moved = state_->durable_bytes.extract(from)) {
-            moved.key() = to;
-            state_->durable_bytes.erase(to);
-            state_->durable_bytes.insert(std::move(moved));
-        }
-    }
+    moved(from, to);
     return target()->RenameFile(from, to, options, debug);
+}
+
+void forgetful_file_system::moved(const std::string& from, const std::string& to) {
+    std::lock_guard lock(state_->mutex);
+    if (auto file = state_->durable_bytes.extract(from)) {
+        file.key() = to;
+        state_->durable_bytes.erase(to);
+        state_->durable_bytes.insert(std::move(file));
+    }
 }
 
 }  // namespace millrace::storage

@@ -31,6 +31,8 @@ public:
 
     rocksdb::IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSWritableFile>* file,
                                       rocksdb::IODebugContext* debug) override;
+    rocksdb::IOStatus ReuseWritableFile(const std::string& path, const std::string& old, const rocksdb::FileOptions& options,
+                                        std::unique_ptr<rocksdb::FSWritableFile>* file, rocksdb::IODebugContext* debug) override;
 
     rocksdb::IOStatus DeleteFile(const std::string& path, const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override {
         if (path.ends_with("/ballast")) {
@@ -83,6 +85,15 @@ private:
 rocksdb::IOStatus sized_file_system::NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
                                                      std::unique_ptr<rocksdb::FSWritableFile>* file, rocksdb::IODebugContext* debug) {
     auto status = target()->NewWritableFile(path, options, file, debug);
+    if (status.ok()) {
+        *file = std::make_unique<full_file>(std::move(*file), is_full, refused);
+    }
+    return status;
+}
+
+rocksdb::IOStatus sized_file_system::ReuseWritableFile(const std::string& path, const std::string& old, const rocksdb::FileOptions& options,
+                                                       std::unique_ptr<rocksdb::FSWritableFile>* file, rocksdb::IODebugContext* debug) {
+    auto status = target()->ReuseWritableFile(path, old, options, file, debug);
     if (status.ok()) {
         *file = std::make_unique<full_file>(std::move(*file), is_full, refused);
     }

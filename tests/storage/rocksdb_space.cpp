@@ -120,6 +120,12 @@ public:
         if (status.ok() && name.ends_with(".log")) *file = std::make_unique<gated_log>(std::move(*file), syncing_);
         return status;
     }
+    rocksdb::IOStatus ReuseWritableFile(const std::string& name, const std::string& old, const rocksdb::FileOptions& options,
+                                        std::unique_ptr<rocksdb::FSWritableFile>* file, rocksdb::IODebugContext* debug) override {
+        auto status = target()->ReuseWritableFile(name, old, options, file, debug);
+        if (status.ok()) *file = std::make_unique<gated_log>(std::move(*file), syncing_);
+        return status;
+    }
 
 private:
     gate& reading_;
