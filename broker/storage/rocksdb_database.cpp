@@ -11,6 +11,7 @@
 #include "broker/storage/rocksdb_directory.hpp"
 #include "broker/storage/rocksdb_keys.hpp"
 #include "broker/storage/rocksdb_log_files.hpp"
+#include "broker/storage/rocksdb_log_records.hpp"
 #include "broker/storage/rocksdb_room.hpp"
 #include "broker/storage/rocksdb_tuning.hpp"
 
@@ -211,7 +212,7 @@ result<std::unique_ptr<rocksdb_database>> rocksdb_database::open(const rocksdb_o
     std::unique_ptr<rocksdb_database> opened(new rocksdb_database);
     const auto files = files_of(options);
     const auto insistent = making_room(files, options.directory.string(), [&disk](std::uint64_t bytes) { return disk.make_room(bytes); });
-    opened->logs_ = std::make_shared<log_files>(keeping_copies(insistent), options.level >= durability::disk);
+    opened->logs_ = std::make_shared<log_files>(keeping_copies(insistent), options.level >= durability::disk, &disk.spares());
     opened->env_ = rocksdb::NewCompositeEnv(opened->logs_);
     bool direct_io = false;
     if (options.examine) {
@@ -238,6 +239,7 @@ result<std::unique_ptr<rocksdb_database>> rocksdb_database::open(const rocksdb_o
         return opened;
     }
     drop_lone_copies(*files, options.directory.string());
+    disk.spares().drop_leftovers();
     opened->reclaim_ = std::make_unique<rocksdb_reclaim>(*opened->database_, rocksdb_reclaim::families{opened->own_, opened->rows_, opened->entries_}, disk,
                                                          [database = opened.get()] { database->leave_mark(); });
     return opened;

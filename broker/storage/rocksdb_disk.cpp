@@ -57,7 +57,7 @@ rocksdb_options fit_to_disk(rocksdb_options options) {
 }
 
 rocksdb_disk::rocksdb_disk(const rocksdb_options& fitted)
-    : options_(fitted), files_(files_of(fitted)), ballast_((fitted.directory / "ballast").string()) {
+    : options_(fitted), files_(files_of(fitted)), ballast_((fitted.directory / "ballast").string()), spares_(files_, fitted.directory.string()) {
     std::uint64_t size = 0;
     has_ballast_ = files_->GetFileSize(ballast_, plain, &size, nullptr).ok() && size >= options_.ballast_bytes / 2;  // shares differ a little from start to start
 }
@@ -72,7 +72,8 @@ std::optional<disk_space> rocksdb_disk::space() const {
         return std::nullopt;
     }
     const auto owed = has_ballast_ || !can_preallocate_ ? 0 : options_.ballast_bytes;
-    return disk_space{free - std::min(free, owed), reserve()};
+    const auto unused = free + spares_.bytes();
+    return disk_space{unused - std::min(unused, owed), reserve()};
 }
 
 bool rocksdb_disk::is_scarce() const {
@@ -81,6 +82,7 @@ bool rocksdb_disk::is_scarce() const {
 }
 
 void rocksdb_disk::tend(std::uint64_t unwritten) {
+    spares_.admit(!is_scarce());
     const auto free = free_bytes();
     const std::uint64_t more = 2 * options_.memtable_bytes;
     if (has_ballast_ && free < unwritten + more) {
@@ -101,6 +103,7 @@ void rocksdb_disk::give_up_ballast() {
 }
 
 bool rocksdb_disk::make_room(std::uint64_t bytes) {
+    spares_.admit(false);
     give_up_ballast();
     return free_bytes() > bytes;
 }

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 
+#include "broker/storage/rocksdb_log_spares.hpp"
 #include "broker/storage/rocksdb_store.hpp"
 
 namespace millrace::storage {
@@ -30,6 +31,7 @@ public:
     /// `fitted` comes from fit_to_disk(). Touches nothing yet.
     explicit rocksdb_disk(const rocksdb_options& fitted);
 
+    /// Spare logs are as good as free.
     std::optional<disk_space> space() const;
 
     /// Free bytes as they are, a ballast that is missing not subtracted; all there could be when the file system does not say.
@@ -38,11 +40,13 @@ public:
     /// Whether space is given back at once, at whatever price: it is not far to the reserve.
     bool is_scarce() const;
 
-    /// Gives the ballast up when the next log and what is in memory, `unwritten` bytes, might not fit; makes it when there is room for it. REQUIRES: the store
+    log_spares& spares() { return spares_; }
+
+    /// Has spare logs while the disk is not scarce. Gives the ballast up when the next log and what is in memory, `unwritten` bytes, might not fit; makes it when there is room for it. REQUIRES: the store
     /// is open.
     void tend(std::uint64_t unwritten);
 
-    /// Gives the ballast up, if it is there. Whether so many bytes are free then, whoever made room. REQUIRES: no other process has the store open.
+    /// Gives the spare logs and the ballast up, if they are there. Whether so many bytes are free then, whoever made room. REQUIRES: no other process has the store open.
     bool make_room(std::uint64_t bytes);
 
 private:
@@ -53,6 +57,7 @@ private:
     const rocksdb_options options_;
     const std::shared_ptr<rocksdb::FileSystem> files_;
     const std::string ballast_;
+    log_spares spares_;
     std::mutex ballast_mutex_;
     std::atomic<bool> has_ballast_{false};
     std::atomic<bool> can_preallocate_{true};  // until shown otherwise

@@ -8,6 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include "broker/storage/rocksdb_log_records.hpp"
+#include "broker/storage/rocksdb_log_view.hpp"
+
 namespace millrace::storage {
 namespace {
 
@@ -19,6 +22,13 @@ using rocksdb::Slice;
 constexpr std::uint64_t small_sync = 16u << 10;
 constexpr std::uint64_t ahead = 256u << 10;
 constexpr std::array<char, 64u << 10> zeros{};
+
+/// What stands behind a log that ends at `end`, over what a dead one left there.
+std::string end_behind(std::uint64_t end, std::uint32_t salt) {
+    const auto room = log_block_bytes - end % log_block_bytes;
+    const auto header = record_header(record_type::end, {}, salt);
+    return std::string(room < header.size() ? room : 0, '\0').append(header.data(), header.size());
+}
 
 }  // namespace
 
@@ -32,11 +42,13 @@ struct log_files::open_log {
     bool is_closed = false;                  // what it holds is in tables, or nobody waits for it
     std::atomic<std::uint64_t> unsynced{0};  // bytes
     std::atomic<bool> syncs_are_small{false};
+    std::atomic<std::uint64_t> whole{0};  // records up to here
 };
 
 struct log_files::shared_state {
     std::mutex mutex;
     std::vector<std::shared_ptr<open_log>> open;
+    std::set<std::string> made;                  // and not deleted
     std::set<std::string> unsynced_directories;  // where names of logs are not durable
     error failure;                               // the first
     std::atomic<bool> has_failed{false};
@@ -69,19 +81,29 @@ struct log_files::shared_state {
 /// RocksDB appends to it from one thread at a time.
 class log_files::log_file final : public rocksdb::FSWritableFileWrapper {
 public:
-    log_file(std::shared_ptr<open_log> log, std::shared_ptr<shared_state> state, bool fill_ahead)
-        : FSWritableFileWrapper(log->file.get()), log_(std::move(log)), state_(std::move(state)), can_fill_(fill_ahead) {}
+    /// `left_there`: so many bytes of a dead log, which it is written over.
+    log_file(std::shared_ptr<open_log> log, std::shared_ptr<shared_state> state, std::uint64_t number, std::uint64_t left_there, bool fill_ahead)
+        : FSWritableFileWrapper(log->file.get()),
+          log_(std::move(log)),
+          state_(std::move(state)),
+          salt_(salt_of(number)),
+          salter_(number),
+          left_there_(left_there),
+          filled_(left_there),
+          positioned_(left_there > 0),
+          can_fill_(fill_ahead) {}
     ~log_file() override { leave(); }
 
     IO Append(const Slice& data, const IOOptions& options, IODebugContext* debug) override {
         if (state_->has_failed) {
             return IO::IOError("not written: a log failed before");
         }
-        auto status = positioned_ ? PositionedAppend(data, end_, options, debug) : FSWritableFileWrapper::Append(data, options, debug);
+        auto status = write(salted(data), options, debug);
         if (!status.ok()) {
             return state_->fail(errc::storage_failure, "writing " + log_->path + " failed", std::move(status));
         }
         end_ += data.size();
+        log_->whole = salter_.whole();
         log_->unsynced += data.size();
         if (end_ > filled_ && log_->syncs_are_small && can_fill_) {
             fill(options, debug);
@@ -106,7 +128,28 @@ public:
 
     std::uint64_t GetFileSize(const IOOptions&, IODebugContext*) override { return end_; }
 
+    /// What a dead log left is allocated.
+    void PrepareWrite(std::size_t offset, std::size_t bytes, const IOOptions& options, IODebugContext* debug) override {
+        if (offset + bytes > left_there_) {
+            FSWritableFileWrapper::PrepareWrite(offset, bytes, options, debug);
+        }
+    }
+
 private:
+    /// What RocksDB gave is not ours to change.
+    Slice salted(const Slice& data) {
+        buffer_.assign(data.data(), data.size());
+        salter_.put_on(buffer_.data(), buffer_.size());
+        if (salter_.at() < left_there_) {
+            buffer_ += end_behind(salter_.at(), salt_);
+        }
+        return buffer_;
+    }
+
+    IO write(const Slice& data, const IOOptions& options, IODebugContext* debug) {
+        return positioned_ ? PositionedAppend(data, end_, options, debug) : FSWritableFileWrapper::Append(data, options, debug);
+    }
+
     void leave() {
         {
             std::lock_guard no_sync(log_->syncing);
@@ -134,26 +177,96 @@ private:
 
     const std::shared_ptr<open_log> log_;
     const std::shared_ptr<shared_state> state_;
+    const std::uint32_t salt_;
+    log_salter salter_;
+    std::string buffer_;
     std::atomic<std::uint64_t> end_{0};  // of what was appended
-    std::uint64_t filled_ = 0;           // zeros reach up to here, or once did
-    bool positioned_ = false;            // what is appended is written to end_, not to where the file ends
+    const std::uint64_t left_there_;
+    std::uint64_t filled_;               // zeros reach up to here, or once did, or what was left there
+    bool positioned_;                    // what is appended is written to end_, not to where the file ends
     bool can_fill_;
 };
 
-log_files::log_files(std::shared_ptr<rocksdb::FileSystem> files, bool fill_ahead)
-    : FileSystemWrapper(std::move(files)), state_(std::make_shared<shared_state>()), fill_ahead_(fill_ahead) {}
+log_files::log_files(std::shared_ptr<rocksdb::FileSystem> files, bool fill_ahead, log_spares* spares)
+    : FileSystemWrapper(std::move(files)), state_(std::make_shared<shared_state>()), fill_ahead_(fill_ahead), spares_(spares) {}
+
+log_files::~log_files() {
+    if (spares_) {
+        spares_->drop();
+    }
+}
 
 IO log_files::NewWritableFile(const std::string& path, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSWritableFile>* file,
                               IODebugContext* debug) {
-    auto status = target()->NewWritableFile(path, options, file, debug);
-    if (status.ok() && path.ends_with(".log")) {
+    const auto number = log_number(path);
+    const auto left_there = number ? reuse(path, *number, options, file) : 0;
+    auto status = left_there > 0 ? IO::OK() : target()->NewWritableFile(path, options, file, debug);
+    if (status.ok() && number) {
         auto log = std::make_shared<open_log>(std::move(*file), path);
-        *file = std::make_unique<log_file>(log, state_, fill_ahead_);
+        *file = std::make_unique<log_file>(log, state_, *number, left_there, fill_ahead_);
         std::lock_guard lock(state_->mutex);
         state_->open.push_back(std::move(log));
+        state_->made.insert(path);
         state_->unsynced_directories.insert(std::filesystem::path(path).parent_path().string());
     }
     return status;
+}
+
+/// Gives how much a dead log left in the file; 0: a new one is to be made. What is written there first tells that this log is empty, and whether the file system
+/// writes at a position.
+std::uint64_t log_files::reuse(const std::string& path, std::uint64_t number, const rocksdb::FileOptions& options,
+                               std::unique_ptr<rocksdb::FSWritableFile>* file) {
+    const auto spare = spares_ ? spares_->take_for(path) : std::nullopt;
+    if (!spare) {
+        return 0;
+    }
+    auto status = target()->ReuseWritableFile(path, spare->path, options, file, nullptr);
+    if (status.ok()) {
+        status = (*file)->PositionedAppend(end_behind(0, salt_of(number)), 0, {}, nullptr);
+    }
+    if (status.ok()) {
+        return spare->bytes;
+    }
+    file->reset();
+    target()->DeleteFile(spare->path, {}, nullptr).PermitUncheckedError();
+    return 0;
+}
+
+/// Only what was made here is kept: it has salt, of a number smaller than those to come.
+IO log_files::DeleteFile(const std::string& path, const IOOptions& options, IODebugContext* debug) {
+    bool was_made_here = false;
+    {
+        std::lock_guard lock(state_->mutex);
+        was_made_here = state_->made.erase(path) > 0;
+    }
+    if (spares_ && was_made_here) {
+        auto status = spares_->keep(path);
+        if (!status.IsNotSupported()) {
+            return status;
+        }
+    }
+    return target()->DeleteFile(path, options, debug);
+}
+
+IO log_files::NewSequentialFile(const std::string& path, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSSequentialFile>* file,
+                                IODebugContext* debug) {
+    auto status = target()->NewSequentialFile(path, options, file, debug);
+    const auto number = log_number(path);
+    if (status.ok() && number) {
+        *file = view_of_log(std::move(*file), *number);
+    }
+    return status;
+}
+
+/// A checkpoint copies so much of the log that is being written.
+IO log_files::GetFileSize(const std::string& path, const IOOptions& options, std::uint64_t* size, IODebugContext* debug) {
+    std::lock_guard lock(state_->mutex);
+    const auto log = std::find_if(state_->open.begin(), state_->open.end(), [&](const auto& open) { return open->path == path; });
+    if (log == state_->open.end()) {
+        return target()->GetFileSize(path, options, size, debug);
+    }
+    *size = (*log)->whole;
+    return IO::OK();
 }
 
 error log_files::sync() {

@@ -1,4 +1,5 @@
-// Private: the files of RocksDB's write-ahead logs. RocksDB writes them; the engine syncs them, and fills them with zeros a little ahead of what is written.
+// Private: the files of RocksDB's write-ahead logs. RocksDB writes them; the engine syncs them, writes them over dead ones, and fills them with zeros a little
+// ahead of what is written.
 //
 //   | batch | batch | batch | 0 0 0 0 0 0 0 0 0 |
 //                           ▲ next              ▲ the file's size, on disk
@@ -10,7 +11,13 @@
 // data alone. 4 KiB and fdatasync on ext4: 0.26 ms appended, 0.17 over zeros. Large commits are appended as they come: they would
 // be written twice, and the bandwidth is what they need.
 //
-// After a crash zeros stand at the end of the log. RocksDB passes over them, and so does rocksdb_log_scan.
+// A log whose messages are in tables becomes a spare (rocksdb_log_spares), and the next log is written over it: its blocks and its size are there. An end is
+// written behind each append, over which the next one comes:
+//
+//   | batch | batch | batch | end | what a dead log left |
+//
+// What is written has the log's salt (rocksdb_log_records), and what RocksDB reads has not: it sees a log that ends where its last record does. After a
+// crash zeros, or a dead log's bytes, stand behind that; rocksdb_log_scan knows them.
 #pragma once
 
 #include <rocksdb/file_system.h>
@@ -19,6 +26,7 @@
 #include <mutex>
 #include <string>
 
+#include "broker/storage/rocksdb_log_spares.hpp"
 #include "millrace/error.hpp"
 
 namespace millrace::storage {
@@ -27,7 +35,9 @@ namespace millrace::storage {
 class log_files final : public rocksdb::FileSystemWrapper {
 public:
     /// `fill_ahead`: while syncs are small, where files take PositionedAppend.
-    log_files(std::shared_ptr<rocksdb::FileSystem> files, bool fill_ahead);
+    /// `spares`, if there are any, belong to the database, and outlive it.
+    log_files(std::shared_ptr<rocksdb::FileSystem> files, bool fill_ahead, log_spares* spares = nullptr);
+    ~log_files() override;
 
     /// Makes durable what was written to the logs, and their names. Errors, from the first failure on: sync_failed, also when it was RocksDB's own sync;
     /// storage_failure (a write failed).
@@ -36,6 +46,10 @@ public:
     const char* Name() const override { return "log_files"; }
     rocksdb::IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSWritableFile>* file,
                                       rocksdb::IODebugContext* debug) override;
+    rocksdb::IOStatus NewSequentialFile(const std::string& path, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSSequentialFile>* file,
+                                        rocksdb::IODebugContext* debug) override;
+    rocksdb::IOStatus DeleteFile(const std::string& path, const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override;
+    rocksdb::IOStatus GetFileSize(const std::string& path, const rocksdb::IOOptions& options, std::uint64_t* size, rocksdb::IODebugContext* debug) override;
 
 private:
     class log_file;
@@ -43,9 +57,11 @@ private:
     struct shared_state;
 
     rocksdb::IOStatus sync_names(const std::string& in);
+    std::uint64_t reuse(const std::string& path, std::uint64_t number, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSWritableFile>* file);
 
     const std::shared_ptr<shared_state> state_;  // also its files', which may outlive it
     const bool fill_ahead_;
+    log_spares* const spares_;
     std::mutex syncing_;  // one at a time: what another one has taken up is not synced before that one ends
 };
 

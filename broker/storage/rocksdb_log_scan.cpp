@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "broker/storage/rocksdb_files.hpp"
-#include "proto/crc32c.hpp"
+#include "broker/storage/rocksdb_log_records.hpp"
 #include "proto/little_endian.hpp"
 
 namespace millrace::storage {
@@ -17,12 +17,7 @@ namespace {
 
 const rocksdb::IOOptions plain;
 
-// RocksDB's log format: blocks of 32 KiB; in them records of { masked CRC-32C u32, length u16, type u8, payload }, little endian, the CRC over type
-// and payload. A batch is one full record, or a first, middle ones and a last. Less than a header at the end of a block is filled with zeros.
-constexpr std::size_t block_bytes = 32u << 10;
-constexpr std::size_t read_bytes = 32 * block_bytes;
-constexpr std::size_t header_bytes = 7;
-constexpr std::uint8_t full = 1, first = 2, middle = 3, last = 4;
+constexpr std::size_t read_bytes = 32 * log_block_bytes;
 
 // A batch: { first sequence u64, count u32 }, then its entries; log data is { tag 3, length as varint, bytes }.
 constexpr std::size_t batch_header_bytes = 12;
@@ -41,45 +36,21 @@ void store(char* to, T value) {
     proto::store(reinterpret_cast<std::byte*>(to), value);
 }
 
-constexpr std::uint32_t mask_delta = 0xa282ead8u;
-
-std::uint32_t unmasked(std::uint32_t crc) {
-    const auto rotated = crc - mask_delta;
-    return rotated >> 17 | rotated << 15;
-}
-
-struct physical_record {
-    std::uint8_t type = 0;
-    std::string_view payload;
-};
-
-/// The record at `pos`, if its length, type and CRC hold.
-std::optional<physical_record> record_at(std::string_view block, std::size_t pos) {
-    if (block.size() - pos < header_bytes) {
-        return std::nullopt;
-    }
-    const auto* header = block.data() + pos;
-    const auto type = static_cast<std::uint8_t>(header[6]);
-    const std::size_t length = load<std::uint16_t>(header + 4);
-    if (type < full || type > last || block.size() - pos - header_bytes < length) {
-        return std::nullopt;
-    }
-    if (proto::crc32c(0, header + 6, 1 + length) != unmasked(load<std::uint32_t>(header))) {
-        return std::nullopt;
-    }
-    return physical_record{type, block.substr(pos + header_bytes, length)};
+bool holds_at(std::string_view block, std::size_t pos, std::uint32_t salt) {
+    const auto found = record_at(block, pos);
+    return found && found->is_data_of(salt);
 }
 
 /// Where the next valid record of the block begins behind a bad one at `pos`: where its length says, else wherever one stands.
-std::size_t resume_behind(std::string_view block, std::size_t pos) {
-    if (block.size() - pos >= header_bytes) {
-        const auto next = pos + header_bytes + load<std::uint16_t>(block.data() + pos + 4);
-        if (next < block.size() && record_at(block, next)) {
+std::size_t resume_behind(std::string_view block, std::size_t pos, std::uint32_t salt) {
+    if (block.size() - pos >= record_header_bytes) {
+        const auto next = pos + record_header_bytes + load<std::uint16_t>(block.data() + pos + 4);
+        if (next < block.size() && holds_at(block, next, salt)) {
             return next;
         }
     }
-    for (++pos; pos + header_bytes <= block.size(); ++pos) {
-        if (record_at(block, pos)) {
+    for (++pos; pos + record_header_bytes <= block.size(); ++pos) {
+        if (holds_at(block, pos, salt)) {
             return pos;
         }
     }
@@ -92,7 +63,7 @@ bool is_zero(std::string_view bytes) {
 
 /// Whether the file ends inside the record that begins with `bytes`, as RocksDB takes it.
 bool is_unfinished(std::string_view bytes) {
-    return bytes.size() < header_bytes || bytes.size() - header_bytes < load<std::uint16_t>(bytes.data() + 4);
+    return bytes.size() < record_header_bytes || bytes.size() - record_header_bytes < load<std::uint16_t>(bytes.data() + 4);
 }
 
 /// The next log goes on where this one ends.
@@ -100,23 +71,23 @@ bool was_filled_ahead(const bad_spot& spot) {
     return spot.ends_log && spot.before > 0 && spot.after == spot.before + 1;
 }
 
-/// Writes batches as RocksDB's log has them.
+/// Writes batches as the log of that number has them.
 class log_writer {
 public:
-    explicit log_writer(rocksdb::FSWritableFile& file) : file_(file) {}
+    log_writer(rocksdb::FSWritableFile& file, std::uint64_t number) : file_(file), salt_(salt_of(number)) {}
 
     void append(std::string_view batch) {
-        for (auto type = first;; type = middle) {
-            auto room = block_bytes - at_ % block_bytes;
-            if (room < header_bytes) {
+        for (auto type = record_type::first;; type = record_type::middle) {
+            auto room = log_block_bytes - at_ % log_block_bytes;
+            if (room < record_header_bytes) {
                 bytes_.append(room, '\0');
                 at_ += room;
-                room = block_bytes;
+                room = log_block_bytes;
             }
-            const auto fragment = batch.substr(0, room - header_bytes);
+            const auto fragment = batch.substr(0, room - record_header_bytes);
             batch.remove_prefix(fragment.size());
             if (batch.empty()) {
-                emit(type == first ? full : last, fragment);
+                emit(type == record_type::first ? record_type::full : record_type::last, fragment);
                 break;
             }
             emit(type, fragment);
@@ -133,15 +104,10 @@ public:
     }
 
 private:
-    void emit(std::uint8_t type, std::string_view fragment) {
-        char header[header_bytes];
-        header[6] = static_cast<char>(type);
-        const auto crc = proto::crc32c(proto::crc32c(0, header + 6, 1), fragment.data(), fragment.size());
-        store(header, (crc >> 15 | crc << 17) + mask_delta);
-        store(header + 4, static_cast<std::uint16_t>(fragment.size()));
-        bytes_.append(header, header_bytes);
-        bytes_.append(fragment);
-        at_ += header_bytes + fragment.size();
+    void emit(record_type type, std::string_view fragment) {
+        const auto header = record_header(type, fragment, salt_);
+        bytes_.append(header.data(), header.size()).append(fragment);
+        at_ += header.size() + fragment.size();
     }
 
     void flush() {
@@ -152,6 +118,7 @@ private:
     }
 
     rocksdb::FSWritableFile& file_;
+    const std::uint32_t salt_;
     rocksdb::IOStatus status_;
     std::string bytes_;
     std::uint64_t at_ = 0;
@@ -169,6 +136,8 @@ public:
             earlier_before_ = before_;
         }
         log_ = log;
+        salt_ = salt_of(log);
+        salt_is_known_ = false;
         before_ = 0;
         expected_.reset();
         region_.reset();
@@ -179,19 +148,23 @@ public:
 
     /// The next block of the log; only its last one may be short.
     void take_block(std::string_view block, std::uint64_t at) {
+        look_for_salt(block);
         std::size_t pos = 0;
-        while (block.size() - pos >= header_bytes) {
-            if (const auto found = record_at(block, pos)) {
+        while (block.size() - pos >= record_header_bytes) {
+            const auto found = record_at(block, pos);
+            if (found && found->is_data_of(salt_)) {
                 take(*found, at + pos);
-                pos += header_bytes + found->payload.size();
+                pos += found->bytes();
                 continue;
             }
-            const auto next = is_zero(block.substr(pos)) ? block.size() : resume_behind(block, pos);
-            skip(at + pos, block.substr(pos, next - pos));
-            pos = next;
+            const auto is_old = found && is_of_dead_log(*found);
+            const auto is_zero_on = !is_old && is_zero(block.substr(pos));
+            const auto ends = found && found->type == record_type::end && found->salt == salt_;
+            skip(at + pos, is_old || is_zero_on || ends);
+            pos = is_old ? pos + found->bytes() : is_zero_on ? block.size() : resume_behind(block, pos, salt_);
         }
-        if (pos < block.size() && block.size() < block_bytes) {  // a header that was cut
-            skip(at + pos, block.substr(pos));
+        if (pos < block.size() && block.size() < log_block_bytes) {  // a header that was cut
+            skip(at + pos, is_zero(block.substr(pos)));
         }
     }
 
@@ -199,7 +172,7 @@ public:
         if (in_batch_) {
             lose_batch();
         }
-        if (!region_ || region_->is_zero) {  // zeros to the end were allocated in advance
+        if (!region_ || region_->is_empty) {
             return;
         }
         add_spot(region_->begin, size - region_->begin, 0);
@@ -210,22 +183,38 @@ public:
 private:
     struct bad_region {
         std::uint64_t begin;
-        bool is_zero;
+        bool is_empty;  // nothing of this log was ever there
     };
+
+    /// An earlier program's logs have none. At the begin of a block nobody's message stands.
+    void look_for_salt(std::string_view block) {
+        const auto found = salt_is_known_ ? std::nullopt : record_at(block, 0);
+        if (found && (found->is_data_of(salt_) || found->is_data_of(no_salt))) {
+            salt_ = found->salt;
+            salt_is_known_ = true;
+        }
+    }
+
+    /// Over which this one is written.
+    bool is_of_dead_log(const log_record& found) const {
+        const auto number = log_of(found.salt);
+        return salt_ != no_salt && found.type != record_type::end && 0 < number && number < log_;
+    }
 
     /// `after`: 0 at the end of the log, which nothing follows yet.
     void add_spot(std::uint64_t at, std::uint64_t bytes, std::uint64_t after) {
         findings_.spots.push_back({log_, at, bytes, before_, earlier_log_, earlier_before_, after, after == 0, after > 0, false});
     }
 
-    void skip(std::uint64_t at, std::string_view bytes) {
+    /// `is_empty`: zeros, allocated in advance, or what a dead log left.
+    void skip(std::uint64_t at, bool is_empty) {
         if (in_batch_) {
             lose_batch();
         }
         if (!region_) {
             region_ = bad_region{at, true};
         }
-        region_->is_zero &= is_zero(bytes);
+        region_->is_empty &= is_empty;
     }
 
     /// The batch whose fragments were being gathered does not end.
@@ -234,14 +223,14 @@ private:
         if (!region_) {
             region_ = bad_region{batch_at_, false};
         }
-        region_->is_zero = false;
+        region_->is_empty = false;
     }
 
-    void take(const physical_record& found, std::uint64_t at) {
-        const auto begins = found.type == full || found.type == first;
+    void take(const log_record& found, std::uint64_t at) {
+        const auto begins = found.type == record_type::full || found.type == record_type::first;
         if (begins == in_batch_) {  // a new one inside another, or a fragment of none
             if (!begins) {
-                return skip(at, "?");
+                return skip(at, false);
             }
             lose_batch();
         }
@@ -250,7 +239,7 @@ private:
             batch_at_ = at;
         }
         head_.append(copy_ ? found.payload : found.payload.substr(0, head_bytes - std::min(head_bytes, head_.size())));
-        in_batch_ = found.type == first || found.type == middle;
+        in_batch_ = found.type == record_type::first || found.type == record_type::middle;
         if (!in_batch_) {
             take_batch();
         }
@@ -258,12 +247,12 @@ private:
 
     void take_batch() {
         if (head_.size() < batch_header_bytes) {
-            return skip(batch_at_, "?");
+            return skip(batch_at_, false);
         }
         const auto sequence = load<std::uint64_t>(head_.data());
         const auto count = load<std::uint32_t>(head_.data() + 8);
         if (expected_ && sequence < *expected_) {
-            return skip(batch_at_, "?");
+            return skip(batch_at_, false);
         }
         const auto is_gap = expected_ && sequence != *expected_;
         if (region_ || is_gap) {
@@ -311,6 +300,8 @@ private:
     log_writer* const copy_;
     log_findings findings_;
     std::uint64_t log_ = 0;
+    std::uint32_t salt_ = no_salt;           // of its records
+    bool salt_is_known_ = false;             // by one of them
     std::uint64_t before_ = 0;               // last sequence of the last valid batch of this log
     std::uint64_t earlier_log_ = 0;          // the last one before it that has a valid batch, and the last sequence of that
     std::uint64_t earlier_before_ = 0;
@@ -339,8 +330,8 @@ error scan_log(rocksdb::FileSystem& files, const std::string& path, log_scanner&
         if (!status.ok()) {
             return unreadable(path, status);
         }
-        for (std::size_t pos = 0; pos < filled; pos += block_bytes) {
-            scanner.take_block({buffer.get() + pos, std::min(block_bytes, filled - pos)}, at + pos);
+        for (std::size_t pos = 0; pos < filled; pos += log_block_bytes) {
+            scanner.take_block({buffer.get() + pos, std::min(log_block_bytes, filled - pos)}, at + pos);
         }
         at += filled;
         if (filled < read_bytes) {
@@ -354,19 +345,6 @@ template <class Write>
 error replace_log(rocksdb::FileSystem& files, const std::string& path, Write write) {
     const auto status = replace_file(files, path, write);
     return status.ok() ? error{} : error{errc::storage_failure, "the log " + path + " cannot be mended: " + status.ToString()};
-}
-
-/// The number in "000012.log"; nullopt for every other file.
-std::optional<std::uint64_t> log_number(const std::string& name) {
-    constexpr std::string_view suffix = ".log";
-    if (!name.ends_with(suffix) || name.size() == suffix.size() || name.size() > suffix.size() + 19) {
-        return std::nullopt;
-    }
-    const auto digits = name.substr(0, name.size() - suffix.size());
-    if (digits.find_first_not_of("0123456789") != std::string::npos) {
-        return std::nullopt;
-    }
-    return std::stoull(digits);
 }
 
 }  // namespace
@@ -476,7 +454,7 @@ error salvage_logs(rocksdb::FileSystem& files, const std::string& directory, con
         const auto path = directory + "/" + log_file_name(number);
         files.LinkFile(path, path + ".damaged", plain, nullptr).PermitUncheckedError();  // for who wants to look; not every file system can
         const auto mend = [&](rocksdb::FSWritableFile& to) {
-            log_writer copy(to);
+            log_writer copy(to, number);
             log_scanner scanner(&copy);
             scanner.begin(number);
             const error failed = scan_log(files, path, scanner);
@@ -495,34 +473,29 @@ sound_front front_of(rocksdb::FileSystem& files, const std::string& path) {
     if (!files.NewSequentialFile(path, {}, &file, nullptr).ok()) {
         return front;
     }
-    std::string buffer(block_bytes, '\0');
+    std::string buffer(log_block_bytes, '\0');
     auto is_sound = true;
-    for (std::uint64_t at = 0;; at += block_bytes) {
+    for (std::uint64_t at = 0;; at += log_block_bytes) {
         std::size_t filled = 0;
-        fill(*file, buffer.data(), block_bytes, filled).PermitUncheckedError();  // what cannot be read is not sound
+        fill(*file, buffer.data(), log_block_bytes, filled).PermitUncheckedError();  // what cannot be read is not sound
         auto rest = std::string_view(buffer).substr(0, filled);
         if (is_sound) {
             std::size_t pos = 0;
-            while (const auto found = record_at(rest, pos)) {
-                pos += header_bytes + found->payload.size();
+            for (auto found = record_at(rest, 0); found && found->is_data_of(no_salt); found = record_at(rest, pos)) {
+                pos += found->bytes();
             }
             front.bytes = at + pos;
             rest.remove_prefix(pos);
-            is_sound = filled == block_bytes && rest.size() < header_bytes;
-            if (filled < block_bytes && is_unfinished(rest)) {
+            is_sound = filled == log_block_bytes && rest.size() < record_header_bytes;
+            if (filled < log_block_bytes && is_unfinished(rest)) {
                 return front;
             }
         }
         front.is_all = is_sound || (front.is_all && is_zero(rest));
-        if (filled < block_bytes) {
+        if (filled < log_block_bytes) {
             return front;
         }
     }
-}
-
-std::string log_file_name(std::uint64_t number) {
-    const auto digits = std::to_string(number);
-    return std::string(6 - std::min<std::size_t>(6, digits.size()), '0') + digits + ".log";
 }
 
 }  // namespace millrace::storage

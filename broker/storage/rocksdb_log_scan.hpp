@@ -85,7 +85,4 @@ struct sound_front {
 };
 sound_front front_of(rocksdb::FileSystem& files, const std::string& path);
 
-/// "000012.log"
-std::string log_file_name(std::uint64_t number);
-
 }  // namespace millrace::storage

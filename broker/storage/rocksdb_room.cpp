@@ -75,12 +75,23 @@ public:
 
     IO NewWritableFile(const std::string& path, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSWritableFile>* file,
                        IODebugContext* debug) override {
-        auto status = target()->NewWritableFile(path, options, file, debug);
+        return open(path, file, [&] { return target()->NewWritableFile(path, options, file, debug); });
+    }
+
+    IO ReuseWritableFile(const std::string& path, const std::string& old, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSWritableFile>* file,
+                         IODebugContext* debug) override {
+        return open(path, file, [&] { return target()->ReuseWritableFile(path, old, options, file, debug); });
+    }
+
+private:
+    template <class Open>
+    IO open(const std::string& path, std::unique_ptr<rocksdb::FSWritableFile>* file, Open opened) {
+        auto status = opened();
         if (!path.starts_with(prefix_)) {
             return status;
         }
         if (status.IsNoSpace() && make_room_(0)) {
-            status = target()->NewWritableFile(path, options, file, debug);
+            status = opened();
         }
         if (status.ok()) {
             *file = std::make_unique<insistent_file>(std::move(*file), make_room_);
@@ -88,7 +99,6 @@ public:
         return status;
     }
 
-private:
     const std::string prefix_;
     const room_maker make_room_;
 };

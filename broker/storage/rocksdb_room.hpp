@@ -10,8 +10,8 @@
 
 namespace millrace::storage {
 
-/// `files`, on which a write to a new file in `directory` that fails for want of room is made once more when `make_room(bytes)` has said that there is enough
-/// now. What of it was written before is written over. `make_room` may be called from all threads at once.
+/// `files`, on which a write to a file in `directory`, a new one or one that is reused, that fails for want of room is made once more when `make_room(bytes)`
+/// has said that there is enough now. What of it was written before is written over. `make_room` may be called from all threads at once.
 std::shared_ptr<rocksdb::FileSystem> making_room(std::shared_ptr<rocksdb::FileSystem> files, std::string directory, std::function<bool(std::uint64_t)> make_room);
 
 }  // namespace millrace::storage

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/storage/rocksdb_log_records.hpp"
 #include "tests/scratch_directory.hpp"
 #include "tests/storage/engines.hpp"
 
@@ -17,7 +18,14 @@ namespace millrace::storage {
 namespace fs = std::filesystem;
 
 /// Of RocksDB's log.
-inline constexpr std::size_t block = 32768;
+inline constexpr std::size_t block = log_block_bytes;
+
+/// Records of the log `from`, from the begin of a block on, as the log `to` would have them; 0 has no salt.
+inline std::string as_of_log(std::string records, std::uint64_t from, std::uint64_t to) {
+    log_salter(from).put_on(records.data(), records.size());
+    log_salter(to).put_on(records.data(), records.size());
+    return records;
+}
 
 inline std::vector<core::mutation> numbered(std::uint64_t number, std::size_t bytes = 100) {
     return {append(partition(1), number, number, std::string(bytes, static_cast<char>('a' + number % 26))), core::put_row{"last", std::to_string(number)}};
@@ -59,6 +67,7 @@ struct crash_image {
     }
 
     fs::path log() const { return newest_log(path); }
+    std::uint64_t number() const { return *log_number(log().string()); }
 
     std::string bytes() const {
         std::ifstream file(log(), std::ios::binary);

@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "broker/storage/rocksdb_log_records.hpp"
 #include "broker/storage/rocksdb_log_scan.hpp"
 #include "tests/storage/crash_image.hpp"
 #include "tests/storage/engines.hpp"
@@ -268,8 +269,9 @@ TEST_CASE("behind a torn group the logs of the same process go, and what comes n
     commit_blocks(*live, scratch.path(), 6);
     const crash_image image(scratch.path());
     const auto log = image.log();
-    const auto newer = image.path / log_file_name(std::stoull(log.stem().string()) + 1);
-    auto front = image.bytes().substr(0, 2 * block), back = image.bytes().substr(3 * block);
+    const auto newer = image.path / log_file_name(image.number() + 1);
+    const auto front = image.bytes().substr(0, 2 * block);
+    const auto back = as_of_log(image.bytes().substr(3 * block, 3 * block), image.number(), image.number() + 1);
     std::ofstream(log, std::ios::binary) << front << "half a header or so";  // of the third group, which is nowhere
     std::ofstream(newer, std::ios::binary) << back;
     auto& files = *rocksdb::FileSystem::Default();
@@ -294,13 +296,13 @@ TEST_CASE("a flipped bit in the zeros behind an older log's last group is no dam
     const auto missing = GENERATE(as<std::size_t>{}, 0, 1);
     const crash_image image(scratch.path());
     const auto log = image.log();
-    auto older = image.bytes();
-    auto newer = older.substr(3 * block);
+    auto older = image.bytes().substr(0, 6 * block);
+    const auto newer = as_of_log(older.substr(3 * block), image.number(), image.number() + 1);
     older.resize((3 - missing) * block);
     older.resize(older.size() + 1000);
     older[older.size() - 500] = 1;
     std::ofstream(log, std::ios::binary) << older;
-    std::ofstream(image.path / log_file_name(std::stoull(log.stem().string()) + 1), std::ios::binary) << newer;
+    std::ofstream(image.path / log_file_name(image.number() + 1), std::ios::binary) << newer;
     if (missing > 0) {
         CHECK(refusal_of(options_for(image.path)).code == errc::corruption);
     } else {
@@ -315,7 +317,7 @@ TEST_CASE("a flipped bit in the zeros behind the last group of a log is no damag
     const auto& image = *store.image;
     fs::resize_file(image.log(), image.end() + 1000);
     image.overwrite(image.end() + 4, "x");  // the length of a record, for RocksDB
-    std::ofstream(image.path / log_file_name(std::stoull(image.log().stem().string()) + 1));
+    std::ofstream(image.path / log_file_name(image.number() + 1));
     const auto opened = open_or_fail(options_for(image.path));
     CHECK(consistent_groups(*opened) == store.groups);
 }
@@ -325,7 +327,7 @@ TEST_CASE("damage to what a table was written behind is named, though no group i
     const auto& image = *store.image;
     const auto name = image.log().filename().string();
     image.flip(image.end() - 5000);  // in the last group
-    std::ofstream(image.path / log_file_name(std::stoull(image.log().stem().string()) + 1));
+    std::ofstream(image.path / log_file_name(image.number() + 1));
     const auto refused = refusal_of(options_for(image.path));
     REQUIRE(refused.code == errc::corruption);
     CHECK(refused.what.find(name) != std::string::npos);
@@ -340,7 +342,7 @@ TEST_CASE("damage that a table alone proves is named, though the table is damage
     const image_after_a_flush store;
     const auto& image = *store.image;
     image.flip(image.end() - 5000);  // in the last group
-    std::ofstream(image.path / log_file_name(std::stoull(image.log().stem().string()) + 1));
+    std::ofstream(image.path / log_file_name(image.number() + 1));
     for (const auto& file : fs::directory_iterator(image.path)) {
         if (file.path().extension() == ".sst") flip_bits(file.path(), file.file_size() - 1, 1);  // what makes it a table: it does not open
     }
@@ -474,7 +476,8 @@ TEST_CASE("damage at the front of a log is proven by its own process, however fa
     }
     const crash_image image(scratch.path());
     image.flip(20);
-    std::ofstream(image.path / log_file_name(1), std::ios::binary) << crash_image(before.path()).bytes();
+    const crash_image image_before(before.path());
+    std::ofstream(image.path / log_file_name(1), std::ios::binary) << as_of_log(image_before.bytes().substr(0, image_before.end()), image_before.number(), 1);
     const auto found = scan_logs(*rocksdb::FileSystem::Default(), image.path.string());
     REQUIRE(found);
     REQUIRE(found.value().damage());
@@ -551,6 +554,7 @@ TEST_CASE("a file in the log's format is all sound when behind its records are z
     const auto ends = image.end();
     REQUIRE(fs::file_size(image.log()) > 2 * block);
     REQUIRE((block < ends && ends < 2 * block));
+    image.overwrite(0, as_of_log(image.bytes().substr(0, ends), image.number(), 0));  // a manifest has no salt
     const auto front = [&] { return front_of(*rocksdb::FileSystem::Default(), image.log().string()); };
     SECTION("zeros") {
         CHECK(front().bytes == ends);

@@ -1,0 +1,366 @@
+// Logs are written over dead ones, and what those left is never taken for theirs: not by RocksDB, not by the scan, not after any crash.
+#include <catch2/catch.hpp>
+#include <utility>
+
+#include "broker/storage/rocksdb_log_files.hpp"
+#include "broker/storage/rocksdb_log_records.hpp"
+#include "broker/storage/rocksdb_log_scan.hpp"
+#include "broker/storage/rocksdb_log_spares.hpp"
+#include "tests/storage/crash_image.hpp"
+#include "tests/storage/engines.hpp"
+
+namespace millrace::storage {
+namespace {
+
+rocksdb::FileSystem& local() { return *rocksdb::FileSystem::Default(); }
+
+std::vector<std::string> names_ending(const fs::path& directory, const std::string& suffix) {
+    std::vector<std::string> names;
+    for (const auto& file : fs::directory_iterator(directory)) {
+        if (file.path().string().ends_with(suffix)) {
+            names.push_back(file.path().filename().string());
+        }
+    }
+    return names;
+}
+
+std::string bytes_in(const fs::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// Without salt, as RocksDB writes it: one record, or fragments to the blocks' ends. `at` is where it begins.
+std::string records_of(const std::string& batch, std::size_t at = 0) {
+    std::string bytes;
+    for (std::size_t from = 0;;) {
+        const auto room = block - (at + bytes.size()) % block;
+        const auto fragment = batch.substr(from, room - record_header_bytes);
+        const auto ends = from + fragment.size() == batch.size();
+        const auto type = from == 0 ? (ends ? record_type::full : record_type::first) : ends ? record_type::last : record_type::middle;
+        const auto header = record_header(type, fragment, no_salt);
+        bytes.append(header.data(), header.size()).append(fragment);
+        from += fragment.size();
+        if (ends) return bytes;
+    }
+}
+
+/// As RocksDB is given it.
+std::string read_through(const fs::path& path) {
+    log_files logs(rocksdb::FileSystem::Default(), false);
+    std::string found;
+    REQUIRE(rocksdb::ReadFileToString(&logs, path.string(), &found).ok());
+    return found;
+}
+
+class noting_file_system final : public rocksdb::FileSystemWrapper {
+public:
+    noting_file_system() : FileSystemWrapper(rocksdb::FileSystem::Default()) {}
+    const char* Name() const override { return "noting"; }
+
+    rocksdb::IOStatus RenameFile(const std::string& from, const std::string& to, const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override {
+        noted.push_back("rename");
+        return target()->RenameFile(from, to, options, debug);
+    }
+    rocksdb::IOStatus NewDirectory(const std::string& name, const rocksdb::IOOptions& options, std::unique_ptr<rocksdb::FSDirectory>* directory,
+                                   rocksdb::IODebugContext* debug) override {
+        noted.push_back("sync names");
+        return target()->NewDirectory(name, options, directory, debug);
+    }
+    rocksdb::IOStatus ReuseWritableFile(const std::string& name, const std::string& old, const rocksdb::FileOptions& options,
+                                        std::unique_ptr<rocksdb::FSWritableFile>* file, rocksdb::IODebugContext* debug) override {
+        noted.push_back("reuse");
+        return refuses_reuse ? rocksdb::IOStatus::NotSupported() : target()->ReuseWritableFile(name, old, options, file, debug);
+    }
+
+    std::vector<std::string> noted;
+    bool refuses_reuse = false;
+};
+
+/// The logs' files of a store that has room for spares.
+struct reusing {
+    scratch_directory scratch;
+    log_spares spares{rocksdb::FileSystem::Default(), scratch.path().string()};
+    log_files logs{rocksdb::FileSystem::Default(), true, &spares};
+
+    reusing() { spares.admit(true); }
+
+    fs::path path(std::uint64_t number) const { return scratch.path() / log_file_name(number); }
+
+    std::unique_ptr<rocksdb::FSWritableFile> make(std::uint64_t number) {
+        std::unique_ptr<rocksdb::FSWritableFile> log;
+        REQUIRE(logs.NewWritableFile(path(number).string(), {}, &log, nullptr).ok());
+        return log;
+    }
+
+    /// A log with this in it, that nobody needs any more.
+    void write_dead(std::uint64_t number, const std::string& records) {
+        const auto log = make(number);
+        REQUIRE(log->Append(records, {}, nullptr).ok());
+        REQUIRE(log->Close({}, nullptr).ok());
+        REQUIRE(logs.DeleteFile(path(number).string(), {}, nullptr).ok());
+    }
+};
+
+/// Groups that fill logs until one that is written over a dead one has begun.
+struct reused_log {
+    scratch_directory scratch;
+    std::unique_ptr<store> live = open_or_fail(with_few_logs(scratch.path()));
+    const core::fencing_epoch epoch = open_shard(*live);
+    const std::size_t group_bytes;
+    std::uint64_t groups = 0;
+
+    explicit reused_log(std::size_t bytes) : group_bytes(bytes) {
+        for (auto log = newest_log(scratch.path());;) {
+            REQUIRE(groups < 10'000);
+            add();
+            const auto newest = newest_log(scratch.path());
+            if (newest != std::exchange(log, newest) && fs::file_size(newest) > (1u << 20)) return;  // as large as it was when it died
+        }
+    }
+    /// They die early.
+    static rocksdb_options with_few_logs(const fs::path& directory) {
+        auto options = options_for(directory);
+        options.log_bytes = 4u << 20;
+        return options;
+    }
+    void add() {
+        REQUIRE_FALSE(commit(*live, epoch, numbered(groups, group_bytes)));
+        ++groups;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a log's salt is put on its records, however they are cut into appends, and taken off by who reads it") {
+    std::string plain = records_of(std::string(100, 'a'));
+    plain += records_of(std::string(100'000, 'b'), plain.size());
+    plain += records_of(std::string(block - plain.size() % block - 2 * record_header_bytes - 3, 'c'), plain.size());  // three bytes are filled up
+    plain.append(block - plain.size() % block < record_header_bytes ? block - plain.size() % block : 0, '\0');
+    plain += records_of("d", plain.size());
+    const auto piece = GENERATE(as<std::size_t>{}, 1, 3, 7, 100, block, 1 << 20);
+    reusing of;
+    const auto log = of.make(7);
+    for (std::size_t at = 0; at < plain.size(); at += piece) {
+        REQUIRE(log->Append(rocksdb::Slice(plain.data() + at, std::min(piece, plain.size() - at)), {}, nullptr).ok());
+    }
+    REQUIRE(log->Close({}, nullptr).ok());
+    const auto salted = bytes_in(of.path(7));
+    CHECK(salted.size() == plain.size());
+    CHECK(record_at(salted, 0)->is_data_of(salt_of(7)));
+    CHECK(salted == as_of_log(plain, 0, 7));
+    CHECK(read_through(of.path(7)) == plain);
+}
+
+TEST_CASE("every log has a salt of its own, and its number is found in it") {
+    for (std::uint64_t number = 1; number < 100'000; ++number) {
+        REQUIRE(salt_of(number) != no_salt);
+        REQUIRE(log_of(salt_of(number)) == number);
+    }
+    const auto zeros = record_at(std::string(record_header_bytes, '\0'), 0);
+    REQUIRE(zeros);
+    CHECK(log_of(zeros->salt) > 1'000'000'000);  // no log's end
+}
+
+TEST_CASE("a log is written over a dead one, ends where its records do, and is cut there when it is closed") {
+    reusing of;
+    const auto old = records_of(std::string(100'000, 'a'));
+    of.write_dead(7, old);
+    CHECK(names_ending(of.scratch.path(), ".log").empty());
+    CHECK(names_ending(of.scratch.path(), ".spare").size() == 1);
+    CHECK(of.spares.bytes() == old.size());
+    const auto log = of.make(9);
+    CHECK(of.spares.bytes() == 0);
+    CHECK(names_ending(of.scratch.path(), "").size() == 1);
+    CHECK(fs::file_size(of.path(9)) == old.size());
+    CHECK(read_through(of.path(9)).empty());
+    auto is = std::string();
+    for (const auto bytes : {100, 40'000, 1, 25'000 - 8, 120'000}) {  // to where the dead one ends and beyond
+        const auto more = records_of(std::string(static_cast<std::size_t>(bytes), 'b'), is.size());
+        REQUIRE(log->Append(more, {}, nullptr).ok());
+        is += more;
+        CHECK(read_through(of.path(9)) == is);
+        std::uint64_t size = 0;
+        CHECK(of.logs.GetFileSize(of.path(9).string(), {}, &size, nullptr).ok());
+        CHECK(size == is.size());
+    }
+    REQUIRE(log->Close({}, nullptr).ok());
+    CHECK(fs::file_size(of.path(9)) == is.size());
+}
+
+TEST_CASE("a batch that was torn at a block's end is not completed by what a dead log left in the next") {
+    reusing of;
+    const auto batch = std::string(4 * block, 'a');
+    of.write_dead(7, records_of(batch));
+    const auto log = of.make(9);
+    const auto torn = records_of(std::string(4 * block, 'b')).substr(0, 2 * block);
+    REQUIRE(log->Append(torn, {}, nullptr).ok());
+    const auto seen = read_through(of.path(9));
+    CHECK(seen == torn);
+    // Nor when the power took the end that was written there.
+    auto bytes = bytes_in(of.path(9));
+    bytes.replace(2 * block, record_header_bytes, as_of_log(records_of(batch), 0, 7), 2 * block, record_header_bytes);
+    REQUIRE(record_at(bytes, 2 * block)->is_data_of(no_salt) == false);
+    std::ofstream(of.path(9), std::ios::binary) << bytes;
+    CHECK(read_through(of.path(9)) == torn);
+}
+
+TEST_CASE("what is cut anywhere in a log that is written over a dead one is a torn tail, and no group of the dead one comes back") {
+    reused_log store(100'000);
+    for (int more = 0; more < 3; ++more) store.add();
+    const auto before = store.groups;
+    const crash_image whole(store.scratch.path());
+    const auto end = read_through(whole.log()).size();
+    const auto dead = bytes_in(whole.log()).substr(end);
+    REQUIRE(dead.size() > 10 * block);
+    for (std::uint64_t i = 0; i <= 30; ++i) {
+        const crash_image image(whole.path);
+        const auto cut = end * i / 30 / block * block;
+        image.overwrite(cut, dead.substr(dead.size() % block, std::min<std::size_t>(dead.size() / block * block, end - cut)));  // whole blocks, as they stood there
+        auto options = options_for(image.path);
+        options.level = durability::buffered;  // or the last mark proves that what is cut was there
+        options.salvage = true;
+        const auto opened = open_or_fail(options);
+        const auto entries = read_texts(*opened, partition(1));
+        CAPTURE(cut, end);
+        CHECK(entries.size() <= before);
+        for (std::size_t n = 0; n < entries.size(); ++n) {
+            REQUIRE(entries[n].last == n);
+            REQUIRE(entries[n].text == std::string(store.group_bytes, static_cast<char>('a' + n % 26)));
+        }
+    }
+}
+
+TEST_CASE("after the process died a log that was written over a dead one holds all its groups, and nothing is told or cut") {
+    const auto bytes = GENERATE(as<std::size_t>{}, 4000, 100'000);
+    reused_log store(bytes);
+    store.add();
+    const crash_image image(store.scratch.path());
+    const auto found = scan_logs(local(), image.path.string());
+    REQUIRE(found);
+    CHECK(found.value().spots.empty());
+    const auto opened = open_or_fail(options_for(image.path));
+    CHECK(read_texts(*opened, partition(1)).size() == store.groups);
+    CHECK(names_ending(image.path, ".spare").empty());
+}
+
+TEST_CASE("damage in a log that is written over a dead one is named, and salvage keeps the rest") {
+    reused_log store(20'000);
+    for (int more = 0; more < 5; ++more) store.add();
+    const crash_image image(store.scratch.path());
+    const auto end = read_through(image.log()).size();
+    image.flip(end - 30'000);
+    const auto refused = open_rocksdb_store(options_for(image.path));
+    REQUIRE_FALSE(refused);
+    CHECK(refused.failure().code == errc::corruption);
+    auto options = options_for(image.path);
+    options.salvage = true;
+    CHECK(read_texts(*open_or_fail(options), partition(1)).size() == store.groups - 1);
+    CHECK(read_texts(*open_or_fail(options_for(image.path)), partition(1)).size() == store.groups - 1);
+}
+
+TEST_CASE("a log of an earlier program, without salt, opens, is salvaged, and is not written over") {
+    const scratch_directory scratch;
+    const auto live = open_or_fail(options_for(scratch.path()));
+    const auto epoch = open_shard(*live);
+    for (std::uint64_t i = 0; i < 20; ++i) {
+        REQUIRE_FALSE(commit(*live, epoch, numbered(i, i % 5 == 0 ? 40'000 : 100)));
+    }
+    const crash_image image(scratch.path());
+    const auto end = image.end();
+    image.overwrite(0, as_of_log(image.bytes().substr(0, end), image.number(), 0));
+    const auto is_damaged = GENERATE(false, true);
+    auto options = options_for(image.path);
+    if (is_damaged) {
+        image.flip(end / 2);
+        const auto refused = open_rocksdb_store(options);
+        REQUIRE_FALSE(refused);
+        CHECK(refused.failure().code == errc::corruption);
+        options.salvage = true;
+    }
+    const auto opened = open_or_fail(options);
+    CHECK(read_texts(*opened, partition(1)).size() == (is_damaged ? 19 : 20));
+    CHECK(names_ending(image.path, ".spare").empty());
+}
+
+TEST_CASE("a log that is also a checkpoint's is deleted and not written over, and no checkpoint's log becomes a spare") {
+    reusing of;
+    const auto checkpoint = of.scratch.path() / "checkpoint";
+    fs::create_directory(checkpoint);
+    {
+        const auto log = of.make(7);
+        REQUIRE(log->Append(records_of("kept"), {}, nullptr).ok());
+        REQUIRE(log->Close({}, nullptr).ok());
+    }
+    fs::create_hard_link(of.path(7), checkpoint / log_file_name(7));
+    REQUIRE(of.logs.DeleteFile(of.path(7).string(), {}, nullptr).ok());
+    CHECK_FALSE(fs::exists(of.path(7)));
+    CHECK(names_ending(of.scratch.path(), ".spare").empty());
+    of.make(9);
+    CHECK(read_through(checkpoint / log_file_name(7)) == records_of("kept"));
+
+    std::unique_ptr<rocksdb::FSWritableFile> copy;
+    REQUIRE(of.logs.NewWritableFile((checkpoint / log_file_name(8)).string(), {}, &copy, nullptr).ok());
+    copy.reset();
+    REQUIRE(of.logs.DeleteFile((checkpoint / log_file_name(8)).string(), {}, nullptr).ok());
+    CHECK(names_ending(checkpoint, ".spare").empty());
+}
+
+TEST_CASE("a checkpoint of a store whose log is written over a dead one is whole") {
+    reused_log store(GENERATE(as<std::size_t>{}, 4000, 100'000));
+    const scratch_directory scratch;
+    REQUIRE_FALSE(store.live->checkpoint(scratch.path() / "checkpoint"));
+    for (int more = 0; more < 100; ++more) store.add();  // over what the checkpoint may be linked to
+    const auto opened = open_or_fail(options_for(scratch.path() / "checkpoint"));
+    CHECK(read_texts(*opened, partition(1)).size() == store.groups - 100);
+}
+
+TEST_CASE("the name of a dead log is gone for good before anything is written over it") {
+    const scratch_directory scratch;
+    const auto noting = std::make_shared<noting_file_system>();
+    log_spares spares(noting, scratch.path().string());
+    log_files logs(noting, true, &spares);
+    spares.admit(true);
+    const auto path = [&](std::uint64_t number) { return (scratch.path() / log_file_name(number)).string(); };
+    std::unique_ptr<rocksdb::FSWritableFile> log;
+    REQUIRE(logs.NewWritableFile(path(7), {}, &log, nullptr).ok());
+    REQUIRE(log->Append(records_of("words"), {}, nullptr).ok());
+    REQUIRE(log->Close({}, nullptr).ok());
+    REQUIRE(logs.DeleteFile(path(7), {}, nullptr).ok());
+    REQUIRE(logs.NewWritableFile(path(9), {}, &log, nullptr).ok());
+    CHECK(noting->noted == std::vector<std::string>{"rename", "sync names", "reuse"});
+}
+
+TEST_CASE("where no file can be written over, every log is a new one") {
+    reusing of;
+    of.write_dead(7, records_of(std::string(1000, 'a')));
+    const auto refusing = std::make_shared<noting_file_system>();
+    refusing->refuses_reuse = true;
+    log_files logs(refusing, true, &of.spares);
+    std::unique_ptr<rocksdb::FSWritableFile> log;
+    REQUIRE(logs.NewWritableFile(of.path(9).string(), {}, &log, nullptr).ok());
+    CHECK(fs::file_size(of.path(9)) == 0);
+    CHECK(names_ending(of.scratch.path(), ".spare").empty());
+}
+
+TEST_CASE("few spares are kept, none when the disk is scarce, and none of an earlier process") {
+    reusing of;
+    std::ofstream(of.scratch.path() / (log_file_name(3) + ".spare")) << "of an earlier process";
+    of.spares.drop_leftovers();
+    CHECK(names_ending(of.scratch.path(), ".spare").empty());
+    std::vector<std::unique_ptr<rocksdb::FSWritableFile>> open;
+    for (std::uint64_t number = 10; number < 20; ++number) {
+        open.push_back(of.make(number));
+        REQUIRE(open.back()->Append(records_of("words"), {}, nullptr).ok());
+        REQUIRE(open.back()->Close({}, nullptr).ok());
+    }
+    for (std::uint64_t number = 10; number < 20; ++number) {
+        REQUIRE(of.logs.DeleteFile(of.path(number).string(), {}, nullptr).ok());
+    }
+    CHECK(names_ending(of.scratch.path(), "").size() == 4);
+    of.spares.admit(false);
+    CHECK(names_ending(of.scratch.path(), "").empty());
+    of.write_dead(21, records_of("words"));
+    CHECK(names_ending(of.scratch.path(), "").empty());
+}
+
+}  // namespace millrace::storage
