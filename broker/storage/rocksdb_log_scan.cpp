@@ -36,27 +36,6 @@ void store(char* to, T value) {
     proto::store(reinterpret_cast<std::byte*>(to), value);
 }
 
-bool holds_at(std::string_view block, std::size_t pos, std::uint32_t salt) {
-    const auto found = record_at(block, pos);
-    return found && found->is_data_of(salt);
-}
-
-/// Where the next valid record of the block begins behind a bad one at `pos`: where its length says, else wherever one stands.
-std::size_t resume_behind(std::string_view block, std::size_t pos, std::uint32_t salt) {
-    if (block.size() - pos >= record_header_bytes) {
-        const auto next = pos + record_header_bytes + load<std::uint16_t>(block.data() + pos + 4);
-        if (next < block.size() && holds_at(block, next, salt)) {
-            return next;
-        }
-    }
-    for (++pos; pos + record_header_bytes <= block.size(); ++pos) {
-        if (holds_at(block, pos, salt)) {
-            return pos;
-        }
-    }
-    return block.size();
-}
-
 bool is_zero(std::string_view bytes) {
     return std::all_of(bytes.begin(), bytes.end(), [](char c) { return c == 0; });
 }
@@ -152,7 +131,7 @@ public:
         std::size_t pos = 0;
         while (block.size() - pos >= record_header_bytes) {
             const auto found = record_at(block, pos);
-            if (found && found->is_data_of(salt_)) {
+            if (found && holds(*found)) {
                 take(*found, at + pos);
                 pos += found->bytes();
                 continue;
@@ -161,7 +140,7 @@ public:
             const auto is_zero_on = !is_old && is_zero(block.substr(pos));
             const auto ends = found && found->type == record_type::end && found->salt == salt_;
             skip(at + pos, is_old || is_zero_on || ends);
-            pos = is_old ? pos + found->bytes() : is_zero_on ? block.size() : resume_behind(block, pos, salt_);
+            pos = is_old ? pos + found->bytes() : is_zero_on ? block.size() : resume_behind(block, pos);
         }
         if (pos < block.size() && block.size() < log_block_bytes) {  // a header that was cut
             skip(at + pos, is_zero(block.substr(pos)));
@@ -189,10 +168,30 @@ private:
     /// An earlier program's logs have none. At the begin of a block nobody's message stands.
     void look_for_salt(std::string_view block) {
         const auto found = salt_is_known_ ? std::nullopt : record_at(block, 0);
-        if (found && (found->is_data_of(salt_) || found->is_data_of(no_salt))) {
+        if (found && holds(*found)) {
             salt_ = found->salt;
             salt_is_known_ = true;
         }
+    }
+
+    bool holds(const log_record& found) const { return found.is_data_of(salt_) || (!salt_is_known_ && found.is_data_of(no_salt)); }
+
+    /// Where the next valid record of the block begins behind a bad one at `pos`: where its length says, else wherever one stands.
+    std::size_t resume_behind(std::string_view block, std::size_t pos) const {
+        const auto holds_at = [&](std::size_t at) {
+            const auto found = record_at(block, at);
+            return found && holds(*found);
+        };
+        const auto next = pos + record_header_bytes + load<std::uint16_t>(block.data() + pos + 4);
+        if (next < block.size() && holds_at(next)) {
+            return next;
+        }
+        for (++pos; pos + record_header_bytes <= block.size(); ++pos) {
+            if (holds_at(pos)) {
+                return pos;
+            }
+        }
+        return block.size();
     }
 
     /// Over which this one is written.
@@ -301,7 +300,7 @@ private:
     log_findings findings_;
     std::uint64_t log_ = 0;
     std::uint32_t salt_ = no_salt;           // of its records
-    bool salt_is_known_ = false;             // by one of them
+    bool salt_is_known_ = false;             // by one of them that begins a block
     std::uint64_t before_ = 0;               // last sequence of the last valid batch of this log
     std::uint64_t earlier_log_ = 0;          // the last one before it that has a valid batch, and the last sequence of that
     std::uint64_t earlier_before_ = 0;
