@@ -48,7 +48,7 @@ class Uploader(threading.Thread):
             self._next += 1
             key = secrets.token_hex(16)
             first = self._upload(name, content, key)
-            if self._next % SENT_TWICE_EACH == 0:
+            if first and self._next % SENT_TWICE_EACH == 0:
                 self._send_again(name, content, key, first)
             self._ending.wait(self.pause)
 
@@ -120,6 +120,7 @@ class Uploaders:
 def faults_of(uploader):
     if uploader.is_alive():
         yield f"user {uploader.user_id}: the last upload is not answered yet"
+    uploader.client.close()  # what was broken may have broken its connection, too
     if uploader.surprise:
         yield f"user {uploader.user_id}: {uploader.surprise}"
     there = [photo["id"] for photo in uploader.client.photos_of(uploader.user_id)]
