@@ -269,13 +269,38 @@ TEST_CASE("on a scarce disk the log and what was freed go while commits go on") 
     for (std::uint64_t i = 0; i < entries; ++i) {
         REQUIRE_FALSE(commit(*opened, epoch, {free_of(partition(1), i)}));
     }
-    engine.files->free = 100 * mebibyte;  // less than twice the reserve
+    engine.files->free = 64 * mebibyte;  // less than twice the reserve, also with the spare logs
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(25);  // under load 30 s pass on a disk that is not scarce
     std::uint64_t commits = 0;
     while (on_disk() > 8 * mebibyte && std::chrono::steady_clock::now() < deadline) {
         REQUIRE_FALSE(commit(*opened, epoch, {core::put_row{"row", std::to_string(++commits)}}));
     }
     CHECK(on_disk() <= 8 * mebibyte);
+}
+
+TEST_CASE("spare logs count as free, and go when the disk is scarce") {
+    sized_engine engine(512 * mebibyte);
+    const auto files = rocksdb::FileSystem::Default();
+    rocksdb_options options;
+    options.directory = engine.scratch.path();
+    options.file_system = engine.files;
+    rocksdb_disk disk(fit_to_disk(options));
+    disk.tend(0);
+    const auto log = (engine.scratch.path() / "000007.log").string();
+    const auto spare = log + ".spare";
+    REQUIRE(rocksdb::WriteStringToFile(files.get(), std::string(mebibyte, 'x'), log).ok());
+    const auto before = disk.space()->free;
+    REQUIRE(disk.spares().keep(log).ok());
+    CHECK(disk.space()->free == before + mebibyte);
+    disk.tend(0);
+    CHECK(std::filesystem::exists(spare));
+    SECTION("when it is looked at") {
+        engine.files->free = 64 * mebibyte;
+        disk.tend(0);
+    }
+    SECTION("by a write that finds it full") { disk.make_room(1); }
+    CHECK_FALSE(std::filesystem::exists(spare));
+    CHECK(disk.spares().bytes() == 0);
 }
 
 }  // namespace millrace::storage
