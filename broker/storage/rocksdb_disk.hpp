@@ -42,11 +42,12 @@ public:
 
     log_spares& spares() { return spares_; }
 
-    /// Has spare logs while the disk is not scarce. Gives the ballast up when the next log and what is in memory, `unwritten` bytes, might not fit; makes it when there is room for it. REQUIRES: the store
-    /// is open.
+    /// Has spare logs while the disk is not scarce. Gives the ballast up when the next log and what is in memory, `unwritten` bytes, might not fit; makes it when
+    /// there is room for it. REQUIRES: the store is open.
     void tend(std::uint64_t unwritten);
 
-    /// Gives the spare logs and the ballast up, if they are there. Whether so many bytes are free then, whoever made room. REQUIRES: no other process has the store open.
+    /// Gives the spare logs and the ballast up, if they are there. Whether so many bytes are free then, whoever made room. REQUIRES: no other process has the
+    /// store open.
     bool make_room(std::uint64_t bytes);
 
 private:

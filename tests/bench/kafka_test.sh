@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The Kafka side of bench/compare against librdkafka's mock of a cluster. The mock makes no topics: they are there, and each run has one of its own. What it keeps of a
-# topic is little, so the messages are few and small; and a group takes nobody in for 45 s when
-# another one has left it, or was there first: so each run has a group of its own, with one consumer on a topic.
+# topic is little, so the messages are few and small; and a group takes nobody in for 45 s when another one has left it, or was there first: so each run has a
+# group of its own, with one consumer on a topic.
 # Usage: kafka_test.sh BUILD_DIR
 set -euo pipefail
 build=$1
