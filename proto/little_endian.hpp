@@ -18,17 +18,20 @@ T little_endian(T value) noexcept {
     return value;
 }
 
+template <class T>
+concept byte_like = std::same_as<T, std::byte> || std::same_as<T, char>;
+
 /// REQUIRES: sizeof(T) bytes at `from`.
-template <std::unsigned_integral T>
-T load(const std::byte* from) noexcept {
+template <std::unsigned_integral T, byte_like Byte>
+T load(const Byte* from) noexcept {
     T value;
     std::memcpy(&value, from, sizeof(T));
     return little_endian(value);
 }
 
 /// REQUIRES: room for sizeof(T) bytes at `to`.
-template <std::unsigned_integral T>
-void store(std::byte* to, T value) noexcept {
+template <byte_like Byte, std::unsigned_integral T>
+void store(Byte* to, T value) noexcept {
     value = little_endian(value);
     std::memcpy(to, &value, sizeof(T));
 }

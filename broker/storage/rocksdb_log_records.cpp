@@ -25,15 +25,8 @@ constexpr std::uint32_t inverse_of(std::uint32_t odd) {
 }
 static_assert(spread * inverse_of(spread) == 1);
 
-template <class T>
-T load(const char* from) {
-    return proto::load<T>(reinterpret_cast<const std::byte*>(from));
-}
-
-template <class T>
-void store(char* to, T value) {
-    proto::store(reinterpret_cast<std::byte*>(to), value);
-}
+using proto::load;
+using proto::store;
 
 std::uint32_t masked_crc(char type, std::string_view payload) {
     const auto crc = proto::crc32c(proto::crc32c(0, &type, 1), payload.data(), payload.size());

@@ -26,15 +26,8 @@ constexpr std::size_t head_bytes = batch_header_bytes + 2 + synced_mark_bytes;  
 
 constexpr std::string_view mark_magic = "MLS1";
 
-template <class T>
-T load(const char* from) {
-    return proto::load<T>(reinterpret_cast<const std::byte*>(from));
-}
-
-template <class T>
-void store(char* to, T value) {
-    proto::store(reinterpret_cast<std::byte*>(to), value);
-}
+using proto::load;
+using proto::store;
 
 bool is_zero(std::string_view bytes) {
     return std::all_of(bytes.begin(), bytes.end(), [](char c) { return c == 0; });
