@@ -62,4 +62,10 @@ rocksdb::IOStatus fill(rocksdb::FSSequentialFile& file, char* buffer, std::size_
     return rocksdb::IOStatus::OK();
 }
 
+rocksdb::IOStatus sync_names(rocksdb::FileSystem& files, const std::string& directory) {
+    std::unique_ptr<rocksdb::FSDirectory> opened;
+    auto status = files.NewDirectory(directory, plain, &opened, nullptr);
+    return status.ok() ? opened->Fsync(plain, nullptr) : status;
+}
+
 }  // namespace millrace::storage

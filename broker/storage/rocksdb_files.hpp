@@ -20,4 +20,7 @@ rocksdb::IOStatus append_file(rocksdb::FileSystem& files, const std::string& pat
 /// Reads on until `buffer` holds `size` bytes or the file ends, which only a `filled` below `size` tells.
 rocksdb::IOStatus fill(rocksdb::FSSequentialFile& file, char* buffer, std::size_t size, std::size_t& filled);
 
+/// Makes the names in `directory` durable.
+rocksdb::IOStatus sync_names(rocksdb::FileSystem& files, const std::string& directory);
+
 }  // namespace millrace::storage

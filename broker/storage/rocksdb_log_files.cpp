@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "broker/storage/rocksdb_files.hpp"
 #include "broker/storage/rocksdb_log_records.hpp"
 #include "broker/storage/rocksdb_log_view.hpp"
 
@@ -286,19 +287,13 @@ error log_files::sync() {
         status = state_->sync(**log, {}, nullptr);
     }
     for (auto directory = directories.begin(); directory != directories.end() && status.ok(); ++directory) {
-        status = sync_names(*directory);
+        status = sync_names(*target(), *directory);
+        if (!status.ok()) {
+            status = state_->fail(errc::sync_failed, "syncing the directory " + *directory + " failed", std::move(status));
+        }
     }
     std::lock_guard lock(state_->mutex);
     return status.ok() ? error{} : state_->failure;
-}
-
-IO log_files::sync_names(const std::string& in) {
-    std::unique_ptr<rocksdb::FSDirectory> directory;
-    auto status = target()->NewDirectory(in, {}, &directory, nullptr);
-    if (status.ok()) {
-        status = directory->Fsync({}, nullptr);
-    }
-    return status.ok() ? std::move(status) : state_->fail(errc::sync_failed, "syncing the directory " + in + " failed", std::move(status));
 }
 
 }  // namespace millrace::storage

@@ -56,7 +56,6 @@ private:
     struct open_log;
     struct shared_state;
 
-    rocksdb::IOStatus sync_names(const std::string& in);
     std::uint64_t reuse(const std::string& path, std::uint64_t number, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSWritableFile>* file);
 
     const std::shared_ptr<shared_state> state_;  // also its files', which may outlive it

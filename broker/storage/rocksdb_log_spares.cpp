@@ -5,6 +5,8 @@
 #include <string_view>
 #include <utility>
 
+#include "broker/storage/rocksdb_files.hpp"
+
 namespace millrace::storage {
 namespace {
 
@@ -47,7 +49,7 @@ IO log_spares::keep(const std::string& log) {
     if (!status.ok()) {
         return status;
     }
-    status = sync_names();
+    status = sync_names(*files_, directory_);
     return status.ok() && add(kept) ? status : files_->DeleteFile(kept.path, plain, nullptr);
 }
 
@@ -60,12 +62,6 @@ bool log_spares::can_keep(const std::string& log) {
     }
     std::uint64_t links = 0;
     return std::filesystem::path(log).parent_path() == directory_ && files_->NumFileLinks(log, plain, &links, nullptr).ok() && links == 1;
-}
-
-IO log_spares::sync_names() {
-    std::unique_ptr<rocksdb::FSDirectory> directory;
-    auto status = files_->NewDirectory(directory_, plain, &directory, nullptr);
-    return status.ok() ? directory->Fsync(plain, nullptr) : status;
 }
 
 bool log_spares::add(spare kept) {

@@ -52,7 +52,6 @@ public:
 
 private:
     bool can_keep(const std::string& log);
-    rocksdb::IOStatus sync_names();
     bool add(spare kept);
 
     const std::shared_ptr<rocksdb::FileSystem> files_;
