@@ -21,12 +21,6 @@ response see_other(const std::string& location) {
     return r;
 }
 
-std::int64_t id_in(const visit& v, std::size_t segment) {
-    const auto id = parse_id(v.where.segments.at(segment));
-    if (!id) throw not_found();
-    return *id;
-}
-
 std::optional<std::int64_t> before_in(const visit& v) {
     const auto text = find_field(v.where.query, "before");
     if (!text) return std::nullopt;
@@ -56,20 +50,17 @@ page_data grid_page(std::vector<photo_row> photos) {
 }  // namespace
 
 void html_pages::add_to(route_table& routes) {
-    const auto add = [&](verb method, const char* path, audience for_whom, body_kind body, answer (html_pages::*handler)(visit&)) {
-        routes.add(method, path, for_whom, body, [this, handler](visit& v) { return (this->*handler)(v); });
-    };
-    add(verb::get, "/", audience::everybody, body_kind::none, &html_pages::home);
-    add(verb::get, "/signup", audience::everybody, body_kind::none, &html_pages::show_sign_up);
-    add(verb::post, "/signup", audience::everybody, body_kind::small, &html_pages::sign_up);
-    add(verb::get, "/login", audience::everybody, body_kind::none, &html_pages::show_log_in);
-    add(verb::post, "/login", audience::everybody, body_kind::small, &html_pages::log_in);
-    add(verb::post, "/logout", audience::users, body_kind::small, &html_pages::log_out);
-    add(verb::get, "/photos", audience::users, body_kind::none, &html_pages::gallery);
-    add(verb::post, "/photos", audience::users, body_kind::photos, &html_pages::upload);
-    add(verb::get, "/photos/:", audience::everybody, body_kind::none, &html_pages::photo);
-    add(verb::post, "/photos/:/delete", audience::users, body_kind::small, &html_pages::remove_photo);
-    add(verb::get, "/users/:", audience::everybody, body_kind::none, &html_pages::profile);
+    routes.add(verb::get, "/", audience::everybody, body_kind::none, this, &html_pages::home);
+    routes.add(verb::get, "/signup", audience::everybody, body_kind::none, this, &html_pages::show_sign_up);
+    routes.add(verb::post, "/signup", audience::everybody, body_kind::small, this, &html_pages::sign_up);
+    routes.add(verb::get, "/login", audience::everybody, body_kind::none, this, &html_pages::show_log_in);
+    routes.add(verb::post, "/login", audience::everybody, body_kind::small, this, &html_pages::log_in);
+    routes.add(verb::post, "/logout", audience::users, body_kind::small, this, &html_pages::log_out);
+    routes.add(verb::get, "/photos", audience::users, body_kind::none, this, &html_pages::gallery);
+    routes.add(verb::post, "/photos", audience::users, body_kind::photos, this, &html_pages::upload);
+    routes.add(verb::get, "/photos/:", audience::everybody, body_kind::none, this, &html_pages::photo);
+    routes.add(verb::post, "/photos/:/delete", audience::users, body_kind::small, this, &html_pages::remove_photo);
+    routes.add(verb::get, "/users/:", audience::everybody, body_kind::none, this, &html_pages::profile);
 }
 
 // ---- accounts ------------------------------------------------------------------------------------------------------------------

@@ -16,16 +16,11 @@ using boost::beast::http::verb;
 
 namespace {
 
+constexpr std::size_t id_segment = 2;  // "/api/photos/ID"
 constexpr std::int64_t photos_default = 24;
 constexpr std::int64_t photos_max = 100;
 
 response as_json(unsigned status, const json::value& value) { return {.status = status, .type = "application/json", .body = json::serialize(value)}; }
-
-std::int64_t id_in(const visit& v) {
-    const auto id = parse_id(v.where.segments.at(2));
-    if (!id) throw not_found();
-    return *id;
-}
 
 std::optional<std::int64_t> number_in_query(const visit& v, const char* name) {
     const auto text = find_field(v.where.query, name);
@@ -79,17 +74,14 @@ json::array photos_json(const std::vector<photo_row>& photos) {
 }  // namespace
 
 void json_api::add_to(route_table& routes) {
-    const auto add = [&](verb method, const char* path, audience for_whom, body_kind body, answer (json_api::*handler)(visit&)) {
-        routes.add(method, path, for_whom, body, [this, handler](visit& v) { return (this->*handler)(v); });
-    };
-    add(verb::post, "/api/users", audience::everybody, body_kind::small, &json_api::sign_up);
-    add(verb::post, "/api/login", audience::everybody, body_kind::small, &json_api::log_in);
-    add(verb::post, "/api/logout", audience::users, body_kind::small, &json_api::log_out);
-    add(verb::get, "/api/users/:", audience::everybody, body_kind::none, &json_api::user);
-    add(verb::get, "/api/users/:/photos", audience::everybody, body_kind::none, &json_api::photos_of_user);
-    add(verb::post, "/api/photos", audience::users, body_kind::photos, &json_api::upload);
-    add(verb::get, "/api/photos/:", audience::everybody, body_kind::none, &json_api::photo);
-    add(verb::delete_, "/api/photos/:", audience::users, body_kind::none, &json_api::remove_photo);
+    routes.add(verb::post, "/api/users", audience::everybody, body_kind::small, this, &json_api::sign_up);
+    routes.add(verb::post, "/api/login", audience::everybody, body_kind::small, this, &json_api::log_in);
+    routes.add(verb::post, "/api/logout", audience::users, body_kind::small, this, &json_api::log_out);
+    routes.add(verb::get, "/api/users/:", audience::everybody, body_kind::none, this, &json_api::user);
+    routes.add(verb::get, "/api/users/:/photos", audience::everybody, body_kind::none, this, &json_api::photos_of_user);
+    routes.add(verb::post, "/api/photos", audience::users, body_kind::photos, this, &json_api::upload);
+    routes.add(verb::get, "/api/photos/:", audience::everybody, body_kind::none, this, &json_api::photo);
+    routes.add(verb::delete_, "/api/photos/:", audience::users, body_kind::none, this, &json_api::remove_photo);
 }
 
 answer json_api::sign_up(visit& v) {
@@ -111,13 +103,13 @@ answer json_api::log_out(visit& v) {
 }
 
 answer json_api::user(visit& v) {
-    const auto who = co_await people_.find(id_in(v));
+    const auto who = co_await people_.find(id_in(v, id_segment));
     if (!who) throw not_found();
     co_return as_json(200, user_json(*who));
 }
 
 answer json_api::photos_of_user(visit& v) {
-    const auto user = id_in(v);
+    const auto user = id_in(v, id_segment);
     const auto limit = number_in_query(v, "limit").value_or(photos_default);
     if (limit > photos_max) throw refusal(400, "bad_request", "'limit' is at most " + std::to_string(photos_max) + ".");
     if (!co_await people_.find(user)) throw not_found();
@@ -138,13 +130,13 @@ answer json_api::upload(visit& v) {
 }
 
 answer json_api::photo(visit& v) {
-    const auto p = co_await catalog_.find(id_in(v));
+    const auto p = co_await catalog_.find(id_in(v, id_segment));
     if (!p) throw not_found();
     co_return as_json(200, photo_json(*p));
 }
 
 answer json_api::remove_photo(visit& v) {
-    co_await incoming_.remove(*v.who, id_in(v), idempotency_key(v));
+    co_await incoming_.remove(*v.who, id_in(v, id_segment), idempotency_key(v));
     co_return response{.status = 204};
 }
 

@@ -1,7 +1,6 @@
 #include "examples/photo_stack/web/plain_routes.hpp"
 
 #include "examples/photo_stack/web/parsing/image_kind.hpp"
-#include "examples/photo_stack/web/parsing/text_rules.hpp"
 #include "examples/photo_stack/web/refusal.hpp"
 
 namespace photo_web {
@@ -11,7 +10,7 @@ using boost::beast::http::verb;
 
 void plain_routes::add_to(route_table& routes) {
     const auto add = [&](const char* path, answer (plain_routes::*handler)(visit&)) {
-        routes.add(verb::get, path, audience::everybody, body_kind::none, [this, handler](visit& v) { return (this->*handler)(v); });
+        routes.add(verb::get, path, audience::everybody, body_kind::none, this, handler);
     };
     add("/media/:/:", &plain_routes::media);
     add("/style.css", &plain_routes::style);
@@ -22,15 +21,14 @@ void plain_routes::add_to(route_table& routes) {
 /// Renditions are for everybody, without a look into the database: their address never means other bytes. An original has its metadata still, where it
 /// was taken among them, and is for its owner.
 answer plain_routes::media(visit& v) {
-    const auto photo = parse_id(v.where.segments.at(1));
+    const auto photo = id_in(v, 1);
     const auto file = v.where.segments.at(2);
-    if (!photo) throw not_found();
     const bool is_original = file.starts_with("original.");
     if (is_original) {
-        const auto row = co_await catalog_.find(*photo);
+        const auto row = co_await catalog_.find(photo);
         if (!row || !v.who || row->user_id != v.who->id) throw not_found();
     }
-    auto reading = [this, id = *photo, file] { return files_.read(id, file); };
+    auto reading = [this, id = photo, file] { return files_.read(id, file); };
     auto content = co_await disk_.run(std::move(reading));
     if (!content) throw not_found();
     response r{.type = media_type_of(file), .body = std::move(*content)};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "examples/photo_stack/web/parsing/text_rules.hpp"
 #include "examples/photo_stack/web/refusal.hpp"
 
 namespace photo_web {
@@ -33,6 +34,12 @@ const route& route_table::find(verb method, const std::vector<std::string>& segm
     }
     if (!known) throw not_found();
     throw refusal(405, "method_not_allowed", "This address does not take that method.");
+}
+
+std::int64_t id_in(const visit& v, std::size_t segment) {
+    const auto id = parse_id(v.where.segments.at(segment));
+    if (!id) throw not_found();
+    return *id;
 }
 
 }  // namespace photo_web
