@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "broker/storage/page_buffer.hpp"
 #include "broker/storage/rocksdb_files.hpp"
 #include "broker/storage/rocksdb_log_records.hpp"
 #include "broker/storage/rocksdb_log_view.hpp"
@@ -83,23 +84,26 @@ struct log_files::shared_state {
 class log_files::log_file final : public rocksdb::FSWritableFileWrapper {
 public:
     /// `left_there`: so many bytes of a dead log, which it is written over.
-    log_file(std::shared_ptr<open_log> log, std::shared_ptr<shared_state> state, std::uint64_t number, std::uint64_t left_there, bool fill_ahead)
+    log_file(std::shared_ptr<open_log> log, std::shared_ptr<shared_state> state, std::uint64_t number, std::uint64_t left_there, bool synced)
         : FSWritableFileWrapper(log->file.get()),
           log_(std::move(log)),
           state_(std::move(state)),
           salt_(salt_of(number)),
           salter_(number),
           left_there_(left_there),
+          piece_(log_->file->use_direct_io() ? page_bytes : 1),
           filled_(left_there),
           positioned_(left_there > 0),
-          can_fill_(fill_ahead) {}
+          can_fill_(synced && piece_ == 1) {}
     ~log_file() override { leave(); }
+
+    const std::shared_ptr<open_log>& shared() const { return log_; }
 
     IO Append(const Slice& data, const IOOptions& options, IODebugContext* debug) override {
         if (state_->has_failed) {
             return IO::IOError("not written: a log failed before");
         }
-        auto status = write(salted(data), options, debug);
+        auto status = write(data, options, debug);
         if (!status.ok()) {
             return state_->fail(errc::storage_failure, "writing " + log_->path + " failed", std::move(status));
         }
@@ -116,6 +120,9 @@ public:
         return Append(data, options, debug);
     }
 
+    /// Tells whoever reads the file from now on that this log is there, and has nothing in it yet.
+    IO begin() { return write({}, {}, nullptr); }
+
     IO Sync(const IOOptions& options, IODebugContext* debug) override { return state_->sync(*log_, options, debug); }
     IO Fsync(const IOOptions& options, IODebugContext* debug) override { return Sync(options, debug); }
 
@@ -129,6 +136,9 @@ public:
 
     std::uint64_t GetFileSize(const IOOptions&, IODebugContext*) override { return end_; }
 
+    /// RocksDB writes as it comes; what the file wants is seen to here.
+    bool use_direct_io() const override { return false; }
+
     /// What a dead log left is allocated.
     void PrepareWrite(std::size_t offset, std::size_t bytes, const IOOptions& options, IODebugContext* debug) override {
         if (offset + bytes > left_there_) {
@@ -137,18 +147,21 @@ public:
     }
 
 private:
-    /// What RocksDB gave is not ours to change.
-    Slice salted(const Slice& data) {
-        buffer_.assign(data.data(), data.size());
-        salter_.put_on(buffer_.data(), buffer_.size());
-        if (salter_.at() < left_there_) {
-            buffer_ += end_behind(salter_.at(), salt_);
-        }
-        return buffer_;
-    }
-
+    /// In a copy, for what RocksDB gave is not ours to change. A file written past the page cache takes whole pages: the one that the log ends in is written
+    /// again with what was in it, and what is behind the end in the last one are zeros.
     IO write(const Slice& data, const IOOptions& options, IODebugContext* debug) {
-        return positioned_ ? PositionedAppend(data, end_, options, debug) : FSWritableFileWrapper::Append(data, options, debug);
+        const auto there = buffer_.size();
+        buffer_.append(data.ToStringView());
+        salter_.put_on(buffer_.data() + there, data.size());
+        const auto written = buffer_.size();
+        if (salter_.at() < left_there_) {
+            buffer_.append(end_behind(salter_.at(), salt_));
+        }
+        buffer_.fill_up(piece_);
+        const Slice pieces(buffer_.data(), buffer_.size());
+        auto status = positioned_ ? PositionedAppend(pieces, end_ - there, options, debug) : FSWritableFileWrapper::Append(pieces, options, debug);
+        buffer_.keep_last(written % piece_, written);
+        return status;
     }
 
     void leave() {
@@ -180,16 +193,17 @@ private:
     const std::shared_ptr<shared_state> state_;
     const std::uint32_t salt_;
     log_salter salter_;
-    std::string buffer_;
+    page_buffer buffer_;                 // before a write, what the log's last page has already
     std::atomic<std::uint64_t> end_{0};  // of what was appended
     const std::uint64_t left_there_;
+    const std::size_t piece_;            // it is written in pieces of so many bytes
     std::uint64_t filled_;               // zeros reach up to here, or once did, or what was left there
     bool positioned_;                    // what is appended is written to end_, not to where the file ends
     bool can_fill_;
 };
 
-log_files::log_files(std::shared_ptr<rocksdb::FileSystem> files, bool fill_ahead, log_spares* spares)
-    : FileSystemWrapper(std::move(files)), state_(std::make_shared<shared_state>()), fill_ahead_(fill_ahead), spares_(spares) {}
+log_files::log_files(std::shared_ptr<rocksdb::FileSystem> files, bool synced, log_spares* spares)
+    : FileSystemWrapper(std::move(files)), state_(std::make_shared<shared_state>()), synced_(synced), spares_(spares) {}
 
 log_files::~log_files() {
     if (spares_) {
@@ -200,37 +214,48 @@ log_files::~log_files() {
 IO log_files::NewWritableFile(const std::string& path, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSWritableFile>* file,
                               IODebugContext* debug) {
     const auto number = log_number(path);
-    const auto left_there = number ? reuse(path, *number, options, file) : 0;
-    auto status = left_there > 0 ? IO::OK() : target()->NewWritableFile(path, options, file, debug);
-    if (status.ok() && number) {
-        auto log = std::make_shared<open_log>(std::move(*file), path);
-        *file = std::make_unique<log_file>(log, state_, *number, left_there, fill_ahead_);
-        std::lock_guard lock(state_->mutex);
-        state_->open.push_back(std::move(log));
-        state_->made.insert(path);
-        state_->unsynced_directories.insert(std::filesystem::path(path).parent_path().string());
+    if (!number) {
+        return target()->NewWritableFile(path, options, file, debug);
+    }
+    const auto spare = spares_ ? spares_->take_for(path) : std::nullopt;
+    if (spare && write_over(*spare, path, *number, options, file)) {
+        return IO::OK();
+    }
+    std::unique_ptr<rocksdb::FSWritableFile> made;
+    auto status = target()->NewWritableFile(path, options, &made, debug);
+    if (status.ok()) {
+        *file = enter(std::make_unique<log_file>(std::make_shared<open_log>(std::move(made), path), state_, *number, 0, synced_));
     }
     return status;
 }
 
-/// Gives how much a dead log left in the file; 0: a new one is to be made. What is written there first tells that this log is empty, and whether the file system
-/// writes at a position.
-std::uint64_t log_files::reuse(const std::string& path, std::uint64_t number, const rocksdb::FileOptions& options,
-                               std::unique_ptr<rocksdb::FSWritableFile>* file) {
-    const auto spare = spares_ ? spares_->take_for(path) : std::nullopt;
-    if (!spare) {
-        return 0;
-    }
-    auto status = target()->ReuseWritableFile(path, spare->path, options, file, nullptr);
-    if (status.ok()) {
-        status = (*file)->PositionedAppend(end_behind(0, salt_of(number)), 0, {}, nullptr);
+/// False: a new one is to be made. What is written first tells that this log is empty, and whether the file system writes at a position.
+bool log_files::write_over(const log_spares::spare& spare, const std::string& path, std::uint64_t number, rocksdb::FileOptions options,
+                           std::unique_ptr<rocksdb::FSWritableFile>* file) {
+    std::unique_ptr<rocksdb::FSWritableFile> there;
+    options.use_direct_writes = synced_;
+    auto status = target()->ReuseWritableFile(path, spare.path, options, &there, nullptr);
+    if (!status.ok() && std::exchange(options.use_direct_writes, false)) {
+        status = target()->ReuseWritableFile(path, spare.path, options, &there, nullptr);
     }
     if (status.ok()) {
-        return spare->bytes;
+        auto log = std::make_unique<log_file>(std::make_shared<open_log>(std::move(there), path), state_, number, spare.bytes, synced_);
+        if (log->begin().ok()) {
+            *file = enter(std::move(log));
+            return true;
+        }
     }
-    file->reset();
-    target()->DeleteFile(spare->path, {}, nullptr).PermitUncheckedError();
-    return 0;
+    target()->DeleteFile(spare.path, {}, nullptr).PermitUncheckedError();
+    return false;
+}
+
+std::unique_ptr<rocksdb::FSWritableFile> log_files::enter(std::unique_ptr<log_file> log) {
+    std::lock_guard lock(state_->mutex);
+    state_->open.push_back(log->shared());
+    const auto& path = log->shared()->path;
+    state_->made.insert(path);
+    state_->unsynced_directories.insert(std::filesystem::path(path).parent_path().string());
+    return log;
 }
 
 /// Only what was made here is kept: it has salt, of a number smaller than those to come.

@@ -16,6 +16,9 @@
 //
 //   | batch | batch | batch | end | what a dead log left |
 //
+// Such a file is written past the page cache, where the file system can: its pages are there, so nothing but the data goes to the disk. It takes whole pages; the
+// one in which the log ends is written again with the next append, as the page cache would do.
+//
 // What is written has the log's salt (rocksdb_log_records), and what RocksDB reads has not: it sees a log that ends where its last record does. After a
 // crash zeros, or a dead log's bytes, stand behind that; rocksdb_log_scan knows them.
 #pragma once
@@ -34,9 +37,10 @@ namespace millrace::storage {
 /// A file system like `files`, for one database. Thread-safe.
 class log_files final : public rocksdb::FileSystemWrapper {
 public:
-    /// `fill_ahead`: while syncs are small, where files take PositionedAppend.
+    /// `synced`: somebody waits for what is written to be on the disk, so that filling ahead (while syncs are small, where files take PositionedAppend) and
+    /// writing past the page cache pay.
     /// `spares`, if there are any, belong to the database, and outlive it.
-    log_files(std::shared_ptr<rocksdb::FileSystem> files, bool fill_ahead, log_spares* spares = nullptr);
+    log_files(std::shared_ptr<rocksdb::FileSystem> files, bool synced, log_spares* spares = nullptr);
     ~log_files() override;
 
     /// Makes durable what was written to the logs, and their names. Errors, from the first failure on: sync_failed, also when it was RocksDB's own sync;
@@ -56,10 +60,12 @@ private:
     struct open_log;
     struct shared_state;
 
-    std::uint64_t reuse(const std::string& path, std::uint64_t number, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSWritableFile>* file);
+    bool write_over(const log_spares::spare& spare, const std::string& path, std::uint64_t number, rocksdb::FileOptions options,
+                    std::unique_ptr<rocksdb::FSWritableFile>* file);
+    std::unique_ptr<rocksdb::FSWritableFile> enter(std::unique_ptr<log_file> log);
 
     const std::shared_ptr<shared_state> state_;  // also its files', which may outlive it
-    const bool fill_ahead_;
+    const bool synced_;
     log_spares* const spares_;
     std::mutex syncing_;  // one at a time: what another one has taken up is not synced before that one ends
 };

@@ -42,7 +42,7 @@ void log_spares::drop_leftovers() {
 
 IO log_spares::keep(const std::string& log) {
     spare kept{log + std::string(suffix)};
-    if (!can_keep(log) || !files_->GetFileSize(log, plain, &kept.bytes, nullptr).ok()) {
+    if (!can_keep(log) || !files_->GetFileSize(log, plain, &kept.bytes, nullptr).ok() || kept.bytes == 0) {
         return IO::NotSupported("not kept");
     }
     auto status = files_->RenameFile(log, kept.path, plain, nullptr);

@@ -39,7 +39,7 @@ public:
     void drop_leftovers();
 
     /// Takes a dead log of the store away, durably, so that its name leads nowhere when it is written over; keeps it or deletes it. NotSupported:
-    /// nothing is done, for there are enough, or it cannot be kept: it is also a checkpoint's, by another name.
+    /// nothing is done, for there are enough, or it cannot be kept: it is empty, or also a checkpoint's, by another name.
     rocksdb::IOStatus keep(const std::string& log);
 
     /// One for the log at this path, and not kept any longer; none for a log that is not the store's.

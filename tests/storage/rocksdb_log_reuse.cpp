@@ -77,13 +77,55 @@ public:
     bool refuses_reuse = false;
 };
 
+/// Notes how files are written over; as if past the page cache, which not every disk under a test can.
+class paging_file_system final : public rocksdb::FileSystemWrapper {
+public:
+    explicit paging_file_system(bool can_direct) : FileSystemWrapper(rocksdb::FileSystem::Default()), can_direct_(can_direct) {}
+    const char* Name() const override { return "paging"; }
+
+    rocksdb::IOStatus ReuseWritableFile(const std::string& name, const std::string& old, const rocksdb::FileOptions& options,
+                                        std::unique_ptr<rocksdb::FSWritableFile>* file, rocksdb::IODebugContext* debug) override {
+        if (options.use_direct_writes && !can_direct_) return rocksdb::IOStatus::InvalidArgument(old, "direct");
+        auto cached = options;
+        cached.use_direct_writes = false;
+        auto status = target()->ReuseWritableFile(name, old, cached, file, debug);
+        if (status.ok()) *file = std::make_unique<paged_file>(std::move(*file), options.use_direct_writes, writes);
+        return status;
+    }
+
+    std::vector<bool> writes;  // of files written over: whether in whole pages
+
+private:
+    class paged_file final : public rocksdb::FSWritableFileOwnerWrapper {
+    public:
+        paged_file(std::unique_ptr<rocksdb::FSWritableFile> file, bool direct, std::vector<bool>& writes)
+            : FSWritableFileOwnerWrapper(std::move(file)), direct_(direct), writes_(writes) {}
+        bool use_direct_io() const override { return direct_; }
+        rocksdb::IOStatus PositionedAppend(const rocksdb::Slice& data, std::uint64_t at, const rocksdb::IOOptions& options,
+                                           rocksdb::IODebugContext* debug) override {
+            const auto is_whole = [](std::uint64_t place) { return place % 4096 == 0; };
+            writes_.push_back(is_whole(reinterpret_cast<std::uintptr_t>(data.data())) && is_whole(data.size()) && is_whole(at));
+            return FSWritableFileOwnerWrapper::PositionedAppend(data, at, options, debug);
+        }
+
+    private:
+        const bool direct_;
+        std::vector<bool>& writes_;
+    };
+
+    const bool can_direct_;
+};
+
 /// The logs' files of a store that has room for spares.
 struct reusing {
+    std::shared_ptr<rocksdb::FileSystem> files = rocksdb::FileSystem::Default();
+    bool synced = true;
     scratch_directory scratch;
-    log_spares spares{rocksdb::FileSystem::Default(), scratch.path().string()};
-    log_files logs{rocksdb::FileSystem::Default(), true, &spares};
+    log_spares spares{files, scratch.path().string()};
+    log_files logs{files, synced, &spares};
 
     reusing() { spares.admit(true); }
+    explicit reusing(std::shared_ptr<rocksdb::FileSystem> on, bool is_synced) : files(std::move(on)), synced(is_synced) { spares.admit(true); }
 
     fs::path path(std::uint64_t number) const { return scratch.path() / log_file_name(number); }
 
@@ -185,6 +227,25 @@ TEST_CASE("a log is written over a dead one, ends where its records do, and is c
         CHECK(of.logs.GetFileSize(of.path(9).string(), {}, &size, nullptr).ok());
         CHECK(size == is.size());
     }
+    REQUIRE(log->Close({}, nullptr).ok());
+    CHECK(fs::file_size(of.path(9)) == is.size());
+}
+
+TEST_CASE("a log over a dead one is written in whole pages past the page cache where that can be, and where somebody waits for the disk") {
+    const auto can_direct = GENERATE(true, false);
+    const auto synced = GENERATE(true, false);
+    const auto files = std::make_shared<paging_file_system>(can_direct);
+    reusing of(files, synced);
+    of.write_dead(7, records_of(std::string(100'000, 'a')));
+    const auto log = of.make(9);
+    std::string is;
+    for (const auto bytes : {100, 4096 - 107 - 7, 1, 70'000, 120'000, 9}) {  // one up to where a page ends; the last ones beyond the dead log
+        const auto more = records_of(std::string(static_cast<std::size_t>(bytes), 'b'), is.size());
+        REQUIRE(log->Append(more, {}, nullptr).ok());
+        is += more;
+        REQUIRE(read_through(of.path(9)) == is);
+    }
+    CHECK(files->writes == std::vector<bool>(7, can_direct && synced));
     REQUIRE(log->Close({}, nullptr).ok());
     CHECK(fs::file_size(of.path(9)) == is.size());
 }
