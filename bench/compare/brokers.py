@@ -167,10 +167,20 @@ class Millrace(Broker):
         return first_line(f"{ROOT}/build/broker/millraced", "--version", pattern=r"(\d+\.\d+\.\d+)")
 
     def command(self, directory, port):
-        return [f"{ROOT}/build/broker/millraced", "--store", f"rocksdb:{directory}/store", "--listen", f"127.0.0.1:{port}", "--admin", "none", "--log-level", "warn"]
+        return [f"{ROOT}/build/broker/millraced", "--store", self.store(directory), "--listen", f"127.0.0.1:{port}", "--admin", "none", "--log-level", "warn"]
+
+    def store(self, directory):
+        return f"rocksdb:{directory}/store"
 
     def greets(self, s):
         return True  # it listens when its store is open
+
+
+class MillraceInMemory(Millrace):
+    name, durability = "Millrace (memory)", "in memory"
+
+    def store(self, directory):
+        return "memory:"
 
 
 class Redis(Broker):

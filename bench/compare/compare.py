@@ -14,6 +14,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 import brokers
@@ -124,7 +125,7 @@ def load(broker, running, options, arguments):
 
 
 def one_run(workload, broker, options):
-    directory = os.path.join(options.directory, f"compare-{os.getpid()}")
+    directory = tempfile.mkdtemp(prefix="compare-", dir=options.directory)
     running = None
     try:
         running = broker.start(directory)

@@ -7,6 +7,7 @@ Each round runs every row once, on a fresh broker and an empty folder; a figure 
 backlog costs is measured by bench/backlog.sh.
 """
 import argparse
+import concurrent.futures
 import statistics
 import sys
 import time
@@ -60,6 +61,9 @@ GOALS = [
     ("10 000 topics, one message each a second: the latest", lambda r: r["10 000 topics"]["max_ms"], " ms", 0, 1000, False),
     ("… cores of the broker", cores_of_topics, "", 2, None, False),
     ("… memory of the broker", lambda r: r["10 000 topics"]["memory_mib"], " MiB", 0, None, False),
+    # Brokers that share nothing but the processors: one of two shards could not do more.
+    ("two loads in memory, 1 KiB end to end, on two brokers, of one", lambda r: rate("on two")(r) / rate("two loads on one broker")(r), "×", 2, None, True),
+    ("… messages, on one", rate("two loads on one broker"), "/s", 0, None, True),
     ("an idle connection of 10 000", lambda r: (r["10 000 connections"]["memory_mib"] - r["10 000 connections"]["memory_before_mib"]) * KIB / 10_000, " KiB", 1, 16, False),
 ]
 
@@ -72,6 +76,25 @@ class Run(compare.Workload):
         return {**compare.load(broker, running, options, self.arguments), "memory_before_mib": before}
 
 
+class TwoLoads(compare.Workload):
+    def run(self, broker, running, options):
+        return together(lambda: compare.load(broker, running, options, self.arguments))
+
+
+def tell(turn, name, result):
+    if "failed" in result:
+        sys.exit(f"goals.py: {name}: {result['failed']}")
+    print(f"{time.strftime('%H:%M:%S')}  round {turn + 1}, {name}: {result['messages_per_second']:,.0f}/s", file=sys.stderr, flush=True)
+
+
+def together(run):
+    """Twice at once; what both do."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        results = [running.result() for running in [pool.submit(run), pool.submit(run)]]
+    failed = [r for r in results if "failed" in r]
+    return failed[0] if failed else {**results[0], "messages_per_second": sum(r["messages_per_second"] for r in results)}
+
+
 def measure(options):
     rounds = []
     for turn in range(options.rounds):
@@ -80,9 +103,12 @@ def measure(options):
             seconds = options.long_seconds if name == "publish for long" else options.seconds
             run = Run(name, "", arguments + ["--seconds", str(seconds)], [])
             results[name] = compare.one_run(run, brokers.Millrace(), options)
-            if "failed" in results[name]:
-                sys.exit(f"goals.py: {name}: {results[name]['failed']}")
-            print(f"{time.strftime('%H:%M:%S')}  round {turn + 1}, {name}: {results[name]['messages_per_second']:,.0f}/s", file=sys.stderr, flush=True)
+            tell(turn, name, results[name])
+        in_memory = ["end-to-end", "--seconds", str(options.seconds)]
+        for name, run in (("two loads on one broker", lambda: compare.one_run(TwoLoads("", "", in_memory, []), brokers.MillraceInMemory(), options)),
+                          ("on two", lambda: together(lambda: compare.one_run(Run("", "", in_memory, []), brokers.MillraceInMemory(), options)))):
+            results[name] = run()
+            tell(turn, name, results[name])
         rounds.append(results)
     return rounds
 
