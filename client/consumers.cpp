@@ -19,6 +19,8 @@ std::uint32_t number_on_wire(consumer_number number) {
     return static_cast<std::uint32_t>(number);
 }
 
+lease lease_of(const delivery& d) { return {d.partition, d.attempt, d.sequence, d.connection}; }
+
 error connection_closes() { return {errc::canceled, "the connection is closing"}; }
 
 std::vector<wire::LeaseRange> on_wire(const std::vector<lease_range>& ranges) {
@@ -76,31 +78,44 @@ void consumers::close_all() {
 
 bool consumers::start(consumer_number number, const delivery& d) {
     auto* c = find_usable(number);
-    if (!c || c->held.size_of(d.partition, d.attempt, d.sequence) == 0) return false;
-    const lease one{d.partition, d.attempt, d.sequence};
+    const auto one = lease_of(d);
+    if (!c || c->held.size_of(one) == 0) return false;
     if (!c->started.insert(one).second) return false;
     c->to_start.push_back(one);
     return true;
 }
 
 void consumers::give(consumer_number number, const delivery& d, hand_in how, const std::string& reason) {
-    auto* c = find_usable(number);
+    auto* c = find(number);
     if (!c) return;
-    if (!c->held.remove(d.partition, d.attempt, d.sequence)) return;
-    if (!c->started.empty()) c->started.erase({d.partition, d.attempt, d.sequence});
-    c->gathered(how, reason.substr(0, reason_bytes_max)).add(d.partition, d.attempt, d.sequence);
+    const auto one = lease_of(d);
+    const bool was_held = c->held.remove(one);
+    if (was_held && (c->state == phase::open || c->state == phase::returning)) {
+        if (!c->started.empty()) c->started.erase(one);
+        c->gathered(how, reason.substr(0, reason_bytes_max)).add(d.partition, d.attempt, d.sequence);
+    } else if (was_held || d.connection != talk_.connection) {
+        miss(number, *c, {d.partition, d.attempt, d.sequence, d.sequence});
+    }
+}
+
+/// Whoever waits for what is handed in is told, each of what came before.
+void consumers::miss(consumer_number number, consumer& c, const lost_range& one) {
+    if (c.flights.empty() || !c.flights.back().answered || !c.flights.back().waiting.empty()) c.flights.push_back({.answered = true});
+    c.flights.back().lost.push_back(one);
+    take_answered(number, c);
 }
 
 void consumers::set_aside(consumer_number number, const delivery& d) {
     auto* c = find_usable(number);
     if (!c) return;
-    c->started.erase({d.partition, d.attempt, d.sequence});
-    c->held.remove(d.partition, d.attempt, d.sequence);
+    const auto one = lease_of(d);
+    c->started.erase(one);
+    c->held.remove(one);
 }
 
 void consumers::extend(ticket operation, consumer_number number, const delivery& d) {
     auto* c = find_usable(number);
-    if (!c || !c->started.contains({d.partition, d.attempt, d.sequence}))
+    if (!c || !c->started.contains(lease_of(d)))
         return talk_.complete(operation, {errc::lease_lost, "the message is not started, or not held any more"});
     if (c->state == phase::returning) return talk_.complete(operation, {errc::connection_lost, "the connection is being made again"});
     send_starts(number, *c);  // a lease that the broker does not know to be started cannot be extended
@@ -114,12 +129,12 @@ void consumers::stop(consumer_number number) {
     if (!c) return;
     c->stopped = true;
     std::vector<lease> unstarted;
-    c->held.for_each([&](std::uint32_t partition, std::uint32_t attempt, sequence at) {
-        if (!c->started.contains({partition, attempt, at})) unstarted.push_back({partition, attempt, at});
+    c->held.for_each([&](const lease& one) {
+        if (!c->started.contains(one)) unstarted.push_back(one);
     });
-    for (const auto& [partition, attempt, at] : unstarted) {
-        c->held.remove(partition, attempt, at);
-        c->gathered(hand_in::release, {}).add(partition, attempt, at);
+    for (const auto& one : unstarted) {
+        c->held.remove(one);
+        c->gathered(hand_in::release, {}).add(one.partition, one.attempt, one.at);
     }
 }
 
@@ -154,11 +169,12 @@ error consumers::on_deliver(const proto::frame& frame) {
                                            std::to_string(c->given.messages)};
     c->given = c->given - came;
     if (arrived.deliveries.empty()) return {};
+    for (auto& d : arrived.deliveries) d.connection = talk_.connection;
     auto next = sizes.cbegin();
     for (const auto* run : *message->runs()) {
         if (run->count() == 0) continue;
         const auto end = next + run->count();
-        c->held.add(run->partition(), run->attempt(), {run->first()}, {next, end});
+        c->held.add({run->partition(), run->attempt(), {run->first()}, talk_.connection}, {next, end});
         next = end;
     }
     if (c->stopped) return stop(arrived.consumer), error{};
@@ -208,14 +224,18 @@ void consumers::on_acked(std::uint64_t id, const waiting_request& asked, const e
         f.refused = refused;
         if (auto* settled = std::get_if<settlement>(&content)) f.lost = std::move(settled->lost);
     }
-    // Whoever waits for a flight waits for all before it, and is told of these and no others.
-    while (!c->flights.empty() && c->flights.front().answered) {
-        const auto& f = c->flights.front();
-        c->note(f.refused, f.lost);
-        report(*c, f.waiting);
-        c->flights.pop_front();
+    take_answered(number, *c);
+}
+
+/// Whoever waits for a flight waits for all before it, and is told of these and no others.
+void consumers::take_answered(consumer_number number, consumer& c) {
+    while (!c.flights.empty() && c.flights.front().answered) {
+        const auto& f = c.flights.front();
+        c.note(f.refused, f.lost);
+        report(c, f.waiting);
+        c.flights.pop_front();
     }
-    forget_if_done(number, *c);
+    forget_if_done(number, c);
 }
 
 void consumers::give_up(std::uint64_t id, const waiting_request& asked, const error& refused) {
@@ -230,7 +250,9 @@ void consumers::give_up(std::uint64_t id, const waiting_request& asked, const er
 
 // ---- the connection goes and comes back ------------------------------------------------------------------------------------
 
+/// What has arrived and was not taken yet is nobody's any more.
 void consumers::interrupt(const error& reason) {
+    std::erase_if(talk_.events, [](const event& e) { return std::holds_alternative<delivered>(e); });
     for (auto it = consumers_.begin(); it != consumers_.end();) {
         auto& [number, c] = *it;
         if (c.state == phase::open || c.state == phase::returning) {
@@ -261,7 +283,7 @@ void consumers::make_return(consumer_number number, consumer& c) {
     c.to_start.clear();
     c.given = {};
     held_leases kept;
-    for (const auto& [partition, attempt, at] : c.started) kept.add(partition, attempt, at, {c.held.size_of(partition, attempt, at)});
+    for (const auto& one : c.started) kept.add(one, {c.held.size_of(one)});
     c.held = std::move(kept);
 }
 
@@ -269,9 +291,7 @@ void consumers::resume() {
     for (auto& [number, c] : consumers_) {
         if (c.state != phase::returning) continue;
         lease_ranges presented;
-        for (const auto& [partition, attempt, at] : c.started) {
-            presented.add(partition, attempt, at);
-        }
+        for (const auto& one : c.started) presented.add(one.partition, one.attempt, one.at);
         for (const auto& r : c.acks.all()) presented.add(r);
         for (const auto& [how, ranges] : c.others)
             for (const auto& r : ranges.all()) presented.add(r);
@@ -293,10 +313,9 @@ void consumers::welcome_back(consumer_number number, consumer& c, const std::vec
             it = it->second.empty() ? c.others.erase(it) : std::next(it);
         }
         if (handed_in) c.note({}, {l});
-        const auto from = c.started.lower_bound({l.partition, l.attempt, l.first});
+        const auto from = c.started.lower_bound({l.partition, l.attempt, l.first, 0});
         auto to = from;
-        for (; to != c.started.end() && *to <= lease{l.partition, l.attempt, l.last}; ++to)
-            c.held.remove(to->partition, to->attempt, to->at);
+        for (; to != c.started.end() && *to < lease{l.partition, l.attempt, l.last + 1, 0}; ++to) c.held.remove(*to);
         if (from != to) gone.ranges.push_back(l);
         c.started.erase(from, to);
     }
@@ -381,7 +400,7 @@ void consumers::send_ranges(consumer_number number, consumer& c, hand_in how, co
             case hand_in::reject: talk_.send(id, wire::CreateRejectDirect(b, to, &ranges, reason.c_str())); break;
             case hand_in::release: talk_.send(id, wire::CreateReleaseDirect(b, to, &ranges)); break;
         }
-        c.flights.push_back({id, how, reason, std::move(taken), {}});
+        c.flights.push_back({id, how, reason, std::move(taken)});
     }
 }
 
@@ -410,8 +429,13 @@ void consumers::end(consumer_number number, consumer& c, const error& reason) {
 
 void consumers::consumer::note(const error& refusal, const std::vector<lost_range>& gone) {
     if (refusal && !refused) refused = refusal;
-    const auto room = lost_ranges_max - std::min(lost_ranges_max, lost.size());
-    lost.insert(lost.end(), gone.begin(), gone.begin() + static_cast<std::ptrdiff_t>(std::min(room, gone.size())));
+    for (const auto& one : gone) {
+        auto* last = lost.empty() ? nullptr : &lost.back();
+        if (last && last->partition == one.partition && last->attempt == one.attempt && last->last + 1 == one.first)
+            last->last = one.last;
+        else if (lost.size() < lost_ranges_max)
+            lost.push_back(one);
+    }
 }
 
 /// Tells those who wait what became of what was handed in; what they were told is told.

@@ -37,8 +37,11 @@ public:
     void close(ticket operation, consumer_number number);
     void close_all();
 
-    /// These four are ignored when the message is not held: handed in before, or its consumer is gone; start() says so. `reason` is for nack and reject.
+    /// False, and ignored, when the message is not held (any more).
     bool start(consumer_number number, const delivery& d);
+
+    /// Ignored when the message was handed in or set aside before. When it is not this consumer's any more, for its connection is lost or the consumer
+    /// has ended, the next settlement names it. `reason` is for nack and reject.
     void give(consumer_number number, const delivery& d, hand_in how, const std::string& reason);
 
     /// Frees the credit of a message that stays leased without being handed in.
@@ -81,24 +84,16 @@ public:
 private:
     enum class phase : std::uint8_t { opening, open, returning, closing, gone };
 
-    /// A request that hands in, unanswered.
+    /// A request that hands in, unanswered; or what was handed in too late, in its place among them.
     struct flight {
-        std::uint64_t id;
-        hand_in how;
-        std::string reason;
-        std::vector<lease_range> ranges;
-        std::vector<ticket> waiting;
+        std::uint64_t id = 0;
+        hand_in how{};
+        std::string reason{};
+        std::vector<lease_range> ranges{};
+        std::vector<ticket> waiting{};
         bool answered = false;
         error refused{};
         std::vector<lost_range> lost{};  // of its ranges
-    };
-
-    struct lease {
-        std::uint32_t partition;
-        std::uint32_t attempt;
-        sequence at;
-
-        auto operator<=>(const lease&) const = default;
     };
 
     struct consumer {
@@ -134,6 +129,8 @@ private:
     void send_starts(consumer_number number, consumer& c);
     void send_gathered(consumer_number number, consumer& c);
     void send_ranges(consumer_number number, consumer& c, hand_in how, const std::string& reason, lease_ranges& gathered);
+    void miss(consumer_number number, consumer& c, const lost_range& one);
+    void take_answered(consumer_number number, consumer& c);
     void make_return(consumer_number number, consumer& c);
     void welcome_back(consumer_number number, consumer& c, const std::vector<lost_range>& lost);
     void send_credit(consumer_number number, consumer& c);

@@ -30,6 +30,7 @@ struct conversation {
     std::map<std::uint64_t, waiting_request> waiting;  // by request id; ids and deadlines ascend together
     flatbuffers::FlatBufferBuilder builder;
     std::uint64_t last_id = 0;
+    std::uint32_t connection = 1;  // which of the client's this is, or will be
 
     /// Opens a request: its id goes into the frame, its answer to `taker`.
     std::uint64_t ask(recipient taker, wire::Message expected, ticket operation = no_ticket, std::uint32_t subject = 0) {

@@ -21,6 +21,16 @@ struct credit {
     credit at_least_none() const { return {std::max<std::int64_t>(messages, 0), std::max<std::int64_t>(bytes, 0)}; }
 };
 
+/// One delivery of a message. A broker that forgot its leases gives a message again with the same attempt: then the connection tells which is meant.
+struct lease {
+    std::uint32_t partition;
+    std::uint32_t attempt;
+    sequence at;
+    std::uint32_t connection;  // that it came by
+
+    auto operator<=>(const lease&) const = default;
+};
+
 class held_leases {
 public:
     held_leases() = default;
@@ -34,20 +44,20 @@ public:
     }
 
     /// A run of deliveries came; `sizes` are the bytes of their records. A run held already is replaced.
-    void add(std::uint32_t partition, std::uint32_t attempt, sequence first, std::vector<std::uint32_t> sizes);
+    void add(const lease& first, std::vector<std::uint32_t> sizes);
 
     /// One message leaves. False when it is not held (any more).
-    bool remove(std::uint32_t partition, std::uint32_t attempt, sequence one);
+    bool remove(const lease& one);
 
     /// The bytes of a held message's record; 0 when it is not held.
-    std::uint32_t size_of(std::uint32_t partition, std::uint32_t attempt, sequence one);
+    std::uint32_t size_of(const lease& one);
 
-    /// Calls `take(partition, attempt, sequence)` for every message held, in order.
+    /// Calls `take(lease)` for every message held, in order.
     template <class Take>
     void for_each(Take take) const {
         for (const auto& [at, held] : runs_)
             for (std::size_t i = 0; i < held.sizes.size(); ++i)
-                if (held.sizes[i] > 0) take(at.partition, at.attempt, at.first + i);
+                if (held.sizes[i] > 0) take(lease{at.partition, at.attempt, at.first + i, at.connection});
     }
 
     bool empty() const noexcept { return runs_.empty(); }
@@ -56,6 +66,7 @@ public:
 
 private:
     struct place {
+        std::uint32_t connection;
         std::uint32_t partition;
         std::uint32_t attempt;
         sequence first;
@@ -70,7 +81,7 @@ private:
 
     using run_map = std::map<place, run>;
 
-    run_map::iterator find(std::uint32_t partition, std::uint32_t attempt, sequence one);
+    run_map::iterator find(const lease& one);
 
     run_map runs_;
     credit total_;

@@ -56,7 +56,7 @@ error protocol_error(std::string what) { return {errc::malformed_frame, std::mov
 
 machine::machine(machine_settings settings)
     : settings_(std::move(settings)),
-      talk_{{}, settings_.request_timeout, {}, {}, {}, flatbuffers::FlatBufferBuilder(), 0},
+      talk_{{}, settings_.request_timeout, {}, {}, {}, flatbuffers::FlatBufferBuilder()},
       decoder_(limits::frame_bytes),
       publisher_(talk_, settings_.publishing),
       consumers_(talk_),
@@ -371,6 +371,7 @@ void machine::fail(error reason) {
 void machine::interrupt(error reason) {
     phase_ = phase::apart;
     reason_ = reason;
+    ++talk_.connection;
     for (const auto& [id, asked] : talk_.waiting)
         if (!asked.given_up) talk_.complete(asked.operation, reason);
     talk_.waiting.clear();

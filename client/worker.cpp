@@ -101,7 +101,6 @@ void worker_core::on_outcome(std::uint64_t number, const outcome& result) {
     if (abandoned_) return;
     const auto finished = running_.extract(number);
     hand_in(*finished.mapped().content, result);
-    if (finished.mapped().is_lost) ++report_.lost;
     if (stopping_) return finish_if_idle();
     begin_jobs();
 }
@@ -114,16 +113,14 @@ void worker_core::hand_in(const delivery& d, const outcome& result) {
     }
 }
 
-/// Nobody can be told to stop: the handlers run on, and their outcomes are counted as too late.
+/// Nobody can be told to stop: the handlers run on, and the settlement names their outcomes as too late.
 void worker_core::note_lost(const std::vector<lost_range>& ranges) {
     for (auto& [number, j] : running_) {
         const auto& d = *j.content;
         const auto covers = [&](const lost_range& r) {
             return r.partition == d.partition && r.attempt == d.attempt && r.first <= d.sequence && d.sequence <= r.last;
         };
-        if (std::none_of(ranges.begin(), ranges.end(), covers)) continue;
-        j.is_lost = true;
-        j.renew_at = never;
+        if (std::any_of(ranges.begin(), ranges.end(), covers)) j.renew_at = never;
     }
 }
 

@@ -34,7 +34,6 @@ private:
         std::shared_ptr<const delivery> content;
         moment started;
         moment renew_at;  // never: its lease is left to end
-        bool is_lost = false;  // somebody else was given the message: its outcome has no effect
     };
 
     void receive();

@@ -11,7 +11,8 @@
 //   publishes      wait and go on when it is back; one that was unanswered may then be there twice, or ends (reconnect_settings), unless the
 //                  connection has the name of a producer: then everything is there once (connection_settings::producer)
 //   consumers      subscribe again and get back what they had started; what was received and not started comes again, to anybody
-//   acks and such  go on when it is back; the settlement names those whose fate stays unknown
+//   acks and such  go on when it is back; the settlement names those whose fate stays unknown, and those that come too late: of what was received before
+//                  and not started
 //   all other      operations end with connection_lost; so does everything when it does not come back
 //
 // Threads: a connection and its consumers live on one executor: a single-threaded io_context, or a strand. Call every function on it; nothing
@@ -121,8 +122,8 @@ public:
     std::chrono::milliseconds visibility_timeout() const noexcept;
 
     // ---- what becomes of a message. All of these are sent with others at the end of the turn, and give the message's credit back, but start. They
-    // have no effect when the message was handed in or set aside before, when the connection came back and the message was not started, or when
-    // the consumer has ended: then the message comes again. ----
+    // have no effect when the message was handed in or set aside before; nor when the connection was lost since it came and it was not started, or the
+    // consumer has ended: then the message comes again, and the next settlement names it as lost. ----
 
     /// Work on it begins: its visibility timeout runs from now on, and this client may keep it when the connection is lost and comes back.
     /// Without it a message stays with its consumer as long as the connection. Not sent when the message is handed in within the same turn.
@@ -143,7 +144,7 @@ public:
     template <class Token>
     auto async_extend(const delivery& d, Token&& token) {
         return detail::initiate<settlement, detail::start_extend>(core_, std::forward<Token>(token), state_,
-                                                                    delivery{{}, d.sequence, {}, d.partition, d.attempt, {}});
+                                                                    delivery{{}, d.sequence, {}, d.partition, d.attempt, d.connection, {}});
     }
 
     /// Takes nothing more: everything that is not started is released, and a receive ends with canceled. What is started stays.
@@ -153,7 +154,7 @@ public:
     void on_leases_lost(std::function<void(const std::vector<lost_range>&)> notify);
 
     /// Settles the message for good. Sent with others at the end of the turn; its credit comes back by itself.
-    /// No effect when it was acked or set aside before, or when the consumer or its connection has ended: then the message comes again.
+    /// Too late when the connection was lost since it came and it was not started, or the consumer has ended: the settlement names it, and it comes again.
     void ack(const delivery& d);
 
     /// As ack(), and completes as async_settle(). void(error_code, settlement)

@@ -131,6 +131,7 @@ struct delivery {
     timestamp appended_at;  // broker time
     std::uint32_t partition = 0;
     std::uint32_t attempt = 0;  // from 1; 0 on a message that was only looked at (peek)
+    std::uint32_t connection = 0;  // which of its client's it came by: by the next, the same attempt of it is another delivery
     std::shared_ptr<const dead_letter_origin> origin{};  // of a dead letter only
 };
 
@@ -146,8 +147,8 @@ struct subscribe_options {
     std::string name{};                        // for people
 };
 
-/// Messages from first to last whose ack, nack, reject, release or extension came too late: somebody else had been given them. After a
-/// reconnection also those whose fate is unknown because the answer was lost with the connection.
+/// Messages from first to last whose ack, nack, reject, release or extension came too late: somebody else had been given them, or the connection by which they
+/// came is gone and they come again. After a reconnection also those whose fate is unknown because the answer was lost with the connection.
 struct lost_range {
     std::uint32_t partition = 0;
     std::uint32_t attempt = 0;

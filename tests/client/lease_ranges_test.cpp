@@ -38,28 +38,28 @@ TEST_CASE("no more ranges are taken than asked for, and none is lost") {
 
 TEST_CASE("a held message leaves once and frees the bytes of its record") {
     held_leases held;
-    held.add(0, 1, {10}, {100, 200, 300});
-    held.add(1, 1, {10}, {7});
-    CHECK(held.remove(0, 1, {11}));
-    CHECK_FALSE(held.remove(0, 1, {11}));
-    CHECK_FALSE(held.remove(0, 2, {10}));
-    CHECK_FALSE(held.remove(0, 1, {9}));
-    CHECK_FALSE(held.remove(0, 1, {13}));
-    CHECK(held.remove(1, 1, {10}));
-    CHECK(held.remove(0, 1, {12}));
+    held.add({0, 1, {10}, 1}, {100, 200, 300});
+    held.add({1, 1, {10}, 1}, {7});
+    CHECK(held.remove({0, 1, {11}, 1}));
+    CHECK_FALSE(held.remove({0, 1, {11}, 1}));
+    CHECK_FALSE(held.remove({0, 2, {10}, 1}));
+    CHECK_FALSE(held.remove({0, 1, {9}, 1}));
+    CHECK_FALSE(held.remove({0, 1, {13}, 1}));
+    CHECK(held.remove({1, 1, {10}, 1}));
+    CHECK(held.remove({0, 1, {12}, 1}));
     CHECK_FALSE(held.empty());
     CHECK(held.total().messages == 1);
     CHECK(held.total().bytes == 100);
-    CHECK(held.remove(0, 1, {10}));
+    CHECK(held.remove({0, 1, {10}, 1}));
     CHECK(held.empty());
 }
 
 TEST_CASE("a run that comes again frees what was left of it") {
     held_leases held;
-    held.add(0, 1, {10}, {100, 200, 300});
-    held.remove(0, 1, {10});
-    held.add(0, 1, {10}, {1, 1});
+    held.add({0, 1, {10}, 1}, {100, 200, 300});
+    held.remove({0, 1, {10}, 1});
+    held.add({0, 1, {10}, 1}, {1, 1});
     CHECK(held.total().messages == 2);
     CHECK(held.total().bytes == 2);
-    CHECK_FALSE(held.remove(0, 1, {12}));
+    CHECK_FALSE(held.remove({0, 1, {12}, 1}));
 }

@@ -137,10 +137,14 @@ public:
 
     void deliver(consumer_number to, std::uint32_t partition, std::uint64_t first, const std::vector<message>& messages,
                  std::uint32_t attempt = 1) {
-        const auto body = records_of(messages);
-        const std::vector<wire::Run> runs{wire::Run(first, 1'000'000, partition, static_cast<std::uint32_t>(messages.size()),
-                                                    static_cast<std::uint32_t>(body.size()), attempt)};
-        push(wire::CreateDeliverDirect(builder_, static_cast<std::uint32_t>(to), &runs), body);
+        feed_bytes(deliver_frame(to, partition, first, messages, attempt));
+    }
+
+    /// Messages and a goodbye that come together.
+    void last_words(consumer_number to, std::uint32_t partition, std::uint64_t first, const std::vector<message>& messages, errc code) {
+        auto bytes = deliver_frame(to, partition, first, messages, 1);
+        proto::append_frame(builder_, 0, wire::CreateGoodbye(builder_, static_cast<std::uint16_t>(code), builder_.CreateString("no more")), 0, bytes);
+        feed_bytes(bytes);
     }
 
     void goodbye(errc code, const std::string& what) {
@@ -150,10 +154,7 @@ public:
     /// A frame with this id, whether it was asked for or not.
     template <class Table>
     void feed(std::uint64_t id, flatbuffers::Offset<Table> message, const std::vector<std::byte>& body) {
-        std::vector<std::byte> bytes;
-        proto::append_frame(builder_, id, message, body.size(), bytes);
-        bytes.insert(bytes.end(), body.begin(), body.end());
-        feed_bytes(bytes);
+        feed_bytes(frame(id, message, body));
     }
 
     void feed_bytes(std::span<const std::byte> bytes) {
@@ -189,6 +190,22 @@ public:
     flatbuffers::FlatBufferBuilder& builder() { return builder_; }
 
 private:
+    template <class Table>
+    std::vector<std::byte> frame(std::uint64_t id, flatbuffers::Offset<Table> message, const std::vector<std::byte>& body) {
+        std::vector<std::byte> bytes;
+        proto::append_frame(builder_, id, message, body.size(), bytes);
+        bytes.insert(bytes.end(), body.begin(), body.end());
+        return bytes;
+    }
+
+    std::vector<std::byte> deliver_frame(consumer_number to, std::uint32_t partition, std::uint64_t first, const std::vector<message>& messages,
+                                         std::uint32_t attempt) {
+        const auto body = records_of(messages);
+        const std::vector<wire::Run> runs{wire::Run(first, 1'000'000, partition, static_cast<std::uint32_t>(messages.size()),
+                                                    static_cast<std::uint32_t>(body.size()), attempt)};
+        return frame(0, wire::CreateDeliverDirect(builder_, static_cast<std::uint32_t>(to), &runs), body);
+    }
+
     /// What the machine wrote is verified by the codec, and kept from the bytes themselves.
     void read_output() {
         outgoing out;

@@ -147,9 +147,11 @@ void library_client::note(client::welcomed& e) {
     for (auto& [number, c] : consumers_) {
         c.who.session = session_;
         std::vector<token_range> shown;
-        for (const auto& h : c.held) shown.push_back(token_of(h.what));
+        for (const auto& h : c.held)
+            if (!h.given_to) shown.push_back(token_of(h.what));
         for (auto* acks : {&c.acked, &c.settling})
             for (auto& a : *acks) {
+                if (a.was_gone) continue;
                 shown.push_back(a.what);
                 a.key = around_.judge.hand_in_sent(around_.now(), c.who, hand_in::ack, {a.what});
             }
@@ -200,7 +202,11 @@ void library_client::note(client::delivered& e) {
 
 void library_client::note(client::consumer_interrupted& e) {
     const auto it = consumers_.find(e.consumer);
-    if (it != consumers_.end()) std::erase_if(it->second.held, [](const held_delivery& h) { return !h.started; });
+    if (it == consumers_.end()) return;
+    auto& c = it->second;
+    std::erase_if(c.held, [this](const held_delivery& h) { return !h.started && around_.random.chance(500); });
+    for (auto& h : c.held)
+        if (!h.started && !h.given_to) h.given_to = c.who;
 }
 
 void library_client::note(client::leases_lost& e) {
@@ -210,14 +216,14 @@ void library_client::note(client::leases_lost& e) {
 
 void library_client::note(client::consumer_ended& e) { consumers_.erase(e.consumer); }
 
-/// A settlement tells what was lost of everything so far. A broker that was restarted gives a token again: the earlier one is meant.
+/// A settlement tells what was lost of everything so far. A broker that was restarted gives a token again: the one whose lease was gone is meant, or the earlier one.
 void library_client::mark_lost(consumer& c, const token_range& one) {
+    ack_under_way* meant = nullptr;
     for (auto* acks : {&c.settling, &c.acked})
         for (auto& a : *acks)
-            if (!a.lost && a.what.partition == one.partition && a.what.attempt == one.attempt && a.what.first == one.first) {
-                a.lost = true;
-                return;
-            }
+            if (!a.lost && a.what.partition == one.partition && a.what.attempt == one.attempt && a.what.first == one.first)
+                if (!meant || (a.was_gone && !meant->was_gone)) meant = &a;
+    if (meant) meant->lost = true;
 }
 
 void library_client::settled(client::consumer_number number, const client::completed& e) {
@@ -334,6 +340,7 @@ void library_client::start_some(client::consumer_number number, consumer& c) {
     for (auto& h : c.held) {
         if (h.started || !around_.random.chance(300)) continue;
         h.started = machine_->start(number, h.what);
+        if (h.started && h.given_to) throw violation("the library started what it was given in a session that is gone");
         if (h.started) around_.judge.start_sent(around_.now(), c.who, {token_of(h.what)});
     }
 }
@@ -343,7 +350,7 @@ void library_client::ack_some(client::consumer_number number, consumer& c) {
     while (count-- > 0) {
         auto& which = c.held[around_.random.below(c.held.size())];
         const auto token = token_of(which.what);
-        c.acked.push_back({around_.judge.hand_in_sent(around_.now(), c.who, hand_in::ack, {token}), token});
+        c.acked.push_back({around_.judge.hand_in_sent(around_.now(), which.given_to.value_or(c.who), hand_in::ack, {token}), token, which.given_to.has_value()});
         machine_->ack(number, which.what);
         std::swap(which, c.held.back());
         c.held.pop_back();

@@ -1,5 +1,6 @@
 // A process that uses the client library's state machine as it is: it publishes by name, in some runs as a named producer, consumes, starts some of what it
-// has, acks in bursts and asks for settlement. In some runs its connection comes back by itself; now and then it dies and begins anew.
+// has, acks in bursts and asks for settlement. In some runs its connection comes back by itself, and it goes on with what came before, as a program does that
+// has not heard of it; now and then it dies and begins anew.
 #pragma once
 
 #include <functional>
@@ -29,10 +30,12 @@ private:
     struct held_delivery {
         client::delivery what;
         bool started = false;
+        std::optional<reader> given_to{};  // in a session that is gone, and with it the lease
     };
     struct ack_under_way {
         hand_in_key key{};
         token_range what;
+        bool was_gone = false;  // the lease, when it was handed in
         bool lost = false;
     };
     struct consumer {

@@ -1,6 +1,7 @@
 #include "tests/sim/network.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace millrace::sim {
 
@@ -48,9 +49,20 @@ void connection::send(side from, std::vector<std::byte> bytes) {
 void connection::arrive(side at, const std::vector<std::byte>& bytes, bool last) {
     if (cut_) return;
     took_at_[index(at)] = events_.now();
-    if (const auto handler = ends_[index(at)].received) handler(bytes);
+    auto& unread = unread_[index(at)];
+    unread.insert(unread.end(), bytes.begin(), bytes.end());
+    if (random_.chance(weather_.late_in_1000))
+        events_.after(random_.between(0ms, 500ms), [self = shared_from_this(), at] { self->read(at); });
+    else
+        read(at);
     if (!last || cut_) return;
     if (const auto handler = ends_[index(other(at))].written) handler();
+}
+
+void connection::read(side at) {
+    const auto bytes = std::exchange(unread_[index(at)], {});
+    if (cut_ || bytes.empty()) return;
+    if (const auto handler = ends_[index(at)].received) handler(bytes);
 }
 
 void connection::shut(side from) {
@@ -70,6 +82,7 @@ void connection::cut() {
 
 void connection::tell_lost(side s, std::chrono::microseconds wait) {
     events_.after(wait, [self = shared_from_this(), s] {
+        self->read(s);
         self->cut_ = true;
         const auto handler = std::exchange(self->ends_[index(s)], {}).lost;
         if (handler) handler();

@@ -23,6 +23,7 @@ struct network_weather {
     std::uint64_t stall_in_1000 = 0;       // of each send: nothing arrives for a while
     std::uint64_t half_open_in_1000 = 0;   // of each lost connection: a side hears of it very late
     std::uint64_t slow_in_1000 = 0;        // of each connection: its client reads a few bytes at a time
+    std::uint64_t late_in_1000 = 0;        // of what arrives: it is read only with what comes behind it, perhaps the end of the connection
 };
 
 class connection : public std::enable_shared_from_this<connection> {
@@ -59,14 +60,16 @@ public:
 private:
     static std::size_t index(side s) { return static_cast<std::size_t>(s); }
     void arrive(side at, const std::vector<std::byte>& bytes, bool last);
+    void read(side at);
     void tell_lost(side s, std::chrono::microseconds wait);
 
     event_queue& events_;
     random_source& random_;
     const network_weather& weather_;
     std::array<end, 2> ends_;
-    std::array<timestamp, 2> busy_until_{};  // by receiving side
-    std::array<timestamp, 2> took_at_{};     // too
+    std::array<std::vector<std::byte>, 2> unread_;  // by receiving side
+    std::array<timestamp, 2> busy_until_{};         // too
+    std::array<timestamp, 2> took_at_{};            // too
     static constexpr std::size_t everything = ~std::size_t{0};
     std::size_t read_at_once_ = everything;  // by the client
     bool cut_ = false;

@@ -32,6 +32,7 @@ void world::draw_weather() {
     weather_.stall_in_1000 = random_.chance(500) ? random_.below(10) : 0;
     weather_.half_open_in_1000 = random_.chance(500) ? random_.below(300) : 0;
     weather_.slow_in_1000 = random_.chance(200) ? random_.below(300) : 0;
+    weather_.late_in_1000 = random_.chance(500) ? random_.below(200) : 0;
     manners_.commit_max = random_.between(200us, random_.chance(300) ? 100ms : 5ms);
     manners_.read_max = random_.between(100us, random_.chance(300) ? 50ms : 5ms);
 }
@@ -183,7 +184,7 @@ void world::settle() {
     manners_.failed_commit_in_100000 = 0;
     machine_.end_faults();
     if (store_.space()) store_.set_disk(storage::disk_space{~std::uint64_t{0} >> 1, disk_reserve_});
-    weather_.stall_in_1000 = weather_.slow_in_1000 = 0;
+    weather_.stall_in_1000 = weather_.slow_in_1000 = weather_.late_in_1000 = 0;
     for (auto& c : clients_)
         if (c->wire() && c->wire()->is_ill()) c->cut();
     noted_.note(events_.now(), "faults-end");
