@@ -12,6 +12,7 @@
 #include <boost/asio/write.hpp>
 
 #include "client/with_timeout.hpp"
+#include "proto/tcp_settings.hpp"
 
 namespace millrace::client {
 namespace {
@@ -142,8 +143,7 @@ asio::awaitable<error> link::open_socket(std::shared_ptr<link> self, std::string
     if (unresolved) co_return cannot_connect(server, unresolved.message());
     auto [refused, endpoint] = co_await asio::async_connect(self->socket_, endpoints, as_result);
     if (refused) co_return cannot_connect(server, refused.message());
-    boost::system::error_code ignored;  // a socket that cannot is only slower
-    self->socket_.set_option(tcp::no_delay(true), ignored);
+    proto::set_up(self->socket_);
     co_return error{};
 }
 

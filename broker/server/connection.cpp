@@ -2,6 +2,8 @@
 
 #include <boost/asio/write.hpp>
 
+#include "proto/tcp_settings.hpp"
+
 namespace millrace::server {
 
 namespace asio = boost::asio;
@@ -9,8 +11,8 @@ using asio::ip::tcp;
 
 connection::connection(tcp::socket socket, core::session_id id, const session_settings& settings, timestamp now)
     : socket_(std::move(socket)), session_(id, settings, now), opened_at_(now), now_(now), last_write_(now) {
-    boost::system::error_code ignored;  // a socket that refuses these is on its way out and says so at the next read
-    socket_.set_option(tcp::no_delay(true), ignored);
+    proto::set_up(socket_);
+    boost::system::error_code ignored;  // a socket that refuses is on its way out and says so at the next read
     socket_.non_blocking(true, ignored);
     const auto peer = socket_.remote_endpoint(ignored);
     const auto host = peer.address().to_string();
