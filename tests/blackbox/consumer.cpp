@@ -20,6 +20,7 @@ using moment = history::clock::time_point;
 /// A message in hand.
 struct job {
     client::delivery what;  // without its payload
+    sim::reader given_to;   // in a session that may be gone, and its lease with it
     bool is_started = false;
     bool is_shown = false;  // to a broker that was come back to, and not known yet whether it was given back
     moment renew_at = moment::max();
@@ -75,6 +76,13 @@ std::vector<sim::token_range> tokens_of(const std::vector<client::lost_range>& l
     return out;
 }
 
+/// What was not started goes with the connection, which the library knows before it is back, and may be given again under the same token.
+bool went_with_its_connection(const std::vector<handed_in>& all, const sim::token_range& t) {
+    return std::any_of(all.begin(), all.end(), [&](const handed_in& h) {
+        return !h.was_started && h.token.partition == t.partition && h.token.first == t.first && h.token.attempt == t.attempt;
+    });
+}
+
 }  // namespace
 
 struct consumer::state : std::enable_shared_from_this<state> {
@@ -114,21 +122,19 @@ struct consumer::state : std::enable_shared_from_this<state> {
     }
 
     /// The connection was lost, and is there again: in another session, with what was started and what was handed in without an answer. What was not started is
-    /// anybody's.
+    /// anybody's, and some of it is handed in all the same.
     void come_back(visit& v) {
         if (!v.from) return;  // it was about to subscribe: that has failed
         among.told.session_over(v.key);
         v.key = among.told.open_session(where);
         v.who.session = v.key;
-        std::erase_if(v.jobs, [](const auto& j) { return !j.second.is_started; });
+        std::erase_if(v.jobs, [this](const auto& j) { return !j.second.is_started && random.chance(500); });
         among.told.tell([&](sim::checker& judge, timestamp) { judge.consumer_opened(v.who); });
         if (v.is_leaving) return;  // they are given up
-        for (auto& [when, j] : v.jobs) show(v, j);
-        for (auto* list : {&v.settling, &v.given}) {
-            // What was not started had perhaps been given back by the loss before it was handed in, and that had no effect.
-            std::erase_if(*list, [](const handed_in& h) { return !h.was_started; });
+        for (auto& [when, j] : v.jobs)
+            if (j.is_started) show(v, j);
+        for (auto* list : {&v.settling, &v.given})
             for (auto& h : *list) show_again(v, h);
-        }
         among.told.came_back(v.jobs.size());
     }
 
@@ -144,6 +150,7 @@ struct consumer::state : std::enable_shared_from_this<state> {
 
     void show(const visit& v, job& j) {
         j.is_shown = true;
+        j.given_to = v.who;
         const auto token = token_of(j.what);
         among.told.tell("shown", v.who, token, [&](sim::checker& judge, timestamp) { judge.adoption_sent(v.who, {token}); });
     }
@@ -209,9 +216,9 @@ struct consumer::state : std::enable_shared_from_this<state> {
             auto node = v.jobs.extract(v.jobs.begin());
             auto& j = node.mapped();
             if (among.settling) {
-                hand_in(v, j.what, sim::hand_in::ack, j.is_started);
+                hand_in(v, j, sim::hand_in::ack);
             } else if (moment_now >= j.end_at) {
-                hand_in(v, j.what, j.end, j.is_started);
+                hand_in(v, j, j.end);
             } else {
                 renew(v, j);
                 j.renew_at = moment_now + of.visibility / 3;
@@ -262,15 +269,13 @@ struct consumer::state : std::enable_shared_from_this<state> {
     }
 
     void decide(visit& v, const client::delivery& d) {
-        // Of what is not started nobody says whether handing it in had an effect, when the connection was lost meanwhile.
-        job j{d};
-        if (comes_back) start(v, j, random.chance(850));
-        if (comes_back && !j.is_started) return;
+        job j{d, v.who};
+        if (comes_back && random.chance(700)) start(v, j, random.chance(850));
         const auto choice = among.settling ? 0 : random.below(1000);
-        if (choice < 650) return hand_in(v, d, sim::hand_in::ack, comes_back);
-        if (choice < 700) return hand_in(v, d, sim::hand_in::nack, comes_back);
-        if (choice < 705) return hand_in(v, d, sim::hand_in::reject, comes_back);
-        if (choice < 730 && !comes_back) return hand_in(v, d, sim::hand_in::release);
+        if (choice < 650) return hand_in(v, j, sim::hand_in::ack);
+        if (choice < 700) return hand_in(v, j, sim::hand_in::nack);
+        if (choice < 705) return hand_in(v, j, sim::hand_in::reject);
+        if (choice < 730 && !comes_back) return hand_in(v, j, sim::hand_in::release);
         const auto length = milliseconds(random.below(static_cast<std::uint64_t>(of.visibility.count()) * 3));
         j.end_at = history::clock::now() + length;
         j.end = random.chance(100) ? sim::hand_in::nack : sim::hand_in::ack;
@@ -319,9 +324,12 @@ struct consumer::state : std::enable_shared_from_this<state> {
         });
     }
 
-    void hand_in(visit& v, const client::delivery& d, sim::hand_in how, bool was_started = false) {
+    void hand_in(visit& v, const job& j, sim::hand_in how) {
+        const auto& d = j.what;
         const auto token = token_of(d);
-        among.told.tell(name_of(how), v.who, token, [&](sim::checker& judge, timestamp when) { v.given.push_back({judge.hand_in_sent(when, v.who, how, {token}), how, token, was_started}); });
+        among.told.tell(name_of(how), j.given_to, token, [&](sim::checker& judge, timestamp when) {
+            v.given.push_back({judge.hand_in_sent(when, j.given_to, how, {token}), how, token, j.is_started});
+        });
         switch (how) {
             case sim::hand_in::ack: return v.from.ack(d);
             case sim::hand_in::nack: return v.from.nack(d, "it failed");
@@ -354,8 +362,9 @@ struct consumer::state : std::enable_shared_from_this<state> {
         for (const auto& h : all) {
             const auto is_lost = covers(done.lost, h.token);
             late += is_lost;
+            const auto is_gone = is_lost && comes_back && went_with_its_connection(all, h.token);
             among.told.tell(is_unknown ? "its fate is unknown" : is_lost ? "settled, lost" : "settled", v.who, h.token, [&](sim::checker& judge, timestamp when) {
-                if (is_unknown) judge.hand_in_unanswered(h.key);
+                if (is_unknown || is_gone) judge.hand_in_unanswered(h.key);
                 else judge.hand_in_answered(when, h.key, lost);
             });
         }
