@@ -1,4 +1,4 @@
-"""${…} in commands and templates, and the files that are made from a component's folder."""
+"""${…} in commands and templates, and the files that are made from the templates' folders."""
 import shutil
 import string
 
@@ -19,24 +19,24 @@ def values_of_stack(place, network, topology, build):
     for host in topology.hosts:
         for name in host.networks:
             values[f"{host.name}.{name}"] = network.address(host, name)
+    for name in topology.secrets:
+        values[f"secrets.{name}"] = (place.secrets / name).read_text().strip()
     for name, text in topology.values.items():
         values[f"values.{name}"] = fill(text, values)
     return values
 
 
 def values_of(process, place, network, topology, build):
-    return {**values_of_stack(place, network, topology, build), "address": network.address(process.host, process.network),
+    return {**values_of_stack(place, network, topology, build), "name": process.name, "address": network.address(process.host, process.network),
             "network.subnet": network.range(process.network), "config": place.config / process.name, "data": place.data(process.name)}
 
 
 def write_files(process, place, values):
-    """Everything in the component's folder, filled in, where the process's user can read it."""
-    templates = SOURCE / process.component
+    """Filled in, where the process's user can read them, and nobody else: there are passwords in some."""
     target = place.config / process.name
     target.mkdir(parents=True, exist_ok=True)
-    if process.component == "web":
-        return  # its folder is its source: it is told everything on its command line
-    for template in templates.iterdir():
+    for template in (file for folder in process.templates for file in (SOURCE / folder).iterdir()):
         file = target / template.name
+        file.touch(mode=0o600)
         file.write_text(fill(template.read_text(), values))
         shutil.chown(file, process.user, process.user)

@@ -113,11 +113,12 @@ def _make_hosts(stack):
 
 def _write_secrets(stack):
     place = stack.place
-    place.secrets.chmod(0o711)  # its files have one reader each
-    form = place.secrets / "form"
-    form.write_text(secrets.token_urlsafe(32) + "\n")
-    shutil.chown(form, "www-data", "www-data")
-    form.chmod(0o600)
+    place.secrets.chmod(0o711)
+    for name, reader in stack.topology.secrets.items():
+        file = place.secrets / name
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_urlsafe(32) + "\n")
+        shutil.chown(file, reader, reader)
     address = urllib.parse.urlsplit(stack.entry).hostname
     key, certificate = place.secrets / "site.key", place.secrets / "site.crt"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", "/CN=photo.test",

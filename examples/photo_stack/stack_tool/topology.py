@@ -23,6 +23,7 @@ class Process:
     host: Host
     network: str
     user: str
+    templates: tuple  # folders whose files are filled in for it
     command: tuple
     stop_signal: str
     ready: str
@@ -38,6 +39,7 @@ class Topology:
     entry: str  # where people come in, still with ${…}
     packages: tuple
     values: dict  # for ${values.…}, still with ${…}
+    secrets: dict  # name → who may read it
 
     def process(self, name):
         return next(p for p in self.processes if p.name == name)
@@ -58,11 +60,12 @@ def _at(stage, rows):
             yield row
 
 
-def _process(row, components, hosts):
+def _process(row, components, arguments, hosts):
     component = components[row["component"]]
+    more = [word for each in arguments if each["component"] == row["component"] for word in each["words"]]
     return Process(name=row["name"], component=row["component"], host=hosts[row["host"]], network=row["network"], user=component["user"],
-                   command=tuple(component["command"] + row.get("arguments", [])), stop_signal=component["stop_signal"], ready=component["ready"],
-                   spare=row.get("spare", False))
+                   templates=tuple(component["templates"]), command=tuple(component["command"] + more), stop_signal=component["stop_signal"],
+                   ready=component["ready"], spare=row.get("spare", False))
 
 
 def _read():
@@ -80,8 +83,9 @@ def at_stage(stage):
     if entry is None:
         raise StackFailed(f"there is no stage {stage}: choose one of {', '.join(map(str, stages_there_are()))}")
     hosts = {row["name"]: Host(row["name"], row["number"], tuple(row["networks"])) for row in _at(stage, whole["hosts"])}
-    processes = tuple(_process(row, whole["components"], hosts) for row in _at(stage, whole["processes"]))
+    arguments = list(_at(stage, whole["arguments"]))
+    processes = tuple(_process(row, whole["components"], arguments, hosts) for row in _at(stage, whole["processes"]))
     used = {p.component for p in processes}
     packages = sorted({package for name in used for package in whole["components"][name]["packages"]})
     networks = {name: row["outside"] for name, row in whole["networks"].items()}
-    return Topology(stage, networks, tuple(hosts.values()), processes, entry["url"], tuple(packages), whole["values"])
+    return Topology(stage, networks, tuple(hosts.values()), processes, entry["url"], tuple(packages), whole["values"], whole["secrets"])
