@@ -7,38 +7,39 @@
 #include <string>
 
 #include "examples/photo_stack/web/database.hpp"
+#include "examples/photo_stack/web/sessions.hpp"
 #include "examples/photo_stack/web/work_pool.hpp"
 
 namespace photo_web {
 
-struct account {
-    std::int64_t id = 0;
-    std::string name;
-};
-
-enum class session_kind { cookie, bearer };
-
-/// Everything throws refusal, with what is wrong, and database_unavailable.
+/// Everything throws refusal, with what is wrong, database_unavailable and sessions_unavailable.
 class accounts {
 public:
-    accounts(database& rows, work_pool& work) : rows_(rows), work_(work) {}
+    accounts(database& rows, sessions& logged_in, work_pool& work) : rows_(rows), logged_in_(logged_in), work_(work) {}
 
     boost::asio::awaitable<account> sign_up(std::string name, std::string password);
 
     /// Nothing when there is no such name, or the password is another.
     boost::asio::awaitable<std::optional<account>> check_password(std::string name, std::string password);
 
-    /// A new token: one that the client had before is never taken over.
-    boost::asio::awaitable<std::string> open_session(std::int64_t user, session_kind kind);
+    /// The token of a new session, which sees everything that was written before.
+    boost::asio::awaitable<std::string> open_session(account who, session_kind kind);
     boost::asio::awaitable<void> close_session(std::string token);
 
-    boost::asio::awaitable<std::optional<account>> holder_of(std::string token, session_kind kind);
+    boost::asio::awaitable<std::optional<session>> session_of(std::string token, session_kind kind);
 
-    boost::asio::awaitable<std::optional<account>> find(std::int64_t user);
-    boost::asio::awaitable<std::optional<account>> find(std::string name);
+    /// From now on the session sees what is written by now.
+    boost::asio::awaitable<void> note_write(std::string token);
+
+    /// As of `after`, or later.
+    boost::asio::awaitable<std::optional<account>> find(std::int64_t user, log_position after);
+    boost::asio::awaitable<std::optional<account>> find(std::string name, log_position after);
 
 private:
+    boost::asio::awaitable<log_position> position();
+
     database& rows_;
+    sessions& logged_in_;
     work_pool& work_;
 };
 

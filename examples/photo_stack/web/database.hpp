@@ -1,70 +1,82 @@
-// PostgreSQL for coroutines: a job is a transaction on one of a few threads, each with a connection of its own, and ends by a deadline.
+// The database: a primary, where everything is written, and replicas, which say the same a moment later.
 //
-//   coroutine ── run(job) ──► queue ──► thread + connection ──► commit ──► posted back
-//        └─── deadline: the coroutine goes on with `database_unavailable`, and the thread's socket is cut, so that a database that hangs, or has been
-//             unplugged, costs a request its deadline and not a thread
+//   run  ──► primary
+//   read ──► a replica, when it is there and not behind what the reader has written; else the primary
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <chrono>
-#include <cstddef>
 #include <functional>
 #include <memory>
 #include <optional>
-#include <pqxx/transaction>
-#include <stdexcept>
 #include <string>
 #include <type_traits>
 
+#include "examples/photo_stack/web/transaction_pool.hpp"
+
 namespace photo_web {
 
-/// The job did not end in time, or its connection was lost, or too many wait. `in_doubt`: it may have been committed all the same.
-struct database_unavailable : std::runtime_error {
-    database_unavailable(const std::string& what, bool doubt) : std::runtime_error(what), in_doubt(doubt) {}
-    bool in_doubt;
+/// A place in the database's log, as it writes it: "0/16B3748". Empty: the beginning, which everybody has seen.
+struct log_position {
+    std::string text{};
 };
 
 struct database_settings {
-    std::string address;  // a libpq connection string
-    std::size_t connections = 4;
-    std::size_t waiting_max = 256;
-    std::chrono::milliseconds deadline{1'200};  // of a job, waiting for its turn included
+    pool_settings primary{};
+    std::string replicas{};  // a libpq connection string; empty: there are none
 };
 
-using transaction = pqxx::work;
-
-/// `run` is called on one thread, that of `loop`, which outlives the database.
+/// One thread, that of `loop`, which outlives the database. Everything throws database_unavailable.
 class database {
 public:
-    database(boost::asio::any_io_executor loop, database_settings settings);
+    database(const boost::asio::any_io_executor& loop, const database_settings& settings);
 
-    /// Ends the threads; jobs that still run are cut.
-    ~database();
-
-    /// What `job` returns, once it is committed. What it throws rolls it back, and is thrown here. It may run a second time, on a new connection, when
-    /// the first was found lost before its commit was sent: all that it does, it does to the transaction. It is copied to another thread.
+    /// What `job` returns, once it is committed at the primary; see transaction_pool::perform for what a job may do.
     template <class Job>
     boost::asio::awaitable<std::invoke_result_t<Job&, transaction&>> run(Job job) {
         using value = std::invoke_result_t<Job&, transaction&>;
         if constexpr (std::is_void_v<value>) {
-            co_await perform(std::move(job));
+            co_await primary_.perform(std::move(job));
         } else {
             const auto out = std::make_shared<std::optional<value>>();
-            std::function<void(transaction&)> keeping = [job = std::move(job), out](transaction& tx) mutable { *out = job(tx); };
-            co_await perform(std::move(keeping));  // named, as GCC 12 destroys captures twice in a call that is awaited
+            auto keeping = keep(std::move(job), out);
+            co_await primary_.perform(std::move(keeping));  // named, as GCC 12 destroys captures twice in a call that is awaited
             co_return std::move(**out);
         }
     }
 
+    /// What `job`, which only reads, finds in a database that is at `after` at least.
+    template <class Job>
+    boost::asio::awaitable<std::invoke_result_t<Job&, transaction&>> read(log_position after, Job job) {
+        const auto out = std::make_shared<std::optional<std::invoke_result_t<Job&, transaction&>>>();
+        auto keeping = keep(job, out);
+        if (co_await read_at_replica(std::move(after), std::move(keeping))) co_return std::move(**out);
+        co_return co_await run(std::move(job));
+    }
+
+    /// The same for one thing that may not be there. A replica that has none may only be behind: then the primary is asked.
+    template <class Job>
+    boost::asio::awaitable<std::invoke_result_t<Job&, transaction&>> find(log_position after, Job job) {
+        auto found = co_await read(std::move(after), job);
+        if (!found && has_replicas()) found = co_await run(std::move(job));
+        co_return found;
+    }
+
+    bool has_replicas() const { return replicas_ != nullptr; }
+
+    /// Behind everything that is committed by now.
+    boost::asio::awaitable<log_position> position();
+
 private:
-    class pool;
+    template <class Job, class Value>
+    static std::function<void(transaction&)> keep(Job job, std::shared_ptr<std::optional<Value>> out) {
+        return [job = std::move(job), out = std::move(out)](transaction& tx) mutable { *out = job(tx); };
+    }
 
-    boost::asio::awaitable<void> perform(std::function<void(transaction&)> job);
+    boost::asio::awaitable<bool> read_at_replica(log_position after, std::function<void(transaction&)> job);
 
-    boost::asio::any_io_executor loop_;
-    database_settings settings_;
-    std::unique_ptr<pool> pool_;
+    transaction_pool primary_;
+    std::unique_ptr<transaction_pool> replicas_;
 };
 
 }  // namespace photo_web

@@ -74,9 +74,9 @@ response html_pages::credentials_page(visit& v, const std::string& action, const
 }
 
 /// Always under a new token: one that somebody planted in the browser before is worth nothing afterwards.
-boost::asio::awaitable<void> html_pages::begin_session(visit& v, std::int64_t user) {
+boost::asio::awaitable<void> html_pages::begin_session(visit& v, account who) {
     if (!v.session.empty()) co_await people_.close_session(v.session);
-    const auto token = co_await people_.open_session(user, session_kind::cookie);
+    const auto token = co_await people_.open_session(std::move(who), session_kind::cookie);
     v.new_cookies.push_back(set_cookie(site::session_cookie, token, secure_cookies_));
 }
 
@@ -88,7 +88,7 @@ answer html_pages::sign_up(visit& v) {
     std::optional<refusal> fault;
     try {
         const auto who = co_await people_.sign_up(find_field(v.form.texts, "name").value_or(""), find_field(v.form.texts, "password").value_or(""));
-        co_await begin_session(v, who.id);
+        co_await begin_session(v, who);
     } catch (const refusal& why) {
         fault = why;
     }
@@ -105,7 +105,7 @@ answer html_pages::log_in(visit& v) {
         page.status = 403;
         co_return page;
     }
-    co_await begin_session(v, who->id);
+    co_await begin_session(v, *who);
     co_return see_other("/photos");
 }
 
@@ -118,12 +118,12 @@ answer html_pages::log_out(visit& v) {
 // ---- photos --------------------------------------------------------------------------------------------------------------------
 
 answer html_pages::home(visit& v) {
-    auto data = grid_page(co_await catalog_.newest(page_photos));
+    auto data = grid_page(co_await catalog_.newest(page_photos, v.written));
     co_return frame_.page(v, "home.html", "Photos", std::move(data));
 }
 
 answer html_pages::gallery(visit& v) {
-    auto data = grid_page(co_await catalog_.of_user(v.who->id, before_in(v), page_photos + 1));
+    auto data = grid_page(co_await catalog_.of_user(v.who->id, before_in(v), page_photos + 1, v.written));
     data.texts["name"] = v.who->name;
     data.texts["once"] = new_token();
     co_return frame_.page(v, "gallery.html", "My photos", std::move(data));
@@ -137,15 +137,15 @@ answer html_pages::upload(visit& v) {
 }
 
 answer html_pages::profile(visit& v) {
-    const auto owner = co_await people_.find(v.where.segments.at(1));
+    const auto owner = co_await people_.find(v.where.segments.at(1), v.written);
     if (!owner) throw not_found();
-    auto data = grid_page(co_await catalog_.of_user(owner->id, before_in(v), page_photos + 1));
+    auto data = grid_page(co_await catalog_.of_user(owner->id, before_in(v), page_photos + 1, v.written));
     data.texts["name"] = owner->name;
     co_return frame_.page(v, "profile.html", owner->name, std::move(data));
 }
 
 answer html_pages::photo(visit& v) {
-    const auto p = co_await catalog_.find(id_in(v, 1));
+    const auto p = co_await catalog_.find(id_in(v, 1), v.written);
     if (!p) throw not_found();
     page_data data;
     data.texts = {{"id", std::to_string(p->id)},       {"photo_title", p->title},             {"owner", p->user_name},           {"created_at", p->created_at},

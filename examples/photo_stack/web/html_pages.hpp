@@ -33,7 +33,7 @@ private:
     answer remove_photo(visit& v);
 
     response credentials_page(visit& v, const std::string& action, const std::string& fault) const;
-    boost::asio::awaitable<void> begin_session(visit& v, std::int64_t user);
+    boost::asio::awaitable<void> begin_session(visit& v, account who);
 
     accounts& people_;
     photo_catalog& catalog_;

@@ -93,7 +93,7 @@ answer json_api::log_in(visit& v) {
     const auto sent = read_credentials(v);
     const auto who = co_await people_.check_password(sent.name, sent.password);
     if (!who) throw refusal(403, "wrong_credentials", "Name and password do not belong together.");
-    const auto token = co_await people_.open_session(who->id, session_kind::bearer);
+    const auto token = co_await people_.open_session(*who, session_kind::bearer);
     co_return as_json(200, {{"token", token}, {"user", user_json(*who)}});
 }
 
@@ -103,7 +103,7 @@ answer json_api::log_out(visit& v) {
 }
 
 answer json_api::user(visit& v) {
-    const auto who = co_await people_.find(id_in(v, id_segment));
+    const auto who = co_await people_.find(id_in(v, id_segment), v.written);
     if (!who) throw not_found();
     co_return as_json(200, user_json(*who));
 }
@@ -112,8 +112,8 @@ answer json_api::photos_of_user(visit& v) {
     const auto user = id_in(v, id_segment);
     const auto limit = number_in_query(v, "limit").value_or(photos_default);
     if (limit > photos_max) throw refusal(400, "bad_request", "'limit' is at most " + std::to_string(photos_max) + ".");
-    if (!co_await people_.find(user)) throw not_found();
-    auto photos = co_await catalog_.of_user(user, number_in_query(v, "before"), static_cast<int>(limit) + 1);
+    if (!co_await people_.find(user, v.written)) throw not_found();
+    auto photos = co_await catalog_.of_user(user, number_in_query(v, "before"), static_cast<int>(limit) + 1, v.written);
     json::value next;  // null
     if (photos.size() > static_cast<std::size_t>(limit)) {
         photos.pop_back();
@@ -130,7 +130,7 @@ answer json_api::upload(visit& v) {
 }
 
 answer json_api::photo(visit& v) {
-    const auto p = co_await catalog_.find(id_in(v, id_segment));
+    const auto p = co_await catalog_.find(id_in(v, id_segment), v.written);
     if (!p) throw not_found();
     co_return as_json(200, photo_json(*p));
 }

@@ -52,7 +52,8 @@ void run(const options& o) {
     const auto files = directory_photo_files(o.photos);
     const template_folder templates(o.templates);
     database rows(io.get_executor(), o.database);
-    accounts people(rows, imaging);
+    const auto logged_in = sessions_in_database(rows);
+    accounts people(rows, *logged_in, imaging);
     photo_catalog catalog(rows);
     uploads incoming(catalog, *files, imaging, o.uploads);
 

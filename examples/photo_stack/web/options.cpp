@@ -50,8 +50,9 @@ options read_options(int argc, char** argv) {
     std::string listen, secret_file;
     CLI::App app("The web server of the sample photo stack", "photo-web");
     app.add_option("--listen", listen, "ADDRESS:PORT")->required();
-    app.add_option("--database", o.database.address, "connection string of libpq")->required();
-    app.add_option("--database-connections", o.database.connections)->capture_default_str()->check(CLI::Range(1, 100));
+    app.add_option("--database", o.database.primary.address, "connection string of libpq")->required();
+    app.add_option("--replicas", o.database.replicas, "connection string of libpq, for what only reads; without it the database is asked");
+    app.add_option("--database-connections", o.database.primary.connections)->capture_default_str()->check(CLI::Range(1, 100));
     app.add_option("--photos", o.photos, "folder for the photos' files")->required();
     app.add_option("--templates", o.templates, "folder of the pages")->required()->check(CLI::ExistingDirectory);
     app.add_option("--form-secret-file", secret_file, "what the tokens of forms are made with: the same in all web servers")->required();
@@ -61,7 +62,7 @@ options read_options(int argc, char** argv) {
     app.add_option("--writes-per-second", o.site.writes.per_second, "of a user")->capture_default_str();
     app.add_option("--writes-burst", o.site.writes.burst, "of a user")->capture_default_str();
     add_size(app, "--photo-bytes-max", o.uploads.photo_bytes_max, "size of a photo");
-    add_duration(app, "--database-deadline", o.database.deadline, "of a transaction; then the request is answered with 503");
+    add_duration(app, "--database-deadline", o.database.primary.deadline, "of a transaction; then the request is answered with 503");
     add_duration(app, "--header-timeout", o.http.header_timeout, "for the head of a request to arrive");
     add_duration(app, "--body-timeout", o.http.body_timeout, "for its body");
     add_duration(app, "--drain-timeout", o.drain, "after SIGTERM, for requests in work");

@@ -69,19 +69,19 @@ bool take_key(transaction& tx, std::int64_t user, const write_key& key, const st
 
 }  // namespace
 
-asio::awaitable<std::vector<photo_row>> photo_catalog::of_user(std::int64_t user, std::optional<std::int64_t> before, int count_max) {
-    return rows_.run([=](transaction& tx) {
+asio::awaitable<std::vector<photo_row>> photo_catalog::of_user(std::int64_t user, std::optional<std::int64_t> before, int count_max, log_position after) {
+    return rows_.read(std::move(after), [=](transaction& tx) {
         return photos_from(tx.exec_params(photo_columns + "where photos.user_id = $1 and photos.id < $2 order by photos.id desc limit $3", user,
                                           before.value_or(std::numeric_limits<std::int64_t>::max()), count_max));
     });
 }
 
-asio::awaitable<std::vector<photo_row>> photo_catalog::newest(int count_max) {
-    return rows_.run([=](transaction& tx) { return photos_from(tx.exec_params(photo_columns + "order by photos.id desc limit $1", count_max)); });
+asio::awaitable<std::vector<photo_row>> photo_catalog::newest(int count_max, log_position after) {
+    return rows_.read(std::move(after), [=](transaction& tx) { return photos_from(tx.exec_params(photo_columns + "order by photos.id desc limit $1", count_max)); });
 }
 
-asio::awaitable<std::optional<photo_row>> photo_catalog::find(std::int64_t photo) {
-    return rows_.run([=](transaction& tx) -> std::optional<photo_row> {
+asio::awaitable<std::optional<photo_row>> photo_catalog::find(std::int64_t photo, log_position after) {
+    return rows_.find(std::move(after), [=](transaction& tx) -> std::optional<photo_row> {
         const auto found = tx.exec_params(photo_columns + "where photos.id = $1", photo);
         if (found.empty()) return std::nullopt;
         auto p = photo_from(found[0]);

@@ -44,10 +44,10 @@ class photo_catalog {
 public:
     explicit photo_catalog(database& rows) : rows_(rows) {}
 
-    /// Newest first, those before the photo `before` when it is given. Without renditions.
-    boost::asio::awaitable<std::vector<photo_row>> of_user(std::int64_t user, std::optional<std::int64_t> before, int count_max);
-    boost::asio::awaitable<std::vector<photo_row>> newest(int count_max);
-    boost::asio::awaitable<std::optional<photo_row>> find(std::int64_t photo);
+    /// Newest first, those before the photo `before` when it is given, as of `after` or later. Without renditions.
+    boost::asio::awaitable<std::vector<photo_row>> of_user(std::int64_t user, std::optional<std::int64_t> before, int count_max, log_position after);
+    boost::asio::awaitable<std::vector<photo_row>> newest(int count_max, log_position after);
+    boost::asio::awaitable<std::optional<photo_row>> find(std::int64_t photo, log_position after);
 
     /// Numbers that no photo has, nor will have unless add() gives it them.
     boost::asio::awaitable<std::vector<std::int64_t>> reserve(std::size_t count);

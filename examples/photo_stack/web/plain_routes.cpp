@@ -25,7 +25,7 @@ answer plain_routes::media(visit& v) {
     const auto file = v.where.segments.at(2);
     const bool is_original = file.starts_with("original.");
     if (is_original) {
-        const auto row = co_await catalog_.find(photo);
+        const auto row = co_await catalog_.find(photo, v.written);
         if (!row || !v.who || row->user_id != v.who->id) throw not_found();
     }
     auto reading = [this, id = photo, file] { return files_.read(id, file); };
@@ -42,8 +42,8 @@ answer plain_routes::style(visit&) { co_return response{.type = "text/css; chars
 answer plain_routes::alive(visit&) { co_return response{.type = "text/plain", .body = "ok\n"}; }
 
 /// That it can do its work; whoever sends it work asks this.
-answer plain_routes::ready(visit&) {
-    co_await catalog_.newest(1);
+answer plain_routes::ready(visit& v) {
+    co_await catalog_.newest(1, v.written);
     co_await disk_.run([this] { files_.check(); });
     co_return response{.type = "text/plain", .body = "ready\n"};
 }

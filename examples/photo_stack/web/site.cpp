@@ -61,8 +61,16 @@ asio::awaitable<void> site::authenticate(visit& v) {
     v.session = find_cookie(cookies, session_cookie).value_or("");
     v.visitor = find_cookie(cookies, form_guard::visitor_cookie).value_or("");
     const auto bearer = bearer_token(v);
-    if (!bearer.empty()) v.who = co_await people_.holder_of(bearer, session_kind::bearer);
-    else if (!v.session.empty() && !v.wants_json()) v.who = co_await people_.holder_of(v.session, session_kind::cookie);
+    if (!bearer.empty()) co_await recognize(v, bearer, session_kind::bearer);
+    else if (!v.session.empty() && !v.wants_json()) co_await recognize(v, v.session, session_kind::cookie);
+}
+
+asio::awaitable<void> site::recognize(visit& v, std::string token, session_kind kind) {
+    auto found = co_await people_.session_of(token, kind);
+    if (!found) co_return;
+    v.who = std::move(found->who);
+    v.written = std::move(found->written);
+    v.token = std::move(token);
 }
 
 void site::require_within_limit(const visit& v) {
@@ -86,7 +94,9 @@ asio::awaitable<response> site::answer(visit& v) {
             v.form = read_form(v.header("Content-Type"), v.body);
             forms_.require_own(v);
         }
-        co_return co_await v.to->handler(v);
+        auto answered = co_await v.to->handler(v);
+        if (is_write(v.method) && v.who) co_await people_.note_write(v.token);  // before it is answered: what this client asks next has to show it
+        co_return answered;
     } catch (...) {
         thrown = std::current_exception();
     }
@@ -101,6 +111,9 @@ response site::failure(visit& v, const std::exception_ptr& thrown) const {
     } catch (const database_unavailable& why) {
         spdlog::warn("{}: the database is not available: {}", v.target, why.what());
         return failure(v, 503, "unavailable", "The service cannot reach its data at the moment. Try again in a few seconds.");
+    } catch (const sessions_unavailable& why) {
+        spdlog::warn("{}: the sessions are not available: {}", v.target, why.what());
+        return failure(v, 503, "unavailable", "The service cannot tell who you are at the moment. Try again in a few seconds.");
     } catch (const overloaded& why) {
         return failure(v, 503, "overloaded", why.what());
     } catch (const std::exception& why) {

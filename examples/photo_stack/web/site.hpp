@@ -51,6 +51,7 @@ public:
 private:
     boost::asio::awaitable<void> receive(visit& v);
     boost::asio::awaitable<void> authenticate(visit& v);
+    boost::asio::awaitable<void> recognize(visit& v, std::string token, session_kind kind);
     void require_within_limit(const visit& v);
     response failure(visit& v, unsigned status, const std::string& code, const std::string& text) const;
 

@@ -1,4 +1,4 @@
-#include "examples/photo_stack/web/database.hpp"
+#include "examples/photo_stack/web/transaction_pool.hpp"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -40,8 +40,11 @@ struct ticket {
 
 using ticket_pointer = std::shared_ptr<ticket>;
 
-/// It lacks resources (class 53), or an operator or a timeout intervened (57): not what was asked for is wrong.
-bool is_the_servers_trouble(const std::string& sqlstate) { return sqlstate.starts_with("53") || sqlstate.starts_with("57"); }
+/// It lacks resources (class 53), an operator or a timeout intervened (57), what is read at a replica was removed by its primary (40001), or it is a
+/// primary no more (25006): not what was asked for is wrong.
+bool is_the_servers_trouble(const std::string& sqlstate) {
+    return sqlstate.starts_with("53") || sqlstate.starts_with("57") || sqlstate == "40001" || sqlstate == "25006";
+}
 
 /// libpqxx 6 connects again by itself, and has announced that 7 will not: here it is decided what is repeated.
 void forbid_reactivation(pqxx::connection& c) {
@@ -53,14 +56,14 @@ void forbid_reactivation(pqxx::connection& c) {
 
 }  // namespace
 
-class database::pool {
+class transaction_pool::lines {
 public:
-    pool(asio::any_io_executor loop, const database_settings& settings) : loop_(std::move(loop)), settings_(settings) {
+    lines(asio::any_io_executor loop, const pool_settings& settings) : loop_(std::move(loop)), settings_(settings) {
         for (std::size_t i = 0; i < settings_.connections; ++i) lines_.push_back(std::make_unique<line>());
         for (auto& each : lines_) each->thread = std::thread([this, &its = *each] { work(its); });
     }
 
-    ~pool() {
+    ~lines() {
         {
             const std::lock_guard lock(mutex_);
             ending_ = true;
@@ -179,7 +182,7 @@ private:
     }
 
     asio::any_io_executor loop_;
-    const database_settings& settings_;
+    const pool_settings& settings_;
     std::vector<std::unique_ptr<line>> lines_;
 
     std::mutex mutex_;
@@ -188,17 +191,17 @@ private:
     bool ending_ = false;
 };
 
-database::database(asio::any_io_executor loop, database_settings settings)
-    : loop_(std::move(loop)), settings_(std::move(settings)), pool_(std::make_unique<pool>(loop_, settings_)) {}
+transaction_pool::transaction_pool(asio::any_io_executor loop, pool_settings settings)
+    : loop_(std::move(loop)), settings_(std::move(settings)), lines_(std::make_unique<lines>(loop_, settings_)) {}
 
-database::~database() = default;
+transaction_pool::~transaction_pool() = default;
 
-asio::awaitable<void> database::perform(std::function<void(transaction&)> job) {
+asio::awaitable<void> transaction_pool::perform(std::function<void(transaction&)> job) {
     const auto t = std::make_shared<ticket>(loop_, clock::now() + settings_.deadline, std::move(job));
-    if (!pool_->submit(t)) throw database_unavailable("too many requests wait for the database", false);
+    if (!lines_->submit(t)) throw database_unavailable("too many requests wait for the database", false);
     co_await t->answered.async_wait(asio::as_tuple(asio::use_awaitable));
     if (!t->finished) {
-        pool_->give_up(t);
+        lines_->give_up(t);
         throw database_unavailable("the database did not answer within " + std::to_string(settings_.deadline.count()) + " ms", true);
     }
     if (t->thrown) std::rethrow_exception(t->thrown);
