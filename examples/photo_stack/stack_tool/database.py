@@ -22,9 +22,6 @@ def make(data):
     """An empty database server, with checksums; nothing when it is there."""
     if (data / "PG_VERSION").exists():
         return
-    data.mkdir(parents=True, exist_ok=True)
-    shutil.chown(data, "postgres", "postgres")
-    data.chmod(0o700)
     _as_postgres([BIN / "initdb", "-D", data, "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums", "--auth=peer"])
 
 

@@ -10,6 +10,7 @@ import time
 import urllib.parse
 
 from stack_tool import cgroups, configuration, database, network, packages, processes, readiness, topology
+from stack_tool.cluster import Cluster
 from stack_tool.failure import StackFailed
 from stack_tool.photo_client import Client
 from stack_tool.place import Place, write_json
@@ -43,7 +44,9 @@ class Stack:
         return Client(self.entry, certificate=self.place.secrets / "site.crt", source=source)
 
     def psql(self):
-        return database.Psql(self.place.data(self.topology.of_component("postgres")[0].name))
+        """At the primary."""
+        alone = self.topology.of_component("postgres")
+        return database.Psql(self.place.data(alone[0].name if alone else Cluster(self).primary()))
 
     def who(self, process_name):
         return processes.recorded(self.place, process_name)
@@ -90,7 +93,7 @@ def up(name, stage, build):
         _write_secrets(stack)
         _start_supervisor(stack)
         _start_databases(stack)
-        rest = [p.name for p in shape.processes if not p.spare]
+        rest = [p.name for p in shape.processes if not p.spare and p.name not in place.wanted()]
         say(f"starting {', '.join(rest)}")
         stack.start(rest)
         stack.wait_until_ready(rest)
@@ -106,7 +109,9 @@ def _make_hosts(stack):
     for host in stack.topology.hosts:
         cgroups.make(stack.place.name, host.name)
     for process in stack.topology.processes:
-        stack.place.data(process.name).mkdir(parents=True, exist_ok=True)
+        data = stack.place.data(process.name)
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.chown(data, process.user, process.user)
     stack.place.photos.mkdir(exist_ok=True)
     shutil.chown(stack.place.photos, "www-data", "www-data")
 
@@ -135,12 +140,14 @@ def _start_supervisor(stack):
 
 
 def _start_databases(stack):
-    names = [p.name for p in stack.topology.of_component("postgres")]
-    say(f"making and starting {', '.join(names)}")
-    for name in names:
+    say("making and starting the database")
+    alone = [p.name for p in stack.topology.of_component("postgres")]
+    for name in alone:
         database.make(stack.place.data(name))
-    stack.start(names)
-    stack.wait_until_ready(names)
+        stack.start([name])
+        stack.wait_until_ready([name])
+    if not alone:
+        Cluster(stack).start()
     database.make_user(stack.psql(), stack.place.secrets / "pgpass")
     for file in database.migrate(stack.psql()):
         say(f"  applied {file}")

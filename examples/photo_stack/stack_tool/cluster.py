@@ -1,0 +1,73 @@
+"""The database of three: who its primary is, as Patroni on each host says, and the command to make another one so."""
+import http.client
+import json
+import time
+
+from stack_tool import network as networks
+from stack_tool.failure import StackFailed
+
+PORT = 8008
+ASK_SECONDS = 3
+WAIT_SECONDS = 60
+
+
+class Cluster:
+    def __init__(self, stack):
+        self._stack = stack
+        self.names = [process.name for process in stack.topology.of_component("patroni")]
+
+    def _ask(self, name, method, path, body=None, seconds=ASK_SECONDS):
+        """Status and body, asked in the host's own namespace: also when it is unplugged."""
+        process = self._stack.topology.process(name)
+        with networks.inside(self._stack.network.namespace(process.host)):
+            connection = http.client.HTTPConnection(self._stack.network.address(process.host, process.network), PORT, timeout=seconds)
+            connection.connect()
+        connection.request(method, path, body and json.dumps(body))
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+    def _those(self, path, names=None):
+        """Who answers that they are what the path says."""
+        found = []
+        for name in names or self.names:
+            try:
+                if self._ask(name, "GET", path)[0] == 200:
+                    found.append(name)
+            except (OSError, http.client.HTTPException):
+                pass
+        return found
+
+    def primary(self):
+        """None when there is none."""
+        return next(iter(self._those("/primary")), None)
+
+    def synchronous(self):
+        """The replicas that have whatever was answered."""
+        return self._those("/synchronous")
+
+    def replicas(self):
+        """Those that follow the primary."""
+        return self._those("/replica?lag=1MB")
+
+    def wait_until_whole(self, seconds=WAIT_SECONDS):
+        """One primary, and everybody else follows it, one of them synchronously. How long it took."""
+        begun = time.monotonic()
+        while time.monotonic() - begun < seconds:
+            if self.primary() and len(self.replicas()) == len(self.names) - 1 and self.synchronous():
+                return time.monotonic() - begun
+            time.sleep(0.1)
+        raise StackFailed(f"the database is not whole after {seconds} s: primary {self.primary()}, replicas {self.replicas()} (see {self._stack.place.log}/db*.log)")
+
+    def switch_over(self, leader, candidate):
+        status, told = self._ask(leader, "POST", "/switchover", {"leader": leader, "candidate": candidate}, seconds=WAIT_SECONDS)
+        if status != 200:
+            raise StackFailed(f"the switchover to {candidate} was refused: {told.decode()}")
+
+    def start(self):
+        """The first one alone, so that it is the primary; those who vote before, or it would wait for them."""
+        witnesses = [process.name for process in self._stack.topology.of_component("etcd")]
+        first, *others = self.names
+        for names in (witnesses, [first], others):
+            self._stack.start(names)
+            self._stack.wait_until_ready(names)
+        self.wait_until_whole()
