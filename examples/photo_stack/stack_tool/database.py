@@ -34,6 +34,13 @@ class Psql:
     def run(self, sql, database="photos"):
         return _as_postgres([BIN / "psql", "-h", self.data, "-d", database, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"], input=sql)
 
+    def is_primary(self):
+        """False also when it does not run."""
+        try:
+            return self.run("select not pg_is_in_recovery()", "postgres").strip() == "t"
+        except StackFailed:
+            return False
+
 
 def make_user(psql, password_file):
     """The web servers' own, who owns the tables. The password file is libpq's: they read it, and nobody else."""

@@ -71,6 +71,16 @@ class Network:
         for network in host.networks:
             _ip(f"link set {self._cable(host, network)} up")
 
+    def _to(self, hosts):
+        return [self.address(host, name) for host in hosts for name in host.networks]
+
+    def cut(self, host, others):
+        """What it sends to the others is lost; everybody else hears it."""
+        _ip(*(f"route add blackhole {address}" for address in self._to(others)), namespace=self.namespace(host))
+
+    def mend(self, host, others):
+        _ip(*(f"route del blackhole {address}" for address in self._to(others)), namespace=self.namespace(host))
+
 
 def _that_exist(namespaces):
     return [name for name in namespaces if os.path.exists(f"/var/run/netns/{name}")]

@@ -1,4 +1,5 @@
 """Processes by their true identity: a number is given to somebody else one day, number and start time are not."""
+import contextlib
 import json
 import os
 import pathlib
@@ -34,7 +35,8 @@ def lives(who):
 
 def send(who, number):
     if lives(who):
-        os.kill(who["pid"], number)
+        with contextlib.suppress(ProcessLookupError):  # it has ended since
+            os.kill(who["pid"], number)
 
 
 def end(who, first_signal, seconds):

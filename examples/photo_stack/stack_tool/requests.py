@@ -14,13 +14,14 @@ class Measured:
 
 
 class _Asker(threading.Thread):
-    def __init__(self, client, path, until, pause):
+    def __init__(self, client, path, pause):
         super().__init__(daemon=True)
-        self.client, self.path, self.until, self.pause = client, path, until, pause
+        self.client, self.path, self.pause = client, path, pause
+        self.ending = threading.Event()
         self.seconds, self.statuses, self.failed = [], {}, 0
 
     def run(self):
-        while time.monotonic() < self.until:
+        while not self.ending.is_set():
             begun = time.monotonic()
             try:
                 status = self.client.ask("GET", self.path).status
@@ -34,13 +35,18 @@ class _Asker(threading.Thread):
 
 
 def measure(stack, path, seconds, clients=4, pause=0, source=None, during=None):
-    """`during` is called meanwhile."""
+    """`during` is called meanwhile; if it takes longer, they ask longer."""
     begun = time.monotonic()
-    askers = [_Asker(stack.client(source), path, begun + seconds, pause) for _ in range(clients)]
+    askers = [_Asker(stack.client(source), path, pause) for _ in range(clients)]
     for asker in askers:
         asker.start()
-    if during:
-        during()
+    try:
+        if during:
+            during()
+        time.sleep(max(0, begun + seconds - time.monotonic()))
+    finally:
+        for asker in askers:
+            asker.ending.set()
     for asker in askers:
         asker.join()
     statuses = {}

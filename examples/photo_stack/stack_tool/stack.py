@@ -35,9 +35,16 @@ class Stack:
         self.topology = topology.at_stage(self.stage)
         self.network = network.Network(name, state["subnet"], self.topology)
 
+    def _filled(self, text):
+        return configuration.fill(text, configuration.values_of_stack(self.place, self.network, self.topology, self.build))
+
     @property
     def entry(self):
-        return configuration.fill(self.topology.entry, configuration.values_of_stack(self.place, self.network, self.topology, self.build))
+        return self._filled(self.topology.entry)
+
+    def value(self, name):
+        """Of `values` in the topology."""
+        return self._filled(f"${{values.{name}}}")
 
     def client(self, source=None):
         """From this machine; `source` is one of its addresses there."""

@@ -41,6 +41,9 @@ class Topology:
     values: dict  # for ${values.…}, still with ${…}
     secrets: dict  # name → who may read it
 
+    def host(self, name):
+        return next(h for h in self.hosts if h.name == name)
+
     def process(self, name):
         return next(p for p in self.processes if p.name == name)
 

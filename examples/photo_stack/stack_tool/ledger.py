@@ -1,0 +1,75 @@
+"""Rows that are written while something is broken, as fast as they are answered: which ones were, when, and whether they are still there."""
+import threading
+import time
+
+from stack_tool import network as networks
+
+PAUSE_SECONDS = 0.005
+
+
+class Ledger(threading.Thread):
+    """One client of the database, where the web servers are: it goes in by the balancer, and connects again when it is cut."""
+
+    def __init__(self, stack, host_name):
+        super().__init__(daemon=True)
+        self._stack = stack
+        self._namespace = stack.network.namespace(stack.topology.host(host_name))
+        self._address = f"host={stack.network.address(stack.topology.host('lb'), 'private')} port=5000 {stack.value('database')}"
+        self._connection = None
+        self._ending = threading.Event()
+        self.answered = []  # (number, begun, answered)
+        self.refused = 0
+        stack.psql().run("set role photos; create table if not exists drill_ledger (number bigint primary key); truncate drill_ledger")
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self._ending.set()
+        self.join(30)
+
+    def run(self):
+        number = 0
+        while not self._ending.is_set():
+            number += 1
+            self._write(number)
+            time.sleep(PAUSE_SECONDS)
+
+    def _write(self, number):
+        import psycopg2  # comes with Patroni
+        begun = time.monotonic()
+        try:
+            if self._connection is None:
+                with networks.inside(self._namespace):
+                    self._connection = psycopg2.connect(self._address)
+                self._connection.autocommit = True
+            with self._connection.cursor() as cursor:
+                cursor.execute("insert into drill_ledger values (%s)", (number,))
+            self.answered.append((number, begun, time.monotonic()))
+        except psycopg2.Error:
+            self.refused += 1
+            if self._connection:
+                self._connection.close()
+            self._connection = None
+
+    def first_answer_after(self, moment, seconds):
+        """Of a write that was begun after that moment; None when there was none in so many seconds."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            number, begun, answered = self.answered[-1]
+            if begun >= moment:
+                return answered
+            time.sleep(0.01)
+        return None
+
+    def longest_gap_since(self, moment):
+        """Between two answers, the last one before the moment included, and now."""
+        answers = [answered for _, _, answered in self.answered]
+        before = [at for at in answers if at < moment][-1:]
+        times = before + [at for at in answers if at >= moment] + [time.monotonic()]
+        return max(later - earlier for earlier, later in zip(times, times[1:]))
+
+    def lost(self):
+        there = {int(number) for number in self._stack.psql().run("select number from drill_ledger").split()}
+        return [f"row {number} was answered, and is LOST" for number, _, _ in self.answered if number not in there]
