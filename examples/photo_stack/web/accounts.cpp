@@ -60,14 +60,14 @@ asio::awaitable<std::string> accounts::open_session(account who, session_kind ki
     co_return co_await logged_in_.open(std::move(of), kind);
 }
 
-asio::awaitable<void> accounts::close_session(std::string token) { return logged_in_.close(std::move(token)); }
+asio::awaitable<void> accounts::close_session(std::string token, session_kind kind) { return logged_in_.close(std::move(token), kind); }
 
 asio::awaitable<std::optional<session>> accounts::session_of(std::string token, session_kind kind) { return logged_in_.find(std::move(token), kind); }
 
-asio::awaitable<void> accounts::note_write(std::string token) {
+asio::awaitable<void> accounts::note_write(std::string token, session_kind kind) {
     if (!rows_.has_replicas()) co_return;
     auto written = co_await position();
-    co_await logged_in_.note_write(std::move(token), std::move(written));
+    co_await logged_in_.note_write(std::move(token), kind, std::move(written));
 }
 
 /// Where everything is read at the primary, nobody needs to know.

@@ -24,12 +24,12 @@ public:
 
     /// The token of a new session, which sees everything that was written before.
     boost::asio::awaitable<std::string> open_session(account who, session_kind kind);
-    boost::asio::awaitable<void> close_session(std::string token);
+    boost::asio::awaitable<void> close_session(std::string token, session_kind kind);
 
     boost::asio::awaitable<std::optional<session>> session_of(std::string token, session_kind kind);
 
     /// From now on the session sees what is written by now.
-    boost::asio::awaitable<void> note_write(std::string token);
+    boost::asio::awaitable<void> note_write(std::string token, session_kind kind);
 
     /// As of `after`, or later.
     boost::asio::awaitable<std::optional<account>> find(std::int64_t user, log_position after);

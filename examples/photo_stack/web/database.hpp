@@ -12,14 +12,10 @@
 #include <string>
 #include <type_traits>
 
+#include "examples/photo_stack/web/parsing/log_position.hpp"
 #include "examples/photo_stack/web/transaction_pool.hpp"
 
 namespace photo_web {
-
-/// A place in the database's log, as it writes it: "0/16B3748". Empty: the beginning, which everybody has seen.
-struct log_position {
-    std::string text{};
-};
 
 struct database_settings {
     pool_settings primary{};

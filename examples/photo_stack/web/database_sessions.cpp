@@ -27,7 +27,7 @@ public:
         co_return token;
     }
 
-    asio::awaitable<void> close(std::string token) override {
+    asio::awaitable<void> close(std::string token, session_kind) override {
         return rows_.run([digest = digest_of(token)](transaction& tx) { tx.exec_params("delete from sessions where token_digest = $1", digest); });
     }
 
@@ -42,7 +42,7 @@ public:
         });
     }
 
-    asio::awaitable<void> note_write(std::string token, log_position written) override {
+    asio::awaitable<void> note_write(std::string token, session_kind, log_position written) override {
         return rows_.run([digest = digest_of(token), written](transaction& tx) {
             tx.exec_params("update sessions set written = $2 where token_digest = $1", digest, null_if_empty(written));
         });

@@ -75,7 +75,7 @@ response html_pages::credentials_page(visit& v, const std::string& action, const
 
 /// Always under a new token: one that somebody planted in the browser before is worth nothing afterwards.
 boost::asio::awaitable<void> html_pages::begin_session(visit& v, account who) {
-    if (!v.session.empty()) co_await people_.close_session(v.session);
+    if (!v.session.empty()) co_await people_.close_session(v.session, session_kind::cookie);
     const auto token = co_await people_.open_session(std::move(who), session_kind::cookie);
     v.new_cookies.push_back(set_cookie(site::session_cookie, token, secure_cookies_));
 }
@@ -110,7 +110,7 @@ answer html_pages::log_in(visit& v) {
 }
 
 answer html_pages::log_out(visit& v) {
-    co_await people_.close_session(v.session);
+    co_await people_.close_session(v.session, session_kind::cookie);
     v.new_cookies.push_back(set_cookie(site::session_cookie, "", secure_cookies_));
     co_return see_other("/");
 }
@@ -118,7 +118,7 @@ answer html_pages::log_out(visit& v) {
 // ---- photos --------------------------------------------------------------------------------------------------------------------
 
 answer html_pages::home(visit& v) {
-    auto data = grid_page(co_await catalog_.newest(page_photos, v.written));
+    auto data = grid_page(co_await hot_.newest(v.written));
     co_return frame_.page(v, "home.html", "Photos", std::move(data));
 }
 
@@ -145,7 +145,7 @@ answer html_pages::profile(visit& v) {
 }
 
 answer html_pages::photo(visit& v) {
-    const auto p = co_await catalog_.find(id_in(v, 1), v.written);
+    const auto p = co_await hot_.find(id_in(v, 1), v.written);
     if (!p) throw not_found();
     page_data data;
     data.texts = {{"id", std::to_string(p->id)},       {"photo_title", p->title},             {"owner", p->user_name},           {"created_at", p->created_at},

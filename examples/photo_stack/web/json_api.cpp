@@ -98,7 +98,7 @@ answer json_api::log_in(visit& v) {
 }
 
 answer json_api::log_out(visit& v) {
-    co_await people_.close_session(v.header("Authorization").substr(std::string_view("Bearer ").size()));
+    co_await people_.close_session(v.header("Authorization").substr(std::string_view("Bearer ").size()), session_kind::bearer);
     co_return response{.status = 204};
 }
 
@@ -130,7 +130,7 @@ answer json_api::upload(visit& v) {
 }
 
 answer json_api::photo(visit& v) {
-    const auto p = co_await catalog_.find(id_in(v, id_segment), v.written);
+    const auto p = co_await hot_.find(id_in(v, id_segment), v.written);
     if (!p) throw not_found();
     co_return as_json(200, photo_json(*p));
 }

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "examples/photo_stack/web/accounts.hpp"
+#include "examples/photo_stack/web/hot_photos.hpp"
 #include "examples/photo_stack/web/photo_catalog.hpp"
 #include "examples/photo_stack/web/routes.hpp"
 #include "examples/photo_stack/web/uploads.hpp"
@@ -22,7 +23,7 @@ namespace photo_web {
 /// One thread; outlives the routes that it adds.
 class json_api {
 public:
-    json_api(accounts& people, photo_catalog& catalog, uploads& incoming) : people_(people), catalog_(catalog), incoming_(incoming) {}
+    json_api(accounts& people, photo_catalog& catalog, hot_photos& hot, uploads& incoming) : people_(people), catalog_(catalog), hot_(hot), incoming_(incoming) {}
 
     void add_to(route_table& routes);
 
@@ -40,6 +41,7 @@ private:
 
     accounts& people_;
     photo_catalog& catalog_;
+    hot_photos& hot_;
     uploads& incoming_;
 };
 

@@ -52,15 +52,19 @@ void run(const options& o) {
     const auto files = directory_photo_files(o.photos);
     const template_folder templates(o.templates);
     database rows(io.get_executor(), o.database);
-    const auto logged_in = sessions_in_database(rows);
+    const auto session_redis = o.sessions ? std::make_unique<redis_client>(*o.sessions) : nullptr;
+    const auto logged_in = session_redis ? sessions_in_redis(*session_redis) : sessions_in_database(rows);
     accounts people(rows, *logged_in, imaging);
     photo_catalog catalog(rows);
-    uploads incoming(catalog, *files, imaging, o.uploads);
+    const auto cache_redis = o.cache ? std::make_unique<redis_client>(*o.cache) : nullptr;
+    const auto cache = cache_redis ? std::make_unique<redis_cache>(*cache_redis) : nullptr;
+    hot_photos hot(io.get_executor(), rows, catalog, cache.get());
+    uploads incoming(catalog, hot, *files, imaging, o.uploads);
 
     const form_guard forms(o.form_secret, o.secure_cookies);
     const page_frame frame(templates, forms);
-    html_pages pages(people, catalog, incoming, frame, o.secure_cookies);
-    json_api api(people, catalog, incoming);
+    html_pages pages(people, catalog, hot, incoming, frame, o.secure_cookies);
+    json_api api(people, catalog, hot, incoming);
     plain_routes plain(catalog, *files, disk, templates);
     route_table routes;
     pages.add_to(routes);

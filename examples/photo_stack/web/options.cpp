@@ -9,13 +9,25 @@
 namespace photo_web {
 namespace {
 
+/// Whoever is not answered by then asks the database, and has the time for it.
+constexpr auto cache_deadline = std::chrono::milliseconds{150};
+
 boost::asio::ip::tcp::endpoint endpoint_from(const std::string& text) {
     const auto colon = text.rfind(':');
     boost::system::error_code ec;
     const auto address = boost::asio::ip::make_address(text.substr(0, colon), ec);
     const auto port = colon == std::string::npos ? 0 : std::atoi(text.c_str() + colon + 1);
-    if (ec || port < 1 || port > 65535) throw CLI::ValidationError("--listen", "'" + text + "' is not ADDRESS:PORT");
+    if (ec || port < 1 || port > 65535) throw CLI::ValidationError("'" + text + "' is not ADDRESS:PORT");
     return {address, static_cast<std::uint16_t>(port)};
+}
+
+std::vector<redis_address> redis_addresses_from(const std::vector<std::string>& texts) {
+    std::vector<redis_address> out;
+    for (const auto& text : texts) {
+        const auto where = endpoint_from(text);
+        out.push_back({where.address().to_string(), where.port()});
+    }
+    return out;
 }
 
 std::string first_line_of(const std::string& file) {
@@ -47,12 +59,16 @@ void add_size(CLI::App& app, const char* name, std::size_t& out, const char* hel
 
 options read_options(int argc, char** argv) {
     options o;
-    std::string listen, secret_file;
+    std::string listen, secret_file, redis_password_file, cache;
+    std::vector<std::string> sentinels;
     CLI::App app("The web server of the sample photo stack", "photo-web");
     app.add_option("--listen", listen, "ADDRESS:PORT")->required();
     app.add_option("--database", o.database.primary.address, "connection string of libpq")->required();
     app.add_option("--replicas", o.database.replicas, "connection string of libpq, for what only reads; without it the database is asked");
     app.add_option("--database-connections", o.database.primary.connections)->capture_default_str()->check(CLI::Range(1, 100));
+    app.add_option("--session-sentinels", sentinels, "ADDRESS:PORT,… of those who know where in Redis the sessions are; without it they are in the database")->delimiter(',');
+    app.add_option("--cache", cache, "ADDRESS:PORT of a Redis that may forget; without it there is no cache");
+    app.add_option("--redis-password-file", redis_password_file, "of both");
     app.add_option("--photos", o.photos, "folder for the photos' files")->required();
     app.add_option("--templates", o.templates, "folder of the pages")->required()->check(CLI::ExistingDirectory);
     app.add_option("--form-secret-file", secret_file, "what the tokens of forms are made with: the same in all web servers")->required();
@@ -70,6 +86,9 @@ options read_options(int argc, char** argv) {
         app.parse(argc, argv);
         o.listen = endpoint_from(listen);
         o.form_secret = first_line_of(secret_file);
+        const auto redis_password = redis_password_file.empty() ? "" : first_line_of(redis_password_file);
+        if (!sentinels.empty()) o.sessions = redis_settings{.servers = redis_addresses_from(sentinels), .master = "sessions", .password = redis_password};
+        if (!cache.empty()) o.cache = redis_settings{.servers = redis_addresses_from({cache}), .password = redis_password, .deadline = cache_deadline};
     } catch (const CLI::ParseError& e) {
         std::exit(app.exit(e));
     }

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "examples/photo_stack/web/database.hpp"
 #include "examples/photo_stack/web/http_server.hpp"
+#include "examples/photo_stack/web/redis_client.hpp"
 #include "examples/photo_stack/web/site.hpp"
 #include "examples/photo_stack/web/uploads.hpp"
 
@@ -20,6 +22,8 @@ struct options {
     std::size_t imaging_threads = 2;
     std::chrono::milliseconds drain{10'000};
     database_settings database;
+    std::optional<redis_settings> sessions;  // without it, sessions are rows of the database
+    std::optional<redis_settings> cache;
     http_settings http;
     site_settings site;
     upload_limits uploads;

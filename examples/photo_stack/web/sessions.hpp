@@ -12,6 +12,8 @@
 
 namespace photo_web {
 
+class redis_client;
+
 struct account {
     std::int64_t id = 0;
     std::string name;
@@ -36,14 +38,17 @@ public:
 
     /// A new token: one that the client had before is never taken over.
     virtual boost::asio::awaitable<std::string> open(session of, session_kind kind) = 0;
-    virtual boost::asio::awaitable<void> close(std::string token) = 0;
+    virtual boost::asio::awaitable<void> close(std::string token, session_kind kind) = 0;
     virtual boost::asio::awaitable<std::optional<session>> find(std::string token, session_kind kind) = 0;
 
     /// Nothing when the session is closed.
-    virtual boost::asio::awaitable<void> note_write(std::string token, log_position written) = 0;
+    virtual boost::asio::awaitable<void> note_write(std::string token, session_kind kind, log_position written) = 0;
 };
 
 /// Rows, at the primary: a session must be there right after the log-in, and gone right after the log-out.
 std::unique_ptr<sessions> sessions_in_database(database& rows);
+
+/// In memory, and on the disk a second later: at the master that the sentinels name, and on its replica before it is answered.
+std::unique_ptr<sessions> sessions_in_redis(redis_client& redis);
 
 }  // namespace photo_web

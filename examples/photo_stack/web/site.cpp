@@ -71,6 +71,7 @@ asio::awaitable<void> site::recognize(visit& v, std::string token, session_kind 
     v.who = std::move(found->who);
     v.written = std::move(found->written);
     v.token = std::move(token);
+    v.kind = kind;
 }
 
 void site::require_within_limit(const visit& v) {
@@ -95,7 +96,7 @@ asio::awaitable<response> site::answer(visit& v) {
             forms_.require_own(v);
         }
         auto answered = co_await v.to->handler(v);
-        if (is_write(v.method) && v.who) co_await people_.note_write(v.token);  // before it is answered: what this client asks next has to show it
+        if (is_write(v.method) && v.who) co_await people_.note_write(v.token, v.kind);  // before it is answered: what this client asks next has to show it
         co_return answered;
     } catch (...) {
         thrown = std::current_exception();

@@ -52,14 +52,19 @@ void uploads::require_within_limits(const std::vector<uploaded_file>& photos) co
 
 asio::awaitable<stored_answer> uploads::add(account owner, std::vector<uploaded_file> photos, std::optional<std::string> key, wording tell) {
     require_within_limits(photos);
+    const std::vector<std::int64_t> none;  // of those that anybody has seen; but the newest ones are others now
     const auto by = write_key_of(std::move(key), request_digest(photos));
     if (by) {
         const auto earlier = co_await catalog_.answer_to(owner.id, *by);
-        if (earlier) co_return *earlier;
+        if (earlier) {
+            co_await hot_.purge(none);  // whoever was answered first may have died before its purge
+            co_return *earlier;
+        }
     }
     auto rows = co_await keep(owner, photos);
     auto answer = tell(rows);
     const auto earlier = co_await add_rows(rows, by, answer);
+    co_await hot_.purge(none);
     if (!earlier) co_return answer;
     co_await forget(rows);  // the same request came twice at once, and the other one was first
     co_return *earlier;
@@ -108,6 +113,8 @@ asio::awaitable<void> uploads::forget(std::vector<photo_row> photos) {
 asio::awaitable<void> uploads::remove(account owner, std::int64_t photo, std::optional<std::string> key) {
     auto by = write_key_of(std::move(key), digest_of("remove " + std::to_string(photo)));
     if (!co_await catalog_.remove(owner.id, photo, std::move(by))) throw not_found();
+    std::vector<std::int64_t> removed{photo};
+    co_await hot_.purge(std::move(removed));
     co_await work_.run([this, photo] { files_.remove(photo); });
 }
 

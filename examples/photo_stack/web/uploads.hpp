@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "examples/photo_stack/web/accounts.hpp"
+#include "examples/photo_stack/web/hot_photos.hpp"
 #include "examples/photo_stack/web/photo_catalog.hpp"
 #include "examples/photo_stack/web/photo_files.hpp"
 #include "examples/photo_stack/web/work_pool.hpp"
@@ -32,8 +33,8 @@ public:
     /// How the answer is told, which the key of a write will be given again.
     using wording = std::function<stored_answer(const std::vector<photo_row>&)>;
 
-    uploads(photo_catalog& catalog, photo_files& files, work_pool& work, upload_limits limits)
-        : catalog_(catalog), files_(files), work_(work), limits_(limits) {}
+    uploads(photo_catalog& catalog, hot_photos& hot, photo_files& files, work_pool& work, upload_limits limits)
+        : catalog_(catalog), hot_(hot), files_(files), work_(work), limits_(limits) {}
 
     /// What `tell` says of the new photos, or the answer that `key` was given before. Throws refusal, database_unavailable and overloaded; then nothing
     /// was added, or it is in doubt.
@@ -49,6 +50,7 @@ private:
     void require_within_limits(const std::vector<uploaded_file>& photos) const;
 
     photo_catalog& catalog_;
+    hot_photos& hot_;
     photo_files& files_;
     work_pool& work_;
     upload_limits limits_;

@@ -1,0 +1,78 @@
+#include <spdlog/spdlog.h>
+
+#include "examples/photo_stack/web/redis_client.hpp"
+#include "examples/photo_stack/web/secrets.hpp"
+#include "examples/photo_stack/web/sessions.hpp"
+
+namespace photo_web {
+namespace {
+
+namespace asio = boost::asio;
+
+constexpr const char* lifetime_seconds = "2592000";  // thirty days
+
+/// What a master has answered, and no replica has yet, is lost with it: so a change waits for one. Without a replica it counts all the same: that is sooner
+/// worth a log-in again than nobody being able to log in.
+const redis_command wait_for_a_replica{"WAIT", "1", "100"};
+
+/// A session that was closed meanwhile stays so.
+constexpr const char* note_if_there = "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], 'written', ARGV[1]) end";
+
+std::string key_of(const std::string& token, session_kind kind) {
+    return (kind == session_kind::cookie ? "session:cookie:" : "session:bearer:") + digest_of(token);
+}
+
+class in_redis final : public sessions {
+public:
+    explicit in_redis(redis_client& redis) : redis_(redis) {}
+
+    asio::awaitable<std::string> open(session of, session_kind kind) override {
+        auto token = new_token();
+        const auto key = key_of(token, kind);
+        std::vector<redis_command> commands{{"HSET", key, "user", std::to_string(of.who.id), "name", of.who.name, "written", of.written.text},
+                                            {"EXPIRE", key, lifetime_seconds},
+                                            wait_for_a_replica};
+        co_await change(std::move(commands));
+        co_return token;
+    }
+
+    asio::awaitable<void> close(std::string token, session_kind kind) override {
+        std::vector<redis_command> commands{{"DEL", key_of(token, kind)}, wait_for_a_replica};
+        co_await change(std::move(commands));
+    }
+
+    asio::awaitable<std::optional<session>> find(std::string token, session_kind kind) override {
+        std::vector<redis_command> commands{{"HMGET", key_of(token, kind), "user", "name", "written"}};
+        const auto replies = co_await run(std::move(commands));
+        const auto& found = replies.at(0).list;
+        if (found.at(0).is_nothing) co_return std::nullopt;
+        co_return session{{std::stoll(found[0].text), found.at(1).text}, {found.at(2).text}};
+    }
+
+    asio::awaitable<void> note_write(std::string token, session_kind kind, log_position written) override {
+        std::vector<redis_command> commands{{"EVAL", note_if_there, "1", key_of(token, kind), written.text}, wait_for_a_replica};
+        co_await change(std::move(commands));
+    }
+
+private:
+    asio::awaitable<void> change(std::vector<redis_command> commands) {
+        const auto replies = co_await run(std::move(commands));
+        if (replies.back().number < 1) spdlog::warn("a change of a session is on no replica yet");
+    }
+
+    asio::awaitable<std::vector<redis_reply>> run(std::vector<redis_command> commands) {
+        try {
+            co_return co_await redis_.run(std::move(commands));
+        } catch (const redis_unavailable& why) {
+            throw sessions_unavailable(why.what());
+        }
+    }
+
+    redis_client& redis_;
+};
+
+}  // namespace
+
+std::unique_ptr<sessions> sessions_in_redis(redis_client& redis) { return std::make_unique<in_redis>(redis); }
+
+}  // namespace photo_web
