@@ -35,8 +35,11 @@ def write_files(process, place, values):
     """Filled in, where the process's user can read them, and nobody else: there are passwords in some."""
     target = place.config / process.name
     target.mkdir(parents=True, exist_ok=True)
+    shutil.chown(target, process.user, process.user)
     for template in (file for folder in process.templates for file in (SOURCE / folder).iterdir()):
         file = target / template.name
+        if process.keeps_configuration and file.exists():
+            continue
         file.touch(mode=0o600)
         file.write_text(fill(template.read_text(), values))
         shutil.chown(file, process.user, process.user)

@@ -5,6 +5,7 @@ import ssl
 import subprocess
 
 from stack_tool import network as networks
+from stack_tool.redis import Redis, RedisRefused
 
 PROBE_SECONDS = 3
 
@@ -36,7 +37,9 @@ def is_ready(process, place, network):
     try:
         if kind == "postgres":
             return _postgres(place.data(process.name))
+        if kind == "redis":
+            return Redis(process, place, network, int(rest[0])).ask("PING") == "PONG"
         port, path = rest
         return _http(network.namespace(process.host), network.address(process.host, process.network), int(port), path, tls=kind == "https")
-    except (OSError, http.client.HTTPException, subprocess.TimeoutExpired):
+    except (OSError, http.client.HTTPException, subprocess.TimeoutExpired, RedisRefused):
         return False

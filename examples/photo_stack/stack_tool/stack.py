@@ -14,6 +14,7 @@ from stack_tool.cluster import Cluster
 from stack_tool.failure import StackFailed
 from stack_tool.photo_client import Client
 from stack_tool.place import Place, write_json
+from stack_tool.session_store import SessionStore
 
 READY_SECONDS = 60
 ACCOUNTS = ("ann", "bob")  # for whoever looks around
@@ -100,6 +101,8 @@ def up(name, stage, build):
         _write_secrets(stack)
         _start_supervisor(stack)
         _start_databases(stack)
+        if shape.of_component("redis_sessions"):
+            SessionStore(stack).start()
         rest = [p.name for p in shape.processes if not p.spare and p.name not in place.wanted()]
         say(f"starting {', '.join(rest)}")
         stack.start(rest)

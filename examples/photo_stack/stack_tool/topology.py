@@ -24,6 +24,7 @@ class Process:
     network: str
     user: str
     templates: tuple  # folders whose files are filled in for it
+    keeps_configuration: bool  # it writes into them: they are filled in once
     command: tuple
     stop_signal: str
     ready: str
@@ -67,7 +68,8 @@ def _process(row, components, arguments, hosts):
     component = components[row["component"]]
     more = [word for each in arguments if each["component"] == row["component"] for word in each["words"]]
     return Process(name=row["name"], component=row["component"], host=hosts[row["host"]], network=row["network"], user=component["user"],
-                   templates=tuple(component["templates"]), command=tuple(component["command"] + more), stop_signal=component["stop_signal"],
+                   templates=tuple(component["templates"]), keeps_configuration=component.get("keeps_configuration", False),
+                   command=tuple(component["command"] + more), stop_signal=component["stop_signal"],
                    ready=component["ready"], spare=row.get("spare", False))
 
 
