@@ -15,9 +15,16 @@ class Balancer:
             s.sendall(command.encode() + b"\n")
             return b"".join(iter(lambda: s.recv(65536), b"")).decode()
 
-    def _row(self, server):
+    def _rows(self):
         table = csv.DictReader(io.StringIO(self._ask("show stat").lstrip("# ")))
-        return next(row for row in table if row["pxname"] == "web" and row["svname"] == server)
+        return {row["svname"]: row for row in table if row["pxname"] == "web" and row["svname"] != "BACKEND"}
+
+    def _row(self, server):
+        return self._rows()[server]
+
+    def up(self):
+        """The servers that take requests."""
+        return [name for name, row in self._rows().items() if row["status"] == "UP"]
 
     def state(self, server):
         """ "UP", "DOWN", "MAINT", "UP 1/2", … """

@@ -1,9 +1,13 @@
 """The database of three: who its primary is, as Patroni on each host says, and the command to make another one so."""
+import contextlib
 import http.client
 import json
+import pathlib
+import signal
 import time
 
 from stack_tool import network as networks
+from stack_tool import processes
 from stack_tool.failure import StackFailed
 
 PORT = 8008
@@ -62,6 +66,25 @@ class Cluster:
         status, told = self._ask(leader, "POST", "/switchover", {"leader": leader, "candidate": candidate}, seconds=WAIT_SECONDS)
         if status != 200:
             raise StackFailed(f"the switchover to {candidate} was refused: {told.decode()}")
+
+    def _replaying(self, name):
+        """The process that applies what a replica has been sent."""
+        for pid in networks.pids_in([self._stack.network.namespace(self._stack.topology.process(name).host)]):
+            if b"startup recovering" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
+                return processes.identity(pid)
+        raise StackFailed(f"nobody replays on {name}")
+
+    @contextlib.contextmanager
+    def replicas_standing_still(self):
+        """They have on their disks whatever they are sent, and answer, but as of now. (Patroni ends a pause that PostgreSQL is asked for.)"""
+        replaying = [self._replaying(name) for name in self.replicas()]
+        for who in replaying:
+            processes.send(who, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for who in replaying:
+                processes.send(who, signal.SIGCONT)
 
     def start(self):
         """The first one alone, so that it is the primary; those who vote before, or it would wait for them."""

@@ -1,4 +1,5 @@
 """The database: made once, and brought up to date by the numbered files in db/."""
+import contextlib
 import pathlib
 import re
 import secrets
@@ -11,8 +12,11 @@ from stack_tool.topology import SOURCE
 BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
 
 
+AS_POSTGRES = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
+
+
 def _as_postgres(command, **options):
-    done = subprocess.run(["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", *map(str, command)], cwd="/", text=True, capture_output=True, **options)
+    done = subprocess.run([*AS_POSTGRES, *map(str, command)], cwd="/", text=True, capture_output=True, **options)
     if done.returncode != 0:
         raise StackFailed(f"{pathlib.Path(command[0]).name} failed: {(done.stderr + done.stdout).strip()[-1000:]}")
     return done.stdout
@@ -31,8 +35,26 @@ class Psql:
     def __init__(self, data):
         self.data = data
 
+    def _command(self, database):
+        return [BIN / "psql", "-h", self.data, "-d", database, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]
+
     def run(self, sql, database="photos"):
-        return _as_postgres([BIN / "psql", "-h", self.data, "-d", database, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"], input=sql)
+        return _as_postgres(self._command(database), input=sql)
+
+    @contextlib.contextmanager
+    def locked(self, table):
+        """Nobody reads it meanwhile, at a replica neither once it has heard of it: which is at once, as the log goes out with a new segment."""
+        psql = subprocess.Popen([*AS_POSTGRES, *map(str, self._command("photos"))], cwd="/", text=True, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        psql.stdin.write(f"begin; lock table {table} in access exclusive mode; select pg_switch_wal();\n")
+        psql.stdin.flush()
+        try:
+            yield
+        finally:
+            psql.communicate("commit;\n")
+
+    def is_locked(self, table):
+        asked = f"select count(*) from pg_locks where mode = 'AccessExclusiveLock' and relation = '{table}'::regclass and granted"
+        return int(self.run(asked)) > 0
 
     def is_primary(self):
         """False also when it does not run."""

@@ -57,9 +57,9 @@ class Ledger(threading.Thread):
         """Of a write that was begun after that moment; None when there was none in so many seconds."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            number, begun, answered = self.answered[-1]
-            if begun >= moment:
-                return answered
+            for _, begun, answered in self.answered[-1:]:
+                if begun >= moment:
+                    return answered
             time.sleep(0.01)
         return None
 

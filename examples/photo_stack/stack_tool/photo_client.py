@@ -81,9 +81,12 @@ class Client:
     def _send_json(self, status, path, value):
         return self._ask_for(status, "POST", path, json.dumps(value), {"Content-Type": "application/json"}).json()
 
+    def log_in(self, name, password):
+        return self._send_json(200, "/api/login", {"name": name, "password": password})
+
     def sign_up_and_log_in(self, name, password):
         self._send_json(201, "/api/users", {"name": name, "password": password})
-        logged_in = self._send_json(200, "/api/login", {"name": name, "password": password})
+        logged_in = self.log_in(name, password)
         self.token = logged_in["token"]
         return logged_in["user"]["id"]
 
@@ -94,6 +97,9 @@ class Client:
 
     def photo(self, photo_id):
         return self._ask_for(200, "GET", f"/api/photos/{photo_id}").json()
+
+    def delete(self, photo_id):
+        self._ask_for(204, "DELETE", f"/api/photos/{photo_id}")
 
     def fetch(self, url):
         return self._ask_for(200, "GET", url).body

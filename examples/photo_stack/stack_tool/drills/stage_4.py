@@ -1,12 +1,11 @@
 """Take the primary away in every way: another database becomes it in time, nothing that was answered is lost, and whoever reads notices nothing."""
-import pathlib
 import secrets
 import signal
 import time
 
-from stack_tool import database, network, processes, requests
+from stack_tool import database, processes, requests
 from stack_tool.cluster import Cluster
-from stack_tool.failure import StackFailed
+from stack_tool.hosts import Hosts
 from stack_tool.ledger import Ledger
 from stack_tool.primary_watch import PrimaryWatch
 from stack_tool.uploaders import Uploaders, sample_photos
@@ -24,26 +23,7 @@ class _Scene:
         self.stack, self.report, self.ledger = stack, report, ledger
         self.cluster = Cluster(stack)
         self.folders = {name: stack.place.data(name) for name in self.cluster.names}
-
-    def host(self, name):
-        return self.stack.topology.process(name).host
-
-    def kill_host(self, name):
-        """Everything on it at once, and nobody starts it again."""
-        self.stack.place.hold([*self.stack.place.held(), name])
-        for pid in network.pids_in([self.stack.network.namespace(self.host(name))]):
-            processes.send(processes.identity(pid), signal.SIGKILL)
-
-    def revive(self):
-        self.stack.place.hold([])
-
-    def unplug(self, names):
-        for name in names:
-            self.stack.network.unplug(self.host(name))
-
-    def plug_in(self, names):
-        for name in names:
-            self.stack.network.plug_in(self.host(name))
+        self.hosts = Hosts(stack)
 
     def others(self, primary):
         return [name for name in self.cluster.names if name != primary]
@@ -86,26 +66,25 @@ def _kill_postmaster(scene):
 
 def _lose_host(scene):
     old, moment = scene.cluster.primary(), time.monotonic()
-    replicas = [scene.host(name) for name in scene.others(old)]
-    scene.stack.network.cut(scene.host(old), replicas)
+    primary, replicas = scene.hosts.of(old), [scene.hosts.of(name) for name in scene.others(old)]
+    scene.stack.network.cut(primary, replicas)
     try:
         time.sleep(CUT_OFF_SECONDS)
-        scene.kill_host(old)
+        scene.hosts.kill(old)
     finally:
-        scene.stack.network.mend(scene.host(old), replicas)
+        scene.stack.network.mend(primary, replicas)
     scene.report.require("the primary's host dies, cut off from its replicas just before: another one is primary", scene.promoted(old))
     scene.measure("  the same", 20, moment)
-    scene.revive()
+    scene.hosts.revive()
     scene.mended()
 
 
 def _unplug_primary(scene):
     old, moment = scene.cluster.primary(), time.monotonic()
-    scene.unplug([old])
-    scene.report.require("the primary is unplugged, and lives: another one is primary", scene.promoted(old))
-    scene.report.require("  it had laid its role down", not database.Psql(scene.folders[old]).is_primary())
-    scene.measure("  the same", 20, moment)
-    scene.plug_in([old])
+    with scene.hosts.unplugged([old]):
+        scene.report.require("the primary is unplugged, and lives: another one is primary", scene.promoted(old))
+        scene.report.require("  it had laid its role down", not database.Psql(scene.folders[old]).is_primary())
+        scene.measure("  the same", 20, moment)
     scene.mended()
 
 
@@ -113,21 +92,13 @@ def _lose_etcd(scene):
     old, moment = scene.cluster.primary(), time.monotonic()
     lost = [process.name for process in scene.stack.topology.of_component("etcd")[:2]]
     for name in lost:
-        scene.kill_host(name)
+        scene.hosts.kill(name)
     time.sleep(WITHOUT_ETCD_SECONDS)
     scene.measure(f"2 of 3 etcd lost for {WITHOUT_ETCD_SECONDS} s", 1, moment)
     scene.report.require("  the same one is primary", scene.cluster.primary() == old)
-    scene.revive()
+    scene.hosts.revive()
     scene.stack.wait_until_ready(lost)
     scene.mended()
-
-
-def _replaying(stack, name):
-    """The process that applies what a replica has been sent."""
-    for pid in network.pids_in([stack.network.namespace(stack.topology.process(name).host)]):
-        if b"startup recovering" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
-            return processes.identity(pid)
-    raise StackFailed(f"no replay process on {name}")
 
 
 def _read_your_writes(stack, report):
@@ -135,10 +106,7 @@ def _read_your_writes(stack, report):
     writer, visitor = stack.client(), stack.client()
     user = writer.sign_up_and_log_in(f"user_{secrets.token_hex(6)}", secrets.token_urlsafe(12))
     cluster = Cluster(stack)
-    replaying = [_replaying(stack, name) for name in cluster.replicas()]
-    for who in replaying:
-        processes.send(who, signal.SIGSTOP)
-    try:
+    with cluster.replicas_standing_still():
         unseen = []
         for number, (name, content) in enumerate(sample_photos()[:6]):
             photo = writer.upload(name, content, f"own-{number}")["id"]
@@ -146,21 +114,15 @@ def _read_your_writes(stack, report):
                 unseen.append(f"photo {photo} was answered, and is not in its owner's list right after")
         report.no_faults("replicas that stand still: own uploads not seen right after", unseen)
         report.require("  others do not see them yet: replicas are read", not list(visitor.photos_of(user)))
-    finally:
-        for who in replaying:
-            processes.send(who, signal.SIGCONT)
     cluster.wait_until_whole()
 
 
 def _unplug_all(scene):
     client, answers, until = scene.stack.client(), [], time.monotonic() + UNPLUGGED_SECONDS
-    scene.unplug(scene.cluster.names)
-    try:
+    with scene.hosts.unplugged(scene.cluster.names):
         while time.monotonic() < until:
             begun = time.monotonic()
             answers.append((client.ask("GET", "/").status, time.monotonic() - begun))
-    finally:
-        scene.plug_in(scene.cluster.names)
     scene.report.at_most("all databases unplugged: the slowest answer", max(seconds for _, seconds in answers), ANSWER_SECONDS_MAX, "s")
     scene.report.require("  it is 503 then", answers[-1][0] == 503)
     scene.mended()

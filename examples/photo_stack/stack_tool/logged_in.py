@@ -1,0 +1,76 @@
+"""People who are logged in, and log in, while something is broken: is anybody thrown out?"""
+import http.client
+import secrets
+import threading
+import time
+
+from stack_tool.photo_client import Refused
+
+PAUSE_SECONDS = 0.02
+PATIENCE_SECONDS = 60
+
+
+class LoggedIn(threading.Thread):
+    """Looks at what is for its owner alone, again and again, and logs in again and again: each answered log-in has to count for ever after."""
+
+    def __init__(self, stack, photo):
+        super().__init__(daemon=True)
+        self._reader, self._opener = stack.client(), stack.client()
+        name, password = f"user_{secrets.token_hex(6)}", secrets.token_urlsafe(12)
+        self._reader.sign_up_and_log_in(name, password)
+        self._original = self._reader.upload(*photo, secrets.token_hex(8))["original"]
+        self._opening = threading.Thread(target=self._log_in_again, args=(name, password), daemon=True)
+        self._ending = threading.Event()
+        self.tokens = [self._reader.token]
+        self.answers = []  # (begun, answered, status)
+
+    def __enter__(self):
+        self.start()
+        self._opening.start()
+        return self
+
+    def __exit__(self, *_):
+        self._ending.set()
+        self.join(30)
+        self._opening.join(60)
+
+    def run(self):
+        while not self._ending.wait(PAUSE_SECONDS):
+            begun = time.monotonic()
+            status = self._look(self.tokens[0])
+            self.answers.append((begun, time.monotonic(), status))
+
+    def _look(self, token):
+        self._reader.token = token
+        try:
+            return self._reader.ask("GET", self._original).status
+        except (OSError, http.client.HTTPException):
+            return None
+
+    def _log_in_again(self, name, password):
+        while not self._ending.wait(PAUSE_SECONDS):
+            try:
+                self.tokens.append(self._opener.log_in(name, password)["token"])
+            except (Refused, OSError, http.client.HTTPException):
+                continue
+
+    def longest_gap_since(self, moment):
+        """Between two answers to somebody who is logged in."""
+        good = [answered for _, answered, status in self.answers if status == 200]
+        times = [at for at in good if at < moment][-1:] + [at for at in good if at >= moment]
+        return max((later - earlier for earlier, later in zip(times, times[1:])), default=None)
+
+    def slowest(self):
+        return max(answered - begun for begun, answered, _ in self.answers)
+
+    def wait_for_an_answer(self):
+        """To a question that is asked from now on."""
+        moment, until = time.monotonic(), time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < until:
+            if any(begun >= moment and status == 200 for begun, _, status in self.answers[-1:]):
+                return
+            time.sleep(0.01)
+
+    def strangers(self):
+        """Those who were logged in, and are not. REQUIRES: it has ended."""
+        return [f"log-in {number} was answered, and is worth nothing" for number, token in enumerate(self.tokens) if self._look(token) != 200]
