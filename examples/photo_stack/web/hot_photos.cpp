@@ -13,8 +13,9 @@ namespace asio = boost::asio;
 
 namespace {
 
-/// For those before on this server, and then for whoever fills it on another one: together with the time of a read, less than an answer may take.
-constexpr auto patience = std::chrono::milliseconds{300};
+/// With those who read before on this server, and then with whoever fills it on another one: together with the time of a read, what an answer may take.
+constexpr auto patience_here = std::chrono::milliseconds{500};
+constexpr auto patience_elsewhere = std::chrono::milliseconds{300};
 constexpr auto look_again = std::chrono::milliseconds{10};
 
 const std::string key_of_newest = "newest";
@@ -24,7 +25,7 @@ std::string key_of(std::int64_t photo) { return "photo:" + std::to_string(photo)
 }  // namespace
 
 hot_photos::hot_photos(asio::any_io_executor loop, database& rows, photo_catalog& catalog, redis_cache* cache)
-    : loop_(std::move(loop)), rows_(rows), catalog_(catalog), cache_(cache), reads_(loop_, patience) {}
+    : loop_(std::move(loop)), rows_(rows), catalog_(catalog), cache_(cache), reads_(loop_, patience_here) {}
 
 asio::awaitable<std::vector<photo_row>> hot_photos::newest(log_position after) {
     if (!cache_) co_return co_await catalog_.newest(newest_photos, std::move(after));
@@ -68,7 +69,7 @@ asio::awaitable<hot_photos::found> hot_photos::fill(std::string key, log_positio
 
 /// Until it is filled, or this one may do it; or it took too long.
 asio::awaitable<cached> hot_photos::wait_for(const std::string& key, const std::string& filler) {
-    const auto until = std::chrono::steady_clock::now() + patience;
+    const auto until = std::chrono::steady_clock::now() + patience_elsewhere;
     auto seen = co_await cache_->get(key, filler);
     while (seen.state == cached::being_filled && std::chrono::steady_clock::now() < until) {
         asio::steady_timer pause(loop_, look_again);

@@ -18,7 +18,7 @@ SESSIONS_BACK_SECONDS_MAX = 6.0
 ANSWER_SECONDS_MAX = 2.0
 HOT, COLD, KEY_BYTES = 1_000, 30_000, 400  # rows that are read again and again, and rows that are read once
 CROWD = 60  # who want the same photo at one moment
-SLOW_SECONDS = 0.2  # that the database takes for it then
+SLOW_SECONDS = 0.1  # that the database takes for it then
 
 
 class _Scene:
