@@ -160,6 +160,8 @@ void start_imaging(const char* program) {
     g_log_set_handler("VIPS", G_LOG_LEVEL_WARNING, [](const char*, GLogLevelFlags, const char*, void*) {}, nullptr);  // each comes as an error too
 }
 
+std::size_t renditions_of_a_photo() noexcept { return std::size(recipes) * std::size(formats); }
+
 std::vector<rendition> make_renditions(const fs::path& photo, const fs::path& directory) {
     if (!fs::exists(photo)) throw unusable("there is no file " + photo.string());
     VImage upright;
@@ -189,7 +191,7 @@ std::vector<rendition> make_renditions(const fs::path& photo, const fs::path& di
 
 std::vector<std::string> check_renditions(const fs::path& photo, const std::vector<rendition>& results) {
     std::vector<std::string> wrong;
-    const auto expected = std::size(recipes) * std::size(formats);
+    const auto expected = renditions_of_a_photo();
     if (results.size() != expected)
         wrong.push_back(photo.filename().string() + " has " + std::to_string(results.size()) + " of " + std::to_string(expected) + " renditions");
     try {

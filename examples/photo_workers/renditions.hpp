@@ -31,6 +31,9 @@ void start_imaging(const char* program);
 /// std::runtime_error when the disk or memory fails. Thread-safe.
 std::vector<rendition> make_renditions(const std::filesystem::path& photo, const std::filesystem::path& directory);
 
+/// How many make_renditions() makes.
+std::size_t renditions_of_a_photo() noexcept;
+
 /// Decodes every file of `results` and compares it with `photo`: kinds and formats complete, dimensions as expected, upright (the picture itself is
 /// compared, small), no metadata left. Returns what is wrong, one sentence each; empty when all is well.
 std::vector<std::string> check_renditions(const std::filesystem::path& photo, const std::vector<rendition>& results);

@@ -34,6 +34,7 @@ class _Viewer(threading.Thread):
                 self.client.fetch(rendition["url"])
                 self.seconds.append(time.monotonic() - begun)
                 self.ending.wait(LOOK_SECONDS)
+            self.ending.wait(LOOK_SECONDS)
 
 
 def run(stack, seconds, uploads, clients):

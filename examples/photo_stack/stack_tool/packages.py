@@ -48,10 +48,10 @@ def _is_installed(package):
     return "ok installed" in asked.stdout
 
 
-def build(folder):
-    """The web server, optimized; does nothing when it is there and nothing has changed."""
+def build(folder, targets):
+    """The stack's own programs, optimized; does nothing when they are there and nothing has changed."""
     _run(["cmake", "-S", REPOSITORY, "-B", folder, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DMILLRACE_STACK=ON"], "configuring the build", quiet=True)
-    _run(["cmake", "--build", folder, "--target", "photo-web"], "building the web server", quiet=not sys.stdout.isatty())
+    _run(["cmake", "--build", folder, "--target", *targets], "building the programs", quiet=not sys.stdout.isatty())
 
 
 def _run(command, doing, quiet=False):

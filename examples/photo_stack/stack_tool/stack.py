@@ -10,6 +10,7 @@ import time
 import urllib.parse
 
 from stack_tool import cgroups, configuration, database, network, packages, processes, readiness, topology
+from stack_tool.broker import Broker
 from stack_tool.cluster import Cluster
 from stack_tool.failure import StackFailed
 from stack_tool.photo_client import Client
@@ -88,8 +89,8 @@ class Stack:
 def up(name, stage, build):
     shape = topology.at_stage(stage)
     packages.install(shape.packages)
-    say("building the web server, if it has changed")
-    packages.build(build)
+    say(f"building {', '.join(shape.targets)}, if they have changed")
+    packages.build(build, shape.targets)
     place = Place(name)
     with place.alone():
         if place.exists():
@@ -103,6 +104,7 @@ def up(name, stage, build):
         _start_databases(stack)
         if shape.of_component("redis_sessions"):
             SessionStore(stack).start()
+        _start_broker(stack)
         rest = [p.name for p in shape.processes if not p.spare and p.name not in place.wanted()]
         say(f"starting {', '.join(rest)}")
         stack.start(rest)
@@ -161,6 +163,14 @@ def _start_databases(stack):
     database.make_user(stack.psql(), stack.place.secrets / "pgpass")
     for file in database.migrate(stack.psql()):
         say(f"  applied {file}")
+
+
+def _start_broker(stack):
+    names = [p.name for p in stack.topology.of_component("millrace")]
+    stack.start(names)
+    stack.wait_until_ready(names)
+    for name in names:
+        Broker(stack, name).make_topics(stack.topology.topics)
 
 
 def _make_accounts(stack):

@@ -39,6 +39,8 @@ class Topology:
     processes: tuple
     entry: str  # where people come in, still with ${…}
     packages: tuple
+    targets: tuple  # of the build
+    topics: tuple  # (name, {subscription → its settings as words of a command line})
     values: dict  # for ${values.…}, still with ${…}
     secrets: dict  # name → who may read it
 
@@ -91,6 +93,7 @@ def at_stage(stage):
     arguments = list(_at(stage, whole["arguments"]))
     processes = tuple(_process(row, whole["components"], arguments, hosts) for row in _at(stage, whole["processes"]))
     used = {p.component for p in processes}
-    packages = sorted({package for name in used for package in whole["components"][name]["packages"]})
+    packages, targets = (sorted({word for name in used for word in whole["components"][name].get(kind, [])}) for kind in ("packages", "targets"))
+    topics = tuple((row["name"], row["subscriptions"]) for row in _at(stage, whole["topics"]))
     networks = {name: row["outside"] for name, row in whole["networks"].items()}
-    return Topology(stage, networks, tuple(hosts.values()), processes, entry["url"], tuple(packages), whole["values"], whole["secrets"])
+    return Topology(stage, networks, tuple(hosts.values()), processes, entry["url"], tuple(packages), tuple(targets), topics, whole["values"], whole["secrets"])

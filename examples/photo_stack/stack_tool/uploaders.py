@@ -136,13 +136,19 @@ def faults_of(uploader):
 
 def faults_of_photo(client, acknowledged):
     photo = client.photo(acknowledged.photo_id)
-    if digest(client.fetch(photo["original"])) != acknowledged.content_digest:
+    original = client.fetch(photo["original"])
+    if digest(original) != acknowledged.content_digest:
         yield f"photo {photo['id']}: the original has other bytes than were sent"
     if len(photo["renditions"]) != RENDITIONS:
         yield f"photo {photo['id']} has {len(photo['renditions'])} of {RENDITIONS} sizes"
+    stored = len(original)
     for rendition in photo["renditions"]:
-        if size_of_image(client.fetch(rendition["url"])) != (rendition["width"], rendition["height"]):
+        content = client.fetch(rendition["url"])
+        stored += len(content)
+        if size_of_image(content) != (rendition["width"], rendition["height"]):
             yield f"photo {photo['id']}: {rendition['file']} is not {rendition['width']}x{rendition['height']}"
+    if photo["stored_bytes"] != stored:
+        yield f"photo {photo['id']} has files of {stored} bytes, and {photo['stored_bytes']} were counted: a size was taken in twice, or not at all"
 
 
 def size_of_image(content):

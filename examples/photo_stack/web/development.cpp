@@ -32,13 +32,6 @@ std::pair<int, int> dimensions_of(const fs::path& file) {
     }
 }
 
-/// Kind and format are the whole name here: each photo has a folder of its own.
-rendition_row named_by_kind(const photos::rendition& made, const fs::path& draft) {
-    rendition_row row{made.kind + made.file.extension().string(), made.width, made.height};
-    fs::rename(made.file, draft / row.file);
-    return row;
-}
-
 }  // namespace
 
 photo_row develop(const std::string& content, const fs::path& draft, std::int64_t pixels_max) {
@@ -52,12 +45,15 @@ photo_row develop(const std::string& content, const fs::path& draft, std::int64_
     std::tie(photo.width, photo.height) = dimensions_of(original);
     if (std::int64_t{photo.width} * photo.height > pixels_max)
         throw refusal(413, "too_many_pixels", "The photo has more than " + std::to_string(pixels_max / 1'000'000) + " million pixels.");
+    return photo;
+}
+
+void add_sizes(photo_row& photo, const fs::path& draft) {
     try {
-        for (const auto& made : photos::make_renditions(original, draft)) photo.renditions.push_back(named_by_kind(made, draft));
+        photo.sizes = photo_stack::make_sizes(draft / photo.original, draft, photo.version);
     } catch (const photos::unusable&) {
         throw refusal(422, "damaged_photo", "The photo is damaged: it cannot be read to its end.");
     }
-    return photo;
 }
 
 }  // namespace photo_web

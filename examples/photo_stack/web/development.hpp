@@ -8,9 +8,11 @@
 
 namespace photo_web {
 
-/// Writes `content` as original.EXTENSION into the folder `draft`, and its renditions beside it as KIND.jpg and KIND.webp. What is told of it: file
-/// names, size and dimensions. Throws refusal when it is no photograph, a damaged one, or larger than `pixels_max`. Thread-safe.
-/// REQUIRES: photos::start_imaging() was called.
+/// Writes `content` as original.EXTENSION into the folder `draft`. What its head tells of it: kind and dimensions. Throws refusal when it is no photograph,
+/// or larger than `pixels_max`. Thread-safe. REQUIRES: photos::start_imaging() was called.
 photo_row develop(const std::string& content, const std::filesystem::path& draft, std::int64_t pixels_max);
+
+/// Reads it to its end, and writes its sizes beside it. Throws refusal when it is damaged.
+void add_sizes(photo_row& photo, const std::filesystem::path& draft);
 
 }  // namespace photo_web

@@ -5,6 +5,7 @@
 #include "examples/photo_stack/web/refusal.hpp"
 #include "examples/photo_stack/web/secrets.hpp"
 #include "examples/photo_stack/web/site.hpp"
+#include "examples/photo_workers/renditions.hpp"
 
 namespace photo_web {
 
@@ -31,7 +32,11 @@ std::optional<std::int64_t> before_in(const visit& v) {
 
 std::vector<page_data> grid(const std::vector<photo_row>& photos) {
     std::vector<page_data> rows;
-    for (const auto& p : photos) rows.push_back({.texts = {{"id", std::to_string(p.id)}, {"photo_title", p.title}}, .lists = {}});
+    for (const auto& p : photos) {
+        page_data row{.texts = {{"id", std::to_string(p.id)}, {"photo_title", p.title}}, .lists = {}};
+        if (!p.square.empty()) row.lists["square"] = {{.texts = {{"file", p.square}}, .lists = {}}};
+        rows.push_back(std::move(row));
+    }
     return rows;
 }
 
@@ -45,6 +50,18 @@ page_data grid_page(std::vector<photo_row> photos) {
     }
     data.lists["photos"] = grid(photos);
     return data;
+}
+
+/// Those that are there, and what is said while there are others to come.
+void add_sizes_to(page_data& data, const photo_row& p) {
+    const auto large = photo_stack::file_of_size(p.version, "large", ".jpg");
+    for (const auto& s : p.sizes) {
+        data.lists["sizes"].push_back({.texts = {{"file", s.file}, {"size_width", std::to_string(s.width)}, {"size_height", std::to_string(s.height)}}, .lists = {}});
+        if (s.file == large) data.lists["large"] = {{.texts = {{"file", s.file}}, .lists = {}}};
+    }
+    if (!p.fault.empty()) data.lists["fault"] = {{.texts = {{"text", p.fault}}, .lists = {}}};
+    if (p.in_work)
+        data.lists["in_work"] = {{.texts = {{"ready", std::to_string(p.sizes.size())}, {"expected", std::to_string(photos::renditions_of_a_photo())}}, .lists = {}}};
 }
 
 }  // namespace
@@ -150,9 +167,7 @@ answer html_pages::photo(visit& v) {
     page_data data;
     data.texts = {{"id", std::to_string(p->id)},       {"photo_title", p->title},             {"owner", p->user_name},           {"created_at", p->created_at},
                   {"width", std::to_string(p->width)}, {"height", std::to_string(p->height)}, {"bytes", std::to_string(p->bytes)}, {"original", p->original}};
-    for (const auto& r : p->renditions)
-        data.lists["renditions"].push_back(
-            {.texts = {{"file", r.file}, {"rendition_width", std::to_string(r.width)}, {"rendition_height", std::to_string(r.height)}}, .lists = {}});
+    add_sizes_to(data, *p);
     data.lists["own"] = shown_if(v.who && v.who->id == p->user_id);
     co_return frame_.page(v, "photo.html", p->title, std::move(data));
 }

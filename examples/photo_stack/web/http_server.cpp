@@ -7,6 +7,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
@@ -39,11 +40,11 @@ constexpr std::pair<const char*, const char*> headers_of_every_answer[] = {
 http::response<http::string_body> head_of(const visit& v, const response& answer) {
     http::response<http::string_body> out(http::int_to_status(answer.status), 11);
     for (const auto& [name, value] : headers_of_every_answer) out.set(name, value);
-    if (!answer.body.empty()) out.set(http::field::content_type, answer.type);
+    if (!answer.body.empty() || answer.events) out.set(http::field::content_type, answer.type);
     out.set(http::field::cache_control, "no-store");
     for (const auto& [name, value] : answer.headers) out.set(name, value);
     for (const auto& cookie : v.new_cookies) out.insert(http::field::set_cookie, cookie);
-    if (answer.status != 204) out.content_length(answer.body.size());
+    if (answer.status != 204 && !answer.events) out.content_length(answer.body.size());
     return out;
 }
 
@@ -63,6 +64,7 @@ struct http_server::connection {
     std::optional<body_parser> parser;  // of the request that it is in
     std::chrono::steady_clock::time_point begun;
     bool idle = true;
+    std::shared_ptr<event_stream> events;  // that it is being sent
 };
 
 http_server::http_server(asio::io_context& io, site& pages, http_settings settings) : io_(io), site_(pages), settings_(settings), acceptor_(io) {}
@@ -81,6 +83,7 @@ void http_server::drain() {
     acceptor_.close(ignored);
     for (const auto& c : connections_)
         if (c->idle) c->stream.close();
+        else if (c->events) c->events->finish();
 }
 
 asio::awaitable<void> http_server::accept_loop() {
@@ -140,6 +143,10 @@ asio::awaitable<bool> http_server::serve_one(connection& c) {
     if (refused) co_return co_await send(c, v, std::move(*refused), keep && c.parser->is_done());
     if (!co_await take_body(c, v)) co_return false;
     auto answer = co_await site_.answer(v);
+    if (answer.events && v.method != http::verb::head) {
+        co_await send_events(c, v, std::move(answer));
+        co_return false;
+    }
     co_return co_await send(c, v, std::move(answer), keep);
 }
 
@@ -183,6 +190,24 @@ asio::awaitable<bool> http_server::send(connection& c, const visit& v, response 
     const auto [failed, written] = co_await http::async_write(c.stream, out, awaiting);
     log_request(v, answer.status, c.begun);
     co_return !failed && out.keep_alive();
+}
+
+/// Until they end, the peer is gone, or they have lasted long enough: a browser asks again by itself. The end of the connection is the end of the body.
+asio::awaitable<void> http_server::send_events(connection& c, const visit& v, response answer) {
+    auto head = head_of(v, answer);
+    head.keep_alive(false);
+    c.events = std::move(answer.events);
+    c.stream.expires_after(settings_.answer_timeout);
+    http::response_serializer<http::string_body> serializer(head);
+    auto [failed, written] = co_await http::async_write_header(c.stream, serializer, awaiting);
+    while (!failed && std::chrono::steady_clock::now() < c.begun + settings_.events_max) {
+        const auto text = co_await c.events->next(settings_.events_heartbeat);
+        if (text.empty()) break;
+        c.stream.expires_after(settings_.answer_timeout);
+        std::tie(failed, written) = co_await asio::async_write(c.stream, asio::buffer(text), awaiting);
+    }
+    c.events.reset();
+    log_request(v, answer.status, c.begun);
 }
 
 /// Before there is an address that a page could be made for.

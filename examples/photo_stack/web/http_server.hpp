@@ -24,6 +24,8 @@ struct http_settings {
     std::chrono::milliseconds header_timeout{10'000};  // from a request's first byte to the end of its head
     std::chrono::milliseconds body_timeout{60'000};
     std::chrono::milliseconds answer_timeout{60'000};  // until the peer has taken all of it
+    std::chrono::milliseconds events_heartbeat{5'000};
+    std::chrono::milliseconds events_max{15'000};  // that a stream of events lasts; its browser asks again, and is told what it has missed
 };
 
 /// One thread: that of `io`.
@@ -49,6 +51,7 @@ private:
     boost::asio::awaitable<bool> serve_one(connection& c);
     boost::asio::awaitable<bool> take_body(connection& c, visit& v);
     boost::asio::awaitable<bool> send(connection& c, const visit& v, response answer, bool keep);
+    boost::asio::awaitable<void> send_events(connection& c, const visit& v, response answer);
     boost::asio::awaitable<bool> send_text(connection& c, const visit& v, unsigned status, const char* text);
     boost::asio::awaitable<void> part(connection& c);
 

@@ -53,15 +53,23 @@ credentials read_credentials(const visit& v) {
 
 json::value user_json(const account& who) { return {{"id", who.id}, {"name", who.name}}; }
 
+std::string url_of(const photo_row& p, const std::string& file) { return "/media/" + std::to_string(p.id) + "/" + file; }
+
 json::object photo_json(const photo_row& p) {
-    const auto media = "/media/" + std::to_string(p.id) + "/";
-    json::array renditions;
-    for (const auto& r : p.renditions) renditions.push_back({{"file", r.file}, {"width", r.width}, {"height", r.height}, {"url", media + r.file}});
     json::object out{{"id", p.id},       {"user_id", p.user_id}, {"user", p.user_name},    {"title", p.title},
-                     {"bytes", p.bytes}, {"width", p.width},     {"height", p.height},     {"original", media + p.original},
-                     {"url", "/api/photos/" + std::to_string(p.id)}};
+                     {"bytes", p.bytes}, {"width", p.width},     {"height", p.height},     {"original", url_of(p, p.original)},
+                     {"url", "/api/photos/" + std::to_string(p.id)},
+                     {"state", !p.fault.empty() ? "damaged" : p.in_work ? "in_work" : "ready"}};
+    if (p.stored_bytes != 0) out["stored_bytes"] = p.stored_bytes;
     if (!p.created_at.empty()) out["created_at"] = p.created_at;
-    if (!renditions.empty()) out["renditions"] = std::move(renditions);
+    return out;
+}
+
+json::object photo_with_sizes_json(const photo_row& p) {
+    json::array sizes;
+    for (const auto& s : p.sizes) sizes.push_back({{"file", s.file}, {"width", s.width}, {"height", s.height}, {"url", url_of(p, s.file)}});
+    auto out = photo_json(p);
+    out["renditions"] = std::move(sizes);
     return out;
 }
 
@@ -132,7 +140,7 @@ answer json_api::upload(visit& v) {
 answer json_api::photo(visit& v) {
     const auto p = co_await hot_.find(id_in(v, id_segment), v.written);
     if (!p) throw not_found();
-    co_return as_json(200, photo_json(*p));
+    co_return as_json(200, photo_with_sizes_json(*p));
 }
 
 answer json_api::remove_photo(visit& v) {

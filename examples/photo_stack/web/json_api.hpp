@@ -6,7 +6,7 @@
 //   GET    /api/users/12                                          200 {"id": 12, "name": …}
 //   GET    /api/users/12/photos?before=ID&limit=N                 200 {"photos": […], "next": ID or null}
 //   POST   /api/photos             multipart/form-data            201 {"photos": […]}
-//   GET    /api/photos/ID                                         200 {…}
+//   GET    /api/photos/ID                                         200 {…, "state": "ready", "in_work" or "damaged", "renditions": […]}
 //   DELETE /api/photos/ID                                         204
 //
 // A write of photos takes an Idempotency-Key. What is refused is {"error": CODE, "message": …}.

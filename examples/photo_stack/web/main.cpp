@@ -17,6 +17,7 @@
 #include "examples/photo_stack/web/json_api.hpp"
 #include "examples/photo_stack/web/options.hpp"
 #include "examples/photo_stack/web/plain_routes.hpp"
+#include "examples/photo_stack/web/progress_events.hpp"
 #include "examples/photo_workers/renditions.hpp"
 
 namespace {
@@ -49,7 +50,7 @@ void run(const options& o) {
     asio::io_context io(1);
     work_pool imaging(o.imaging_threads, imaging_jobs_max);
     work_pool disk(disk_threads, disk_jobs_max);
-    const auto files = directory_photo_files(o.photos);
+    const auto files = photo_stack::directory_photo_files(o.photos);
     const template_folder templates(o.templates);
     database rows(io.get_executor(), o.database);
     const auto session_redis = o.sessions ? std::make_unique<redis_client>(*o.sessions) : nullptr;
@@ -66,10 +67,13 @@ void run(const options& o) {
     html_pages pages(people, catalog, hot, incoming, frame, o.secure_cookies);
     json_api api(people, catalog, hot, incoming);
     plain_routes plain(catalog, *files, disk, templates);
+    live_results results(io.get_executor(), o.live);
+    progress_events progress(rows, catalog, results);
     route_table routes;
     pages.add_to(routes);
     api.add_to(routes);
     plain.add_to(routes);
+    progress.add_to(routes);
 
     site everything(routes, people, forms, frame, o.site, std::chrono::steady_clock::now);
     http_server server(io, everything, o.http);

@@ -74,6 +74,11 @@ options read_options(int argc, char** argv) {
     app.add_option("--form-secret-file", secret_file, "what the tokens of forms are made with: the same in all web servers")->required();
     app.add_flag("--secure-cookies", o.secure_cookies, "cookies go over TLS alone: what browsers talk to has TLS");
     app.add_option("--trusted-proxy", o.site.trusted_proxy, "address of the load balancer, whose X-Forwarded-For is believed");
+    o.live.broker.server.clear();
+    auto* broker = app.add_option("--broker", o.live.broker.server, "HOST:PORT of Millrace: photos' sizes are made by workers, and not within the request");
+    app.add_option("--broker-token-file", o.live.broker.token_file, "who this is to the broker")->needs(broker);
+    auto* heard = app.add_option("--results-subscription", o.live.subscription, "of this web server alone, to hear what the workers have done")->needs(broker);
+    broker->needs(heard);
     app.add_option("--imaging-threads", o.imaging_threads)->capture_default_str()->check(CLI::Range(1, 64));
     app.add_option("--writes-per-second", o.site.writes.per_second, "of a user")->capture_default_str();
     app.add_option("--writes-burst", o.site.writes.burst, "of a user")->capture_default_str();
@@ -89,6 +94,8 @@ options read_options(int argc, char** argv) {
         const auto redis_password = redis_password_file.empty() ? "" : first_line_of(redis_password_file);
         if (!sentinels.empty()) o.sessions = redis_settings{.servers = redis_addresses_from(sentinels), .master = "sessions", .password = redis_password};
         if (!cache.empty()) o.cache = redis_settings{.servers = redis_addresses_from({cache}), .password = redis_password, .deadline = cache_deadline};
+        o.uploads.drafts = o.photos / "drafts";
+        o.uploads.sizes_by_workers = !o.live.broker.server.empty();
     } catch (const CLI::ParseError& e) {
         std::exit(app.exit(e));
     }

@@ -7,6 +7,7 @@
 
 #include "examples/photo_stack/web/database.hpp"
 #include "examples/photo_stack/web/http_server.hpp"
+#include "examples/photo_stack/web/live_results.hpp"
 #include "examples/photo_stack/web/redis_client.hpp"
 #include "examples/photo_stack/web/site.hpp"
 #include "examples/photo_stack/web/uploads.hpp"
@@ -16,6 +17,7 @@ namespace photo_web {
 struct options {
     boost::asio::ip::tcp::endpoint listen;
     std::filesystem::path photos;
+    live_settings live;
     std::filesystem::path templates;
     std::string form_secret;
     bool secure_cookies = false;
@@ -26,7 +28,7 @@ struct options {
     std::optional<redis_settings> cache;
     http_settings http;
     site_settings site;
-    upload_limits uploads;
+    upload_settings uploads;
 };
 
 /// Ends the program when there is nothing more to do, or the command line is wrong.

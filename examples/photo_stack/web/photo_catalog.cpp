@@ -12,8 +12,10 @@ namespace asio = boost::asio;
 namespace {
 
 const std::string photo_columns =
-    "select photos.id, photos.user_id, users.name as user_name, title, original, bytes, width, height,"
-    " to_char(photos.created_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') as created_at"
+    "select photos.id, photos.user_id, users.name as user_name, title, original, bytes, width, height, version, stored_bytes, coalesce(fault, '') as fault,"
+    " to_char(photos.created_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') as created_at,"
+    " exists (select from outbox where photo_id = photos.id and outbox.version = photos.version) as in_work,"
+    " coalesce((select file from renditions where photo_id = photos.id and renditions.version = photos.version and file like '%-square.jpg'), '') as square"
     " from photos join users on users.id = photos.user_id ";
 
 photo_row photo_from(const pqxx::row& r) {
@@ -26,7 +28,12 @@ photo_row photo_from(const pqxx::row& r) {
     r["bytes"].to(p.bytes);
     r["width"].to(p.width);
     r["height"].to(p.height);
+    r["version"].to(p.version);
     r["created_at"].to(p.created_at);
+    r["stored_bytes"].to(p.stored_bytes);
+    r["in_work"].to(p.in_work);
+    r["fault"].to(p.fault);
+    r["square"].to(p.square);
     return p;
 }
 
@@ -36,18 +43,24 @@ std::vector<photo_row> photos_from(const pqxx::result& found) {
     return photos;
 }
 
-std::vector<rendition_row> renditions_of(transaction& tx, std::int64_t photo) {
-    std::vector<rendition_row> renditions;
-    for (const auto& r : tx.exec_params("select file, width, height from renditions where photo_id = $1 order by width, file", photo))
-        renditions.push_back({r["file"].as<std::string>(), r["width"].as<int>(), r["height"].as<int>()});
-    return renditions;
+std::vector<photo_stack::photo_size> sizes_of(transaction& tx, const photo_row& p) {
+    std::vector<photo_stack::photo_size> sizes;
+    for (const auto& r : tx.exec_params("select file, width, height, bytes from renditions where photo_id = $1 and version = $2 order by width, file", p.id, p.version))
+        sizes.push_back({r["file"].as<std::string>(), r["width"].as<int>(), r["height"].as<int>(), r["bytes"].as<std::int64_t>()});
+    return sizes;
 }
 
 void insert_photo(transaction& tx, const photo_row& p) {
-    tx.exec_params("insert into photos (id, user_id, title, original, bytes, width, height) values ($1, $2, $3, $4, $5, $6, $7)", p.id, p.user_id, p.title,
-                   p.original, p.bytes, p.width, p.height);
-    for (const auto& r : p.renditions)
-        tx.exec_params("insert into renditions (photo_id, file, width, height) values ($1, $2, $3, $4)", p.id, r.file, r.width, r.height);
+    auto stored_bytes = p.bytes;
+    for (const auto& s : p.sizes) stored_bytes += s.bytes;
+    tx.exec_params("insert into photos (id, user_id, title, original, bytes, width, height, version, stored_bytes) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                   p.id, p.user_id, p.title, p.original, p.bytes, p.width, p.height, p.version, stored_bytes);
+    for (const auto& s : p.sizes)
+        tx.exec_params("insert into renditions (photo_id, version, file, width, height, bytes) values ($1, $2, $3, $4, $5, $6)", p.id, p.version, s.file, s.width,
+                       s.height, s.bytes);
+    if (!p.sizes.empty()) return;
+    tx.exec_params("insert into outbox (photo_id, version) values ($1, $2)", p.id, p.version);
+    tx.exec0("notify outbox");  // when it is committed
 }
 
 std::optional<stored_answer> find_answer(transaction& tx, std::int64_t user, const write_key& key) {
@@ -85,7 +98,7 @@ asio::awaitable<std::optional<photo_row>> photo_catalog::find(std::int64_t photo
         const auto found = tx.exec_params(photo_columns + "where photos.id = $1", photo);
         if (found.empty()) return std::nullopt;
         auto p = photo_from(found[0]);
-        p.renditions = renditions_of(tx, photo);
+        p.sizes = sizes_of(tx, p);
         return p;
     });
 }

@@ -1,4 +1,4 @@
-// Which photos there are, and whose: rows. Their bytes are in photo_files.
+// Which photos there are, whose, and which of their sizes are there: rows. Their bytes are in photo_files.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -7,14 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "examples/photo_stack/photos/photo_sizes.hpp"
 #include "examples/photo_stack/web/database.hpp"
 
 namespace photo_web {
-
-struct rendition_row {
-    std::string file;  // "square.webp"
-    int width = 0, height = 0;
-};
 
 struct photo_row {
     std::int64_t id = 0;
@@ -24,8 +20,15 @@ struct photo_row {
     std::string original;  // the name of its file
     std::int64_t bytes = 0;
     int width = 0, height = 0;
-    std::string created_at;  // as read: "2026-01-31T12:00:00Z"
-    std::vector<rendition_row> renditions;
+    int version = 1;
+    std::vector<photo_stack::photo_size> sizes;
+
+    // as read; not written
+    std::string created_at;         // "2026-01-31T12:00:00Z"
+    std::int64_t stored_bytes = 0;  // the original and its sizes
+    bool in_work = false;           // more sizes will come
+    std::string fault;              // why none will: the photo is damaged
+    std::string square;             // the file of that size, once it is there
 };
 
 /// What a client names a write by, so that it is done once.
@@ -44,7 +47,7 @@ class photo_catalog {
 public:
     explicit photo_catalog(database& rows) : rows_(rows) {}
 
-    /// Newest first, those before the photo `before` when it is given, as of `after` or later. Without renditions.
+    /// Newest first, those before the photo `before` when it is given, as of `after` or later. Without sizes.
     boost::asio::awaitable<std::vector<photo_row>> of_user(std::int64_t user, std::optional<std::int64_t> before, int count_max, log_position after);
     boost::asio::awaitable<std::vector<photo_row>> newest(int count_max, log_position after);
     boost::asio::awaitable<std::optional<photo_row>> find(std::int64_t photo, log_position after);
@@ -55,7 +58,8 @@ public:
     /// The answer to an earlier write of that user and key. Throws refusal when it was another request.
     boost::asio::awaitable<std::optional<stored_answer>> answer_to(std::int64_t user, write_key key);
 
-    /// All of them, with the answer that the key will be given from now on; or, when the key has an answer since, nothing but that answer.
+    /// All of them, with the answer that the key will be given from now on; or, when the key has an answer since, nothing but that answer. Those that
+    /// have no sizes yet are put into the outbox, so that somebody will make them.
     boost::asio::awaitable<std::optional<stored_answer>> add(std::vector<photo_row> photos, std::optional<write_key> key, stored_answer answer);
 
     /// Whether that user had such a photo, or had it when the same key was used first. Throws refusal when the key was used for something else.

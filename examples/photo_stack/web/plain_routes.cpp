@@ -14,11 +14,12 @@ void plain_routes::add_to(route_table& routes) {
     };
     add("/media/:/:", &plain_routes::media);
     add("/style.css", &plain_routes::style);
+    add("/progress.js", &plain_routes::script);
     add("/healthz", &plain_routes::alive);
     add("/readyz", &plain_routes::ready);
 }
 
-/// Renditions are for everybody, without a look into the database: their address never means other bytes. An original has its metadata still, where it
+/// Sizes are for everybody, without a look into the database: their address never means other bytes. An original has its metadata still, where it
 /// was taken among them, and is for its owner.
 answer plain_routes::media(visit& v) {
     const auto photo = id_in(v, 1);
@@ -37,6 +38,8 @@ answer plain_routes::media(visit& v) {
 }
 
 answer plain_routes::style(visit&) { co_return response{.type = "text/css; charset=utf-8", .body = templates_.source("style.css")}; }
+
+answer plain_routes::script(visit&) { co_return response{.type = "text/javascript; charset=utf-8", .body = templates_.source("progress.js")}; }
 
 /// That this process answers; whoever restarts processes asks this. A database that is away is not mended by a restart.
 answer plain_routes::alive(visit&) { co_return response{.type = "text/plain", .body = "ok\n"}; }

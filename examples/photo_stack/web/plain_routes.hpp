@@ -1,9 +1,9 @@
 // What is neither page nor JSON: the photos' files, the style sheet, and how the server is.
 #pragma once
 
+#include "examples/photo_stack/photos/photo_files.hpp"
 #include "examples/photo_stack/web/html_template.hpp"
 #include "examples/photo_stack/web/photo_catalog.hpp"
-#include "examples/photo_stack/web/photo_files.hpp"
 #include "examples/photo_stack/web/routes.hpp"
 #include "examples/photo_stack/web/work_pool.hpp"
 
@@ -12,7 +12,7 @@ namespace photo_web {
 /// One thread; outlives the routes that it adds.
 class plain_routes {
 public:
-    plain_routes(photo_catalog& catalog, photo_files& files, work_pool& disk, const template_folder& templates)
+    plain_routes(photo_catalog& catalog, photo_stack::photo_files& files, work_pool& disk, const template_folder& templates)
         : catalog_(catalog), files_(files), disk_(disk), templates_(templates) {}
 
     void add_to(route_table& routes);
@@ -22,11 +22,12 @@ private:
 
     answer media(visit& v);
     answer style(visit& v);
+    answer script(visit& v);
     answer alive(visit& v);
     answer ready(visit& v);
 
     photo_catalog& catalog_;
-    photo_files& files_;
+    photo_stack::photo_files& files_;
     work_pool& disk_;
     const template_folder& templates_;
 };

@@ -1,5 +1,6 @@
 #include "examples/photo_stack/web/uploads.hpp"
 
+#include "examples/photo_stack/photos/draft.hpp"
 #include "examples/photo_stack/web/development.hpp"
 #include "examples/photo_stack/web/parsing/text_rules.hpp"
 #include "examples/photo_stack/web/refusal.hpp"
@@ -24,29 +25,15 @@ std::optional<write_key> write_key_of(std::optional<std::string> key, std::strin
     return write_key{std::move(*key), std::move(request)};
 }
 
-photo_row develop_and_keep(photo_files& files, std::int64_t id, const uploaded_file& photo, std::int64_t pixels_max) {
-    const auto draft = files.new_draft(id);
-    try {
-        auto row = develop(photo.content, draft, pixels_max);
-        row.id = id;
-        row.title = title_from_file_name(photo.name);
-        files.keep(id, draft);
-        return row;
-    } catch (...) {
-        files.drop_draft(draft);
-        throw;
-    }
-}
-
 }  // namespace
 
 void uploads::require_within_limits(const std::vector<uploaded_file>& photos) const {
     if (photos.empty()) throw refusal(422, "no_photo", "There is no photo in the upload.");
-    if (photos.size() > limits_.photos_max) throw refusal(413, "too_many_photos", "An upload has at most " + std::to_string(limits_.photos_max) + " photos.");
+    if (photos.size() > settings_.photos_max) throw refusal(413, "too_many_photos", "An upload has at most " + std::to_string(settings_.photos_max) + " photos.");
     for (const auto& photo : photos) {
         if (photo.content.empty()) throw refusal(422, "no_photo", "The file is empty.");
-        if (photo.content.size() > limits_.photo_bytes_max)
-            throw refusal(413, "photo_too_large", "A photo has at most " + std::to_string(limits_.photo_bytes_max >> 20) + " MiB.");
+        if (photo.content.size() > settings_.photo_bytes_max)
+            throw refusal(413, "photo_too_large", "A photo has at most " + std::to_string(settings_.photo_bytes_max >> 20) + " MiB.");
     }
 }
 
@@ -70,17 +57,28 @@ asio::awaitable<stored_answer> uploads::add(account owner, std::vector<uploaded_
     co_return *earlier;
 }
 
-/// On the disk, with their renditions; not in the catalog yet.
+photo_row uploads::keep_one(std::int64_t id, const uploaded_file& photo) {
+    const photo_stack::draft draft(settings_.drafts);
+    auto row = develop(photo.content, draft.folder(), settings_.pixels_max);
+    if (!settings_.sizes_by_workers) add_sizes(row, draft.folder());
+    row.id = id;
+    row.title = title_from_file_name(photo.name);
+    files_.keep(id, draft.folder());
+    return row;
+}
+
+/// On the disk; not in the catalog yet.
 asio::awaitable<std::vector<photo_row>> uploads::keep(const account& owner, const std::vector<uploaded_file>& photos) {
     const auto ids = co_await catalog_.reserve(photos.size());
     std::vector<photo_row> rows;
     std::exception_ptr failed;
     try {
         for (std::size_t i = 0; i < photos.size(); ++i) {
-            auto job = [this, id = ids[i], &photo = photos[i]] { return develop_and_keep(files_, id, photo, limits_.pixels_max); };
+            auto job = [this, id = ids[i], &photo = photos[i]] { return keep_one(id, photo); };
             rows.push_back(co_await work_.run(std::move(job)));
             rows.back().user_id = owner.id;
             rows.back().user_name = owner.name;
+            rows.back().in_work = settings_.sizes_by_workers;
         }
     } catch (...) {
         failed = std::current_exception();

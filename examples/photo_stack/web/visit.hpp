@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "examples/photo_stack/web/accounts.hpp"
+#include "examples/photo_stack/web/event_stream.hpp"
 #include "examples/photo_stack/web/parsing/url.hpp"
 #include "examples/photo_stack/web/uploads.hpp"
 
@@ -20,6 +21,7 @@ struct response {
     std::string type{"text/html; charset=utf-8"};
     std::string body{};
     std::vector<std::pair<std::string, std::string>> headers{};
+    std::shared_ptr<event_stream> events{};  // instead of a body
 };
 
 /// What a browser's form sent.

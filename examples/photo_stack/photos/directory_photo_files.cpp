@@ -6,10 +6,9 @@
 #include <iterator>
 #include <system_error>
 
-#include "examples/photo_stack/web/photo_files.hpp"
-#include "examples/photo_stack/web/secrets.hpp"
+#include "examples/photo_stack/photos/photo_files.hpp"
 
-namespace photo_web {
+namespace photo_stack {
 namespace {
 
 namespace fs = std::filesystem;
@@ -25,29 +24,17 @@ void sync(const fs::path& path) {
 
 class directory final : public photo_files {
 public:
-    explicit directory(const fs::path& root) : drafts_(root / "drafts"), kept_(root / "kept") {
-        fs::create_directories(drafts_);
-        fs::create_directories(kept_);
-    }
-
-    fs::path new_draft(std::int64_t photo) override {
-        auto draft = drafts_ / (std::to_string(photo) + "-" + new_token());
-        fs::create_directory(draft);
-        return draft;
-    }
+    explicit directory(const fs::path& root) : kept_(root / "kept") { fs::create_directories(kept_); }
 
     void keep(std::int64_t photo, const fs::path& draft) override {
-        for (const auto& entry : fs::directory_iterator(draft)) sync(entry.path());
-        sync(draft);
         const auto place = place_of(photo);
         if (fs::create_directory(place.parent_path())) sync(kept_);
-        fs::rename(draft, place);
-        sync(place.parent_path());
-    }
-
-    void drop_draft(const fs::path& draft) noexcept override {
-        std::error_code ec;
-        fs::remove_all(draft, ec);
+        if (fs::create_directory(place)) sync(place.parent_path());
+        for (const auto& entry : fs::directory_iterator(draft)) {
+            sync(entry.path());
+            fs::rename(entry.path(), place / entry.path().filename());
+        }
+        sync(place);
     }
 
     std::optional<std::string> read(std::int64_t photo, const std::string& file_name) override {
@@ -60,15 +47,13 @@ public:
     void remove(std::int64_t photo) override { fs::remove_all(place_of(photo)); }
 
     void check() override {
-        const auto draft = new_draft(0);
-        fs::remove(draft);
+        if (::access(kept_.c_str(), R_OK | W_OK | X_OK) != 0) throw std::system_error(errno, std::generic_category(), kept_.string());
     }
 
 private:
     /// A thousand photos a folder: there are tools that do not like a million.
     fs::path place_of(std::int64_t photo) const { return kept_ / std::to_string(photo / 1000) / std::to_string(photo); }
 
-    fs::path drafts_;
     fs::path kept_;
 };
 
@@ -76,4 +61,4 @@ private:
 
 std::unique_ptr<photo_files> directory_photo_files(const fs::path& where) { return std::make_unique<directory>(where); }
 
-}  // namespace photo_web
+}  // namespace photo_stack

@@ -1,0 +1,47 @@
+// What the parts of the stack say to each other through the broker, as JSON.
+//
+//   photos.uploaded   a message for each version of a photo whose sizes are to be made. Subscriptions: workers, notifications
+//   photos.results    a message for each size that is there, or for a photo that is damaged. Subscriptions: inbox, and one for each web server
+//   photos.dead       what could not be handled by anybody, with the reason in its envelope
+//
+// The topics are made by `stack up`, from topology.toml.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "examples/photo_stack/photos/photo_sizes.hpp"
+
+namespace photo_stack {
+
+inline const std::string uploaded_topic = "photos.uploaded";
+inline const std::string results_topic = "photos.results";
+inline const std::string workers_subscription = "workers";
+inline const std::string notifications_subscription = "notifications";
+inline const std::string inbox_subscription = "inbox";
+
+/// Texts that are no such message are std::runtime_error.
+struct uploaded_photo {
+    std::int64_t photo = 0;
+    int version = 1;
+    std::string original;  // the name of its file
+    std::string owner;
+    std::string title;
+
+    std::string to_text() const;
+    static uploaded_photo from_text(const std::string& text);
+};
+
+struct size_result {
+    std::int64_t photo = 0;
+    int version = 1;
+    photo_size size{};
+    std::size_t sizes = 0;  // of this version, when all are there
+    std::string fault{};    // instead of a size: the photo is damaged, and how
+
+    std::string to_text() const;
+    static size_result from_text(const std::string& text);
+};
+
+}  // namespace photo_stack

@@ -1,0 +1,20 @@
+#include "examples/photo_stack/photos/photo_sizes.hpp"
+
+#include "examples/photo_workers/renditions.hpp"
+
+namespace photo_stack {
+
+namespace fs = std::filesystem;
+
+std::string file_of_size(int version, const std::string& kind, const std::string& extension) { return "v" + std::to_string(version) + "-" + kind + extension; }
+
+std::vector<photo_size> make_sizes(const fs::path& original, const fs::path& folder, int version) {
+    std::vector<photo_size> sizes;
+    for (const auto& r : photos::make_renditions(original, folder)) {
+        sizes.push_back({file_of_size(version, r.kind, r.file.extension()), r.width, r.height, static_cast<std::int64_t>(fs::file_size(r.file))});
+        fs::rename(r.file, folder / sizes.back().file);
+    }
+    return sizes;
+}
+
+}  // namespace photo_stack

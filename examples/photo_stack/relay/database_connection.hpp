@@ -1,0 +1,16 @@
+// A connection that ends when it is lost: what is repeated then is decided by who uses it.
+#pragma once
+
+#include <pqxx/connection>
+
+namespace photo_relay {
+
+/// libpqxx 6 connects again by itself, and has announced that 7 will not.
+inline void forbid_reactivation(pqxx::connection& c) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+    c.inhibit_reactivation(true);
+#pragma GCC diagnostic pop
+}
+
+}  // namespace photo_relay

@@ -1,0 +1,69 @@
+#include "examples/photo_stack/relay/outbox_rows.hpp"
+
+#include <pqxx/nontransaction>
+#include <pqxx/result>
+#include <pqxx/transaction>
+
+#include "examples/photo_stack/relay/database_connection.hpp"
+
+namespace photo_relay {
+namespace {
+
+/// Until the transaction ends nobody else becomes the current incarnation.
+void require_current(pqxx::work& tx, const std::string& producer, std::uint32_t epoch) {
+    if (tx.exec_params("select from outbox_producer where name = $1 and epoch = $2 for share", producer, epoch).empty())
+        throw superseded("there is a later incarnation of '" + producer + "' than " + std::to_string(epoch));
+}
+
+claimed_photo claimed_from(const pqxx::row& r) {
+    return {{r["photo_id"].as<std::int64_t>(), r["version"].as<int>(), r["original"].as<std::string>(), r["owner"].as<std::string>(), r["title"].as<std::string>()},
+            r["batch"].as<std::uint64_t>()};
+}
+
+}  // namespace
+
+outbox_rows::outbox_rows(const std::string& database, std::string producer, std::uint32_t epoch)
+    : connection_(database), producer_(std::move(producer)), epoch_(epoch) {
+    forbid_reactivation(connection_);
+    pqxx::nontransaction tx(connection_);
+    tx.exec("listen outbox");
+}
+
+void outbox_rows::settle_claims(std::uint64_t last_taken) {
+    pqxx::work tx(connection_);
+    const auto begun = tx.exec_params("insert into outbox_producer (name, epoch) values ($1, $2)"
+                                      " on conflict (name) do update set epoch = excluded.epoch where outbox_producer.epoch < excluded.epoch returning epoch",
+                                      producer_, epoch_);
+    if (begun.empty()) throw superseded("there is a later incarnation of '" + producer_ + "' than " + std::to_string(epoch_));
+    tx.exec_params("update outbox set published_at = now() where batch <= $1 and published_at is null", last_taken);
+    tx.exec_params("update outbox set batch = null, producer_epoch = null, published_at = null where batch > $1", last_taken);
+    tx.commit();
+}
+
+std::vector<claimed_photo> outbox_rows::claim(std::uint64_t first_batch, int count_max) {
+    pqxx::work tx(connection_);
+    require_current(tx, producer_, epoch_);
+    const auto rows = tx.exec_params(
+        "with free as (select photo_id, version from outbox where batch is null order by photo_id, version limit $3 for update skip locked),"
+        " numbered as (select photo_id, version, $1::bigint + row_number() over (order by photo_id, version) - 1 as batch from free),"
+        " claimed as (update outbox set producer_epoch = $2, batch = numbered.batch from numbered"
+        "   where outbox.photo_id = numbered.photo_id and outbox.version = numbered.version returning outbox.photo_id, outbox.version, outbox.batch)"
+        " select photo_id, claimed.version, claimed.batch, original, users.name as owner, title"
+        " from claimed join photos on photos.id = photo_id join users on users.id = user_id order by batch",
+        first_batch, epoch_, count_max);
+    tx.commit();
+    std::vector<claimed_photo> claimed;
+    for (const auto& r : rows) claimed.push_back(claimed_from(r));
+    return claimed;
+}
+
+void outbox_rows::mark_published(const std::vector<claimed_photo>& photos) {
+    pqxx::work tx(connection_);
+    for (const auto& p : photos)
+        tx.exec_params("update outbox set published_at = now() where photo_id = $1 and version = $2", p.photo.photo, p.photo.version);
+    tx.commit();
+}
+
+void outbox_rows::wait(std::chrono::seconds limit) { connection_.await_notification(limit.count(), 0); }
+
+}  // namespace photo_relay

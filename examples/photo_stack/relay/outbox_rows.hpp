@@ -1,0 +1,53 @@
+// The outbox as the relay sees it: rows of photos whose sizes are to be made. Each function is one transaction, and throws what libpqxx throws.
+//
+//   open ──claim──► claimed (producer epoch, batch) ──publish, mark──► published ──last result is in──► gone
+//     ▲               │ the broker has not taken that batch: found out by the next incarnation
+//     └───────────────┘
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <pqxx/connection>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "examples/photo_stack/photos/photo_messages.hpp"
+
+namespace photo_relay {
+
+/// A later incarnation of this relay is at work.
+struct superseded : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+struct claimed_photo {
+    photo_stack::uploaded_photo photo;
+    std::uint64_t batch = 0;
+};
+
+class outbox_rows {
+public:
+    /// Of the producer of that name in its incarnation `epoch`.
+    outbox_rows(const std::string& database, std::string producer, std::uint32_t epoch);
+
+    /// What earlier incarnations have left, now that the broker has said which batch was the last that it has taken. Whatever has a later one was never
+    /// published, or the broker has lost it: that is open again. Throws superseded.
+    void settle_claims(std::uint64_t last_taken);
+
+    /// Up to `count_max` open rows, whose batches are numbered from `first_batch`, in the order of these numbers. Throws superseded.
+    std::vector<claimed_photo> claim(std::uint64_t first_batch, int count_max);
+
+    void mark_published(const std::vector<claimed_photo>& photos);
+
+    /// Returns when there may be an open row, or the time is over.
+    void wait(std::chrono::seconds limit);
+
+private:
+    pqxx::connection connection_;
+    std::string producer_;
+    std::uint32_t epoch_;
+};
+
+}  // namespace photo_relay

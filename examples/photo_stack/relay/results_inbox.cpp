@@ -1,0 +1,85 @@
+#include "examples/photo_stack/relay/results_inbox.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+#include <optional>
+#include <pqxx/connection>
+#include <pqxx/result>
+#include <pqxx/transaction>
+#include <vector>
+
+#include "examples/photo_stack/photos/photo_messages.hpp"
+#include "examples/photo_stack/relay/database_connection.hpp"
+#include "millrace/blocking_client.hpp"
+
+namespace photo_relay {
+namespace {
+
+namespace client = millrace::client;
+
+constexpr auto look_up = std::chrono::milliseconds{500};  // whether it is to end
+constexpr std::uint32_t results_at_once = 200;            // one transaction
+
+void close_outbox_row(pqxx::work& tx, const photo_stack::size_result& r) {
+    tx.exec_params("delete from outbox where photo_id = $1 and version = $2", r.photo, r.version);
+}
+
+void note_fault(pqxx::work& tx, const photo_stack::size_result& r) {
+    tx.exec_params("update photos set fault = $3 where id = $1 and version = $2", r.photo, r.version, r.fault);
+    close_outbox_row(tx, r);
+}
+
+/// The key of the row makes the effect once. Whoever else takes in another size of that photo waits at the photo's row, so that one of them is the last.
+void note_size(pqxx::work& tx, const photo_stack::size_result& r) {
+    const auto fresh = tx.exec_params("insert into renditions (photo_id, version, file, width, height, bytes) select id, $2, $3, $4, $5, $6 from photos where id = $1"
+                                      " on conflict do nothing returning photo_id",
+                                      r.photo, r.version, r.size.file, r.size.width, r.size.height, r.size.bytes);
+    if (fresh.empty()) return;  // it came before, or the photo was deleted meanwhile
+    tx.exec_params("update photos set stored_bytes = stored_bytes + $2 where id = $1", r.photo, r.size.bytes);
+    const auto there = tx.exec_params1("select count(*) from renditions where photo_id = $1 and version = $2", r.photo, r.version)[0].as<std::size_t>();
+    if (there >= r.sizes) close_outbox_row(tx, r);
+}
+
+std::optional<photo_stack::size_result> read(const client::delivery& d) {
+    try {
+        return photo_stack::size_result::from_text(d.message.payload);
+    } catch (const std::runtime_error& why) {
+        spdlog::error("{}", why.what());
+        return std::nullopt;
+    }
+}
+
+void take_in(pqxx::connection& database, client::blocking_consumer& results, const std::vector<client::delivery>& arrived) {
+    pqxx::work tx(database);
+    std::vector<const client::delivery*> understood;
+    for (const auto& d : arrived) {
+        const auto result = read(d);
+        if (!result) {
+            results.reject(d, "this is no result");
+            continue;
+        }
+        result->fault.empty() ? note_size(tx, *result) : note_fault(tx, *result);
+        understood.push_back(&d);
+    }
+    tx.commit();
+    for (const auto* d : understood) results.ack(*d);
+    results.settle();
+}
+
+}  // namespace
+
+void take_results_in(const inbox_settings& settings, const std::atomic<bool>& ending) {
+    client::blocking_client broker(settings.broker);
+    auto results = broker.subscribe(photo_stack::results_topic, photo_stack::inbox_subscription, {.credit_messages = results_at_once});
+    pqxx::connection database(settings.database);
+    forbid_reactivation(database);
+    spdlog::info("taking results in");
+    while (!ending) {
+        const auto arrived = results.receive(look_up);
+        if (!arrived.empty()) take_in(database, results, arrived);
+    }
+    results.close();
+}
+
+}  // namespace photo_relay

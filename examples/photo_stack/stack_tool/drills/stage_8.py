@@ -1,0 +1,193 @@
+"""kill -9 the workers mid-photo, the broker and the relay: every answered upload ends with all its sizes, once. A fleet that stands still delays nobody."""
+import json
+import re
+import signal
+import statistics
+import threading
+import time
+
+from stack_tool import cgroups, processes
+from stack_tool.broker import Broker
+from stack_tool.load import percentile
+from stack_tool.photo_client import Refused
+from stack_tool.uploaders import RENDITIONS, Uploaders, sample_photos
+
+UPLOADED, RESULTS, WORKERS, INBOX = "photos.uploaded", "photos.results", "workers", "inbox"
+SETTLED_SECONDS_MAX = 60.0  # of which ten are those that a lost worker's photos wait for its return
+ANSWER_SECONDS_MAX = 2.0
+PATIENCE_SECONDS = 180
+BROKEN_SECONDS_MAX = 40
+UPLOADS_MEANWHILE = 25
+POLITE = {"count": 4, "pause": 0.4}  # below what one user may write
+FLEET_PERCENT = 60  # of a core, for all workers
+PAIRS, PHASE_SECONDS = 5, 6
+REVERSALS = 5
+HOLD_SECONDS = 0.8  # less than the web server's deadline of a transaction
+
+
+def wait_for(holds, seconds=PATIENCE_SECONDS):
+    """How long it took; None when it did not come."""
+    begun = time.monotonic()
+    while time.monotonic() - begun < seconds:
+        if holds():
+            return time.monotonic() - begun
+        time.sleep(0.05)
+    return None
+
+
+def open_rows(stack):
+    return int(stack.psql().run("select count(*) from outbox"))
+
+
+def _sizers(stack):
+    return [p.name for p in stack.topology.of_component("sizer")]
+
+
+def _kill(stack, names):
+    for name in names:
+        processes.send(stack.who(name), signal.SIGKILL)
+    return time.monotonic()
+
+
+def _second_attempts(stack):
+    return sum(len(re.findall(r"done at attempt [2-9]", (stack.place.log / f"{name}.log").read_text())) for name in _sizers(stack))
+
+
+def _break_all(stack, report, broker):
+    with Uploaders(stack, **POLITE) as uploaders:
+        wait_for(lambda: broker.progress(UPLOADED, WORKERS)["acked"] > 0)
+        wait_for(lambda: broker.progress(UPLOADED, WORKERS)["leased"] > 0)
+        for what, names, has_lasted in (("the workers, mid-photo", _sizers(stack), lambda: _second_attempts(stack) > 0),
+                                        ("the broker", ["broker"], lambda: len(uploaders.acknowledged()) >= before + UPLOADS_MEANWHILE),
+                                        ("the relay", ["relay"], lambda: len(uploaders.acknowledged()) >= before + UPLOADS_MEANWHILE)):
+            before = len(uploaders.acknowledged())
+            moment = _kill(stack, names)
+            wait_for(has_lasted, BROKEN_SECONDS_MAX)
+            seconds = [a.seconds for a in uploaders.acknowledged() if a.answered_at >= moment]
+            report.at_most(f"kill -9 {what}: the slowest of {len(seconds)} uploads since", max(seconds, default=None), ANSWER_SECONDS_MAX, "s")
+    report.at_most("after the last upload: until every photo has its sizes", wait_for(lambda: open_rows(stack) == 0), SETTLED_SECONDS_MAX, "s")
+    report.at_least("photos that were done at a second attempt", _second_attempts(stack), 1, "")
+    return uploaders
+
+
+def _reverse_once(stack):
+    """Whether the upload that had its number first was committed last: somebody holds its user's row meanwhile."""
+    photos = sample_photos()
+    held, free = Uploaders(stack, 1).each[0], Uploaders(stack, 1).each[0]
+    lock = threading.Thread(target=lambda: stack.psql().run(
+        f"begin; select from users where id = {held.user_id} for update; select pg_sleep({HOLD_SECONDS}); commit"))
+    answers = {}
+
+    def upload(who):
+        try:
+            answers[who] = who.client.upload(*photos[0], "reversed")["id"], time.monotonic()
+        except Refused:
+            pass  # it has waited too long: another time
+    first, second = (threading.Thread(target=upload, args=(who,)) for who in (held, free))
+    lock.start()
+    wait_for(lambda: stack.psql().run("select count(*) from pg_stat_activity where query like '%pg_sleep%' and pid <> pg_backend_pid()").strip() != "0", 5)
+    first.start()
+    wait_for(lambda: stack.psql().run("select count(*) from pg_locks where not granted").strip() != "0", HOLD_SECONDS)
+    second.start()
+    for thread in (lock, first, second):
+        thread.join()
+    if len(answers) < 2:
+        return None, []
+    (held_id, held_at), (free_id, free_at) = answers[held], answers[free]
+    return held_id < free_id and free_at < held_at, [(held, held_id), (free, free_id)]
+
+
+def _commit_in_reverse(stack, report):
+    reversed_pairs, uploads = 0, []
+    for _ in range(REVERSALS):
+        reversed_, pair = _reverse_once(stack)
+        reversed_pairs += reversed_ is True
+        uploads += pair
+    report.at_least(f"of {REVERSALS} pairs of uploads, committed in the reverse of their numbers", reversed_pairs, 1, "")
+    wait_for(lambda: open_rows(stack) == 0, SETTLED_SECONDS_MAX)
+    short = [photo_id for uploader, photo_id in uploads if len(uploader.client.photo(photo_id)["renditions"]) != RENDITIONS]
+    report.no_faults("  of them without all their sizes", [f"photo {photo_id} was overtaken, and forgotten" for photo_id in short])
+
+
+def _tell_again(stack, report, broker):
+    """Every result, as if no worker had heard that it was taken in."""
+    again = stack.psql().run("select json_build_object('photo', photo_id, 'version', version, 'sizes', 8, 'size',"
+                             " json_build_object('file', file, 'width', width, 'height', height, 'bytes', bytes)) from renditions")
+    broker.run("publish", RESULTS, "--lines", text=again)
+    report.figure("results that are told a second time", len(again.splitlines()), "")
+    report.at_most("  until all are taken in", wait_for(lambda: broker.unsettled(RESULTS, INBOX) == 0), SETTLED_SECONDS_MAX, "s")
+
+
+def _notified(stack, uploaders):
+    spool = stack.place.data("notifier")
+    return [f"nobody was told of photo {a.photo_id}" for a in uploaders.acknowledged() if not (spool / f"{a.photo_id}-1.txt").exists()]
+
+
+def _damaged(stack, report):
+    uploader = Uploaders(stack, 1).each[0]
+    name, content = next((n, c) for n, c in sample_photos() if n.endswith(".jpg"))
+    photo_id = uploader.client.upload(name, content[:len(content) // 2], "damaged")["id"]
+    took = wait_for(lambda: uploader.client.photo(photo_id)["state"] == "damaged", SETTLED_SECONDS_MAX)
+    report.at_most("a photo that only the workers can see is damaged: until its page says so", took, SETTLED_SECONDS_MAX, "s")
+    page = uploader.client.ask("GET", f"/photos/{photo_id}").body
+    report.require("  it says so to people, too", b"The photo is damaged" in page)
+
+
+def _while_nobody_works(stack, report):
+    """Pages of a photo whose sizes are not there yet, and what its watcher sees when they come."""
+    uploader = Uploaders(stack, 1).each[0]
+    stack.stop(_sizers(stack))
+    wait_for(lambda: not any(processes.lives(stack.who(name)) for name in _sizers(stack)))
+    photo_id = uploader.client.upload(*sample_photos()[0], "waiting")["id"]
+    statuses = {path: uploader.client.ask("GET", path).status for path in ("/", f"/photos/{photo_id}", f"/api/photos/{photo_id}")}
+    report.no_faults("pages of a photo without sizes that fail", [f"{path}: {status}" for path, status in statuses.items() if status != 200])
+    report.require("  its own page says how many there are", b"<b>0</b> of 8 sizes" in uploader.client.ask("GET", f"/photos/{photo_id}").body)
+    told = []
+    watcher = threading.Thread(target=lambda: told.append(stack.client().ask("GET", f"/photos/{photo_id}/events").body.decode()))
+    watcher.start()
+    stack.start(_sizers(stack))
+    watcher.join()
+    sizes = {json.loads(data)["file"] for data in re.findall(r"event: size\ndata: (.*)", told[0])}
+    report.require("  whoever watches it is told of all of them, and of the end", len(sizes) == RENDITIONS and "event: end" in told[0])
+
+
+def upload_seconds(stack, seconds=PHASE_SECONDS):
+    with Uploaders(stack, **POLITE) as uploaders:
+        time.sleep(seconds)
+    return [a.seconds for a in uploaders.acknowledged()]
+
+
+def _compare_fleet(stack, report):
+    """Upload latency while the workers work, and while there are none: alternating, as the machine is not always the same."""
+    found = {"running": [], "stopped": []}
+    cgroups.limit(stack.group("workers"), FLEET_PERCENT)
+    try:
+        for _ in range(PAIRS):
+            for state, change in (("running", stack.start), ("stopped", stack.stop)):
+                change(_sizers(stack))
+                wait_for(lambda s=state: all(processes.lives(stack.who(n)) == (s == "running") for n in _sizers(stack)))
+                found[state].append([1000 * percentile(upload_seconds(stack), p) for p in (50, 99)])
+    finally:
+        cgroups.limit(stack.group("workers"), None)
+        stack.start(_sizers(stack))
+    medians = {state: [statistics.median(pair[i] for pair in pairs) for i in (0, 1)] for state, pairs in found.items()}
+    for state, (p50, p99) in medians.items():
+        report.figure(f"workers {state}, {FLEET_PERCENT} % of a core: upload p50, median of {PAIRS}", p50, "ms")
+        report.figure("  p99", p99, "ms")
+    allowed = max(5.0, 0.2 * medians["stopped"][1])
+    report.at_most("  what the work adds to the p99", medians["running"][1] - medians["stopped"][1], allowed, "ms")
+
+
+def run(stack, report):
+    broker = Broker(stack)
+    uploaders = _break_all(stack, report, broker)
+    _commit_in_reverse(stack, report)
+    _tell_again(stack, report, broker)
+    report.figure("uploads answered", len(uploaders.acknowledged()), "")
+    report.figure("attempts without an answer, sent again", sum(u.attempts_failed for u in uploaders.each), "")
+    report.no_faults("of them lost, doubled, damaged or without all sizes", uploaders.faults())
+    report.no_faults("of them whose owner was not told", _notified(stack, uploaders))
+    _damaged(stack, report)
+    _while_nobody_works(stack, report)
+    _compare_fleet(stack, report)
+    report.no_faults("jobs that nobody could do", ["there are dead letters"] * int("dead" in broker.run("peek", "photos.dead", "--max", "1")))

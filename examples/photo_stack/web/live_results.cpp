@@ -1,0 +1,103 @@
+#include "examples/photo_stack/web/live_results.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
+
+#include "examples/photo_stack/web/work_pool.hpp"
+#include "millrace/client.hpp"
+
+namespace photo_web {
+
+namespace asio = boost::asio;
+namespace json = boost::json;
+namespace client = millrace::client;
+
+namespace {
+
+/// Each holds a connection of the balancer's to this server, which has not many more.
+constexpr std::size_t watches_max = 32;
+constexpr auto pause_after_failure = std::chrono::seconds{1};
+
+}  // namespace
+
+void photo_watch::tell_size(const photo_stack::photo_size& size) {
+    if (!told_.insert(size.file).second) return;
+    const auto url = "/media/" + std::to_string(photo_) + "/" + size.file;
+    events_->send("size", json::serialize(json::value{{"file", size.file}, {"width", size.width}, {"height", size.height}, {"url", url}}));
+}
+
+void photo_watch::tell_fault(const std::string& fault) {
+    events_->send("fault", json::serialize(json::value(fault)));
+    events_->finish();
+}
+
+void photo_watch::tell_end() {
+    events_->send("end", "{}");
+    events_->finish();
+}
+
+live_results::live_results(asio::any_io_executor loop, live_settings settings) : loop_(std::move(loop)), settings_(std::move(settings)) {
+    if (!settings_.broker.server.empty()) asio::co_spawn(loop_, listen(), asio::detached);
+}
+
+std::shared_ptr<photo_watch> live_results::watch(std::int64_t photo) {
+    forget_the_gone();
+    if (watches_.size() >= watches_max) throw overloaded("Too many watch photos being made ready. Reload the page to see more.");
+    auto made = std::make_shared<photo_watch>(photo, loop_);
+    watches_.emplace(photo, made);
+    return made;
+}
+
+void live_results::forget_the_gone() {
+    std::erase_if(watches_, [](const auto& w) { return w.second.expired(); });
+}
+
+asio::awaitable<void> live_results::listen() {
+    while (true) {
+        try {
+            co_await listen_once();
+        } catch (const std::exception& why) {
+            spdlog::warn("no live results: {}", why.what());
+        }
+        asio::steady_timer pause(loop_, pause_after_failure);
+        co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
+    }
+}
+
+asio::awaitable<void> live_results::listen_once() {
+    client::connection broker(loop_, settings_.broker);
+    co_await broker.async_connect(asio::use_awaitable);
+    client::subscribe_options options{.name = settings_.subscription};
+    auto results = co_await broker.async_subscribe(photo_stack::results_topic, settings_.subscription, options, asio::use_awaitable);
+    while (true) {
+        const auto arrived = co_await results.async_receive(asio::use_awaitable);
+        for (const auto& d : arrived.deliveries) {
+            try {
+                tell(photo_stack::size_result::from_text(d.message.payload));
+            } catch (const std::runtime_error& why) {
+                spdlog::warn("{}", why.what());
+            }
+            results.ack(d);
+        }
+    }
+}
+
+void live_results::tell(const photo_stack::size_result& result) {
+    const auto [first, last] = watches_.equal_range(result.photo);
+    for (auto each = first; each != last; ++each) {
+        const auto watch = each->second.lock();
+        if (!watch) continue;
+        if (!result.fault.empty()) {
+            watch->tell_fault(result.fault);
+            continue;
+        }
+        watch->tell_size(result.size);
+        if (watch->sizes_told() >= result.sizes) watch->tell_end();
+    }
+}
+
+}  // namespace photo_web

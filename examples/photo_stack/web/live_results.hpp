@@ -1,0 +1,62 @@
+// What the workers have done, as it comes from the broker, to whoever watches the photo now. Each web server has a subscription of its own, so that
+// each hears everything. Nothing depends on it: what is there stands in the catalog, too, and a broker that is away makes pages less lively.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "examples/photo_stack/photos/photo_messages.hpp"
+#include "examples/photo_stack/web/event_stream.hpp"
+#include "millrace/client_types.hpp"
+
+namespace photo_web {
+
+struct live_settings {
+    millrace::client::connection_settings broker;  // without a server there are no workers, and nothing to hear
+    std::string subscription;                      // of this web server alone
+};
+
+/// Somebody who watches a photo. What is told twice is sent once.
+class photo_watch {
+public:
+    photo_watch(std::int64_t photo, boost::asio::any_io_executor loop) : photo_(photo), events_(std::make_shared<event_stream>(std::move(loop))) {}
+
+    void tell_size(const photo_stack::photo_size& size);
+    void tell_fault(const std::string& fault);
+    void tell_end();
+
+    std::size_t sizes_told() const { return told_.size(); }
+    const std::shared_ptr<event_stream>& events() const { return events_; }
+
+private:
+    std::int64_t photo_;
+    std::shared_ptr<event_stream> events_;
+    std::set<std::string> told_;
+};
+
+/// One thread, that of `loop`.
+class live_results {
+public:
+    live_results(boost::asio::any_io_executor loop, live_settings settings);
+
+    /// Is told what comes from now on, as long as it lives. Throws overloaded when too many watch.
+    std::shared_ptr<photo_watch> watch(std::int64_t photo);
+
+private:
+    boost::asio::awaitable<void> listen();
+    boost::asio::awaitable<void> listen_once();
+    void tell(const photo_stack::size_result& result);
+    void forget_the_gone();
+
+    boost::asio::any_io_executor loop_;
+    live_settings settings_;
+    std::multimap<std::int64_t, std::weak_ptr<photo_watch>> watches_;
+};
+
+}  // namespace photo_web

@@ -1,0 +1,26 @@
+#include "examples/photo_stack/web/progress_events.hpp"
+
+#include "examples/photo_stack/web/refusal.hpp"
+
+namespace photo_web {
+
+void progress_events::add_to(route_table& routes) {
+    routes.add(boost::beast::http::verb::get, "/photos/:/events", audience::everybody, body_kind::none, this, &progress_events::of_photo);
+}
+
+/// Watches before it looks, so that nothing falls between the two.
+boost::asio::awaitable<response> progress_events::of_photo(visit& v) {
+    const auto id = id_in(v, 1);
+    const auto watch = results_.watch(id);
+    auto now = co_await rows_.position();  // a replica may not know yet what the workers have done since
+    const auto photo = co_await catalog_.find(id, std::move(now));
+    if (!photo) throw not_found();
+    for (const auto& size : photo->sizes) watch->tell_size(size);
+    if (!photo->fault.empty()) watch->tell_fault(photo->fault);
+    else if (!photo->in_work) watch->tell_end();
+    response r{.type = "text/event-stream"};
+    r.events = std::shared_ptr<event_stream>(watch, watch->events().get());
+    co_return r;
+}
+
+}  // namespace photo_web

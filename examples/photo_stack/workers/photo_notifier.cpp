@@ -1,0 +1,43 @@
+// photo-notifier: tells the owner of each uploaded photo that it has arrived. A message is a file in a folder, from where a mail server would take it; its
+// name is the photo's, so that it is there once.
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <fstream>
+
+#include "examples/photo_stack/photos/draft.hpp"
+#include "examples/photo_stack/photos/photo_messages.hpp"
+#include "examples/photo_stack/workers/worker_program.hpp"
+
+namespace {
+
+namespace client = millrace::client;
+namespace fs = std::filesystem;
+
+void notify(const fs::path& spool, const photo_stack::uploaded_photo& job) {
+    const auto name = std::to_string(job.photo) + "-" + std::to_string(job.version) + ".txt";
+    const photo_stack::draft draft(spool / "drafts");
+    const auto file = draft.folder() / name;
+    std::ofstream out(file);
+    out << "To: " << job.owner << "\nSubject: Your photo '" << job.title << "' has arrived\n\nSee it at /photos/" << job.photo << "\n";
+    out.close();
+    if (!out) throw std::runtime_error("cannot write " + file.string());
+    fs::rename(file, spool / name);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    fs::path spool;
+    client::connection_settings broker;
+    CLI::App app("Tells people that their photos have arrived", "photo-notifier");
+    app.add_option("--broker", broker.server, "HOST:PORT of Millrace")->required();
+    app.add_option("--broker-token-file", broker.token_file, "who this is to the broker");
+    app.add_option("--name", broker.name, "for people")->capture_default_str();
+    app.add_option("--spool", spool, "folder for the messages")->required();
+    CLI11_PARSE(app, argc, argv);
+    spdlog::flush_on(spdlog::level::info);
+    return photo_workers::run_worker(broker, photo_stack::notifications_subscription,
+                                     [&](client::connection&, const photo_stack::uploaded_photo& job) { notify(spool, job); });
+}

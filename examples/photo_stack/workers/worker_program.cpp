@@ -1,0 +1,78 @@
+#include "examples/photo_stack/workers/worker_program.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <future>
+#include <stdexcept>
+
+namespace photo_workers {
+
+namespace asio = boost::asio;
+namespace client = millrace::client;
+
+namespace {
+
+client::outcome process(client::connection& broker, const handler& work, const client::delivery& delivery) {
+    photo_stack::uploaded_photo photo;
+    try {
+        photo = photo_stack::uploaded_photo::from_text(delivery.message.payload);
+    } catch (const std::runtime_error& why) {
+        return client::outcome::reject(why.what());
+    }
+    work(broker, photo);
+    spdlog::info("photo {} version {} done at attempt {}", photo.photo, photo.version, delivery.attempt);
+    return client::outcome::ack();
+}
+
+}  // namespace
+
+int run_worker(const client::connection_settings& settings, const std::string& subscription, const handler& work) {
+    asio::io_context io(1);
+    client::connection broker(io.get_executor(), settings);
+    client::worker worker(broker, photo_stack::uploaded_topic, subscription, {.name = settings.name},
+                          [&](const client::delivery& job) { return process(broker, work, job); });
+    asio::signal_set signals(io, SIGINT, SIGTERM);
+    signals.async_wait([&](const boost::system::error_code& ec, int) {
+        if (ec) return;
+        signals.clear();
+        worker.drain();
+    });
+    int code = 0;
+    const auto end = [&](const boost::system::error_code& why, const std::string& refusal) {
+        if (why) spdlog::error("{} {}", why.message(), refusal);
+        code = why ? 1 : 0;  // whoever keeps the program alive starts it again
+        io.stop();
+    };
+    broker.async_connect([&](const boost::system::error_code& refused, const client::broker_description& greeting) {
+        if (refused) return end(refused, greeting.refusal);
+        spdlog::info("takes what '{}' gives", subscription);
+        worker.async_run([&](const boost::system::error_code& ended, const client::worker_report& report) {
+            spdlog::info("{} done, {} rejected, {} failed, {} too late", report.acked, report.rejected, report.nacked, report.lost);
+            end(ended, report.refusal);
+        });
+    });
+    io.run();
+    return code;
+}
+
+void publish_results(client::connection& broker, const std::vector<photo_stack::size_result>& results) {
+    std::promise<std::string> answered;
+    auto unanswered = results.size();
+    std::string fault;
+    asio::post(broker.get_executor(), [&] {
+        for (const auto& result : results) {
+            millrace::message m{.key = std::to_string(result.photo), .payload = result.to_text()};
+            broker.async_publish(photo_stack::results_topic, std::move(m), [&](const boost::system::error_code& failed, const client::receipt& r) {
+                if (failed) fault = failed.message() + ": " + r.refusal;
+                if (--unanswered == 0) answered.set_value(fault);
+            });
+        }
+    });
+    const auto refused = answered.get_future().get();
+    if (!refused.empty()) throw std::runtime_error("cannot publish results: " + refused);
+}
+
+}  // namespace photo_workers

@@ -1,0 +1,22 @@
+// What each worker program is: a handler for uploaded photos, until SIGTERM; then what has begun is finished.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "examples/photo_stack/photos/photo_messages.hpp"
+#include "millrace/client_types.hpp"
+#include "millrace/worker.hpp"
+
+namespace photo_workers {
+
+/// Returns when the work is done. What it throws is a failed attempt, after which the photo comes again.
+using handler = std::function<void(millrace::client::connection& broker, const photo_stack::uploaded_photo& photo)>;
+
+/// Takes the photos that the subscription gives. The program's exit code.
+int run_worker(const millrace::client::connection_settings& settings, const std::string& subscription, const handler& work);
+
+/// On a worker's thread: returns when all of them are durable, or throws std::runtime_error.
+void publish_results(millrace::client::connection& broker, const std::vector<photo_stack::size_result>& results);
+
+}  // namespace photo_workers
