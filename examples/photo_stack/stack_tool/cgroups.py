@@ -17,10 +17,16 @@ def group_of(stack_name, host_name):
     return _parent() / f"photo-stack.{stack_name}.{host_name}"
 
 
-def make(stack_name, host_name):
+def make(stack_name, host_name, weight):
+    """`weight` is 100 for those that share the processors evenly."""
     if _version_2():
         (ROOT / "cgroup.subtree_control").write_text("+cpu")
-    group_of(stack_name, host_name).mkdir(exist_ok=True)
+    group = group_of(stack_name, host_name)
+    group.mkdir(exist_ok=True)
+    if _version_2():
+        (group / "cpu.weight").write_text(str(weight))
+    else:
+        (group / "cpu.shares").write_text(str(weight * 1024 // 100))
 
 
 def enter(group):
