@@ -1,4 +1,4 @@
-"""stack up|down|status|drill|load|open"""
+"""stack up|down|status|drill|load|compare|open"""
 import argparse
 import os
 import pathlib
@@ -10,7 +10,8 @@ from stack_tool.failure import StackFailed
 
 COMMANDS = {"up": "start the stack at a stage, with all that it needs", "down": "stop it, and take everything away: processes, hosts, data, logs",
             "status": "say what lives; exit code 1 when something does not", "drill": "break it, and see that what the stage promises holds",
-            "load": "upload and look at photos for a while, and say how fast that was", "open": "show it in a browser",
+            "load": "upload and look at photos for a while, and say how fast that was",
+            "compare": "upload to two stages in turns, and say how fast each was", "open": "show it in a browser",
             "supervise": None}
 
 
@@ -22,13 +23,16 @@ def _name(text):
 
 def _parser():
     parser = argparse.ArgumentParser(prog="stack", description="The sample photo stack, from one server upwards. README.md beside it tells the story.")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="up|down|status|drill|load|open")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="up|down|status|drill|load|compare|open")
     for command, what in COMMANDS.items():
         sub = subparsers.add_parser(command, help=what) if what else subparsers.add_parser(command)
         sub.add_argument("--name", type=_name, default="photo", help="of the stack: several may be up (default: photo)")
         if command in ("up", "drill", "load", "open"):
             stages = topology.stages_there_are()
             sub.add_argument("--stage", type=int, choices=stages, help="default: that which is up, or the first one")
+            sub.add_argument("--build", type=pathlib.Path, default=packages.REPOSITORY / "build-stack", help="build folder (default: build-stack)")
+        if command == "compare":
+            sub.add_argument("--stages", type=int, nargs=2, choices=topology.stages_there_are(), required=True, metavar="N")
             sub.add_argument("--build", type=pathlib.Path, default=packages.REPOSITORY / "build-stack", help="build folder (default: build-stack)")
         if command == "load":
             sub.add_argument("--seconds", type=float, default=10, help="how long at most (default: 10)")
@@ -68,6 +72,9 @@ def _run(options):
         return 0 if stack.status(options.name) else 1
     if options.command == "up":
         return stack.up(options.name, options.stage or topology.stages_there_are()[0], options.build.resolve())
+    if options.command == "compare":
+        from stack_tool import comparison
+        return comparison.run(options.name, options.stages, options.build.resolve())
     return _with_stack(options)
 
 
