@@ -74,6 +74,16 @@ def a_title_that_is_html(scene):
     return None if b"<img src=x" not in page and b"onerror=alert(1)" in page else f"it stands in the page as it is: {page[-800:]!r}"
 
 
+def a_watched_photo(scene):
+    """What is there already is told at once, and then it ends."""
+    told = exchange(scene.entry, request("GET", f"/photos/{scene.photo}/events"))
+    sizes = re.findall(rb"event: size\ndata: (.*)", told.body)
+    urls = {json.loads(size)["url"] for size in sizes}
+    if told.status != 200 or told.headers["Content-Type"] != "text/event-stream" or not told.body.endswith(b"event: end\ndata: {}\n\n"):
+        return f"answered with {told.status}: {told.body[-200:]!r}"
+    return None if len(urls) == len(sizes) == 8 and all(exchange(scene.entry, request("GET", url)).status == 200 for url in urls) else f"it was told of {sorted(urls)}"
+
+
 def a_slow_head(scene):
     """A byte now and then keeps nobody's connection open."""
     where = urllib.parse.urlsplit(scene.entry)
@@ -119,5 +129,5 @@ def writes_without_end(scene):
 
 
 BEHAVIOURS = {f.__name__.replace("_", " "): f for f in (
-    session_fixation, a_session_that_was_logged_out, a_replayed_upload, a_replayed_deletion, a_title_that_is_html, a_slow_head,
+    session_fixation, a_session_that_was_logged_out, a_replayed_upload, a_replayed_deletion, a_title_that_is_html, a_watched_photo, a_slow_head,
     two_hundred_slow_ones_beside_somebody_else, writes_without_end)}

@@ -43,7 +43,7 @@ class Scene:
         flower = (samples.PHOTOS / "nature/FreshFlower.jpg").read_bytes()
         self.photo = ann.upload("flower.jpg", flower, "used")["id"]
         self.ann, self.digest = ann, photo_client.digest(flower)
-        self.samples = samples.all_of(ann.fetch(f"/media/{self.photo}/large.webp"))
+        self.samples = samples.all_of(ann.fetch(f"/media/{self.photo}/v1-large.webp"))
 
     def words(self, sender, each):
         known = {"photo": self.photo, "user": self.people["ann"].user_id, "form_token": sender.form_token, "token": sender.token,
