@@ -17,16 +17,10 @@ def group_of(stack_name, host_name):
     return _parent() / f"photo-stack.{stack_name}.{host_name}"
 
 
-def make(stack_name, host_name, weight):
-    """`weight` is 100 for those that share the processors evenly."""
+def make(stack_name, host_name):
     if _version_2():
         (ROOT / "cgroup.subtree_control").write_text("+cpu")
-    group = group_of(stack_name, host_name)
-    group.mkdir(exist_ok=True)
-    if _version_2():
-        (group / "cpu.weight").write_text(str(weight))
-    else:
-        (group / "cpu.shares").write_text(str(weight * 1024 // 100))
+    group_of(stack_name, host_name).mkdir(exist_ok=True)
 
 
 def enter(group):
@@ -42,6 +36,20 @@ def limit(group, percent):
     else:
         (group / "cpu.cfs_period_us").write_text(str(PERIOD_US))
         (group / "cpu.cfs_quota_us").write_text(str(quota or -1))
+
+
+def weigh(group, percent):
+    """What it gets where the processors do not suffice, against 100 of each other one."""
+    if _version_2():
+        (group / "cpu.weight").write_text(str(percent))
+    else:
+        (group / "cpu.shares").write_text(str(percent * 1024 // 100))
+
+
+def as_if_elsewhere(group, percent):
+    """So much of a processor, and in nobody's way with that: what a host would be that does not share this machine with all others. None ends it."""
+    limit(group, percent)
+    weigh(group, 100 if percent is None else 1)
 
 
 def remove(stack_name):

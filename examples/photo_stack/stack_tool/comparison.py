@@ -28,7 +28,7 @@ def run(name, stages, build):
         for stage in stages:
             stack.up(names[stage], stage, build)
             if any(host.name == "workers" for host in topology.at_stage(stage).hosts):
-                cgroups.limit(stack.Stack(names[stage]).group("workers"), FLEET_PERCENT)
+                cgroups.as_if_elsewhere(stack.Stack(names[stage]).group("workers"), FLEET_PERCENT)
         for _ in range(PAIRS):
             for stage in stages:
                 found[stage].append(_measure(stack.Stack(names[stage])))

@@ -119,7 +119,7 @@ def _make_hosts(stack):
     stack.place.note(namespaces=[stack.network.namespace(host) for host in stack.topology.hosts])
     stack.network.make()
     for host in stack.topology.hosts:
-        cgroups.make(stack.place.name, host.name, host.cpu_weight)
+        cgroups.make(stack.place.name, host.name)
     for process in stack.topology.processes:
         data = stack.place.data(process.name)
         data.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -14,7 +14,6 @@ class Host:
     name: str
     number: int
     networks: tuple
-    cpu_weight: int  # 100: as all others; this machine's processors are shared by it when there are too few
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +89,7 @@ def at_stage(stage):
     entry = next(_at(stage, whole["entries"]), None)
     if entry is None:
         raise StackFailed(f"there is no stage {stage}: choose one of {', '.join(map(str, stages_there_are()))}")
-    hosts = {row["name"]: Host(row["name"], row["number"], tuple(row["networks"]), row.get("cpu_weight", 100)) for row in _at(stage, whole["hosts"])}
+    hosts = {row["name"]: Host(row["name"], row["number"], tuple(row["networks"])) for row in _at(stage, whole["hosts"])}
     arguments = list(_at(stage, whole["arguments"]))
     processes = tuple(_process(row, whole["components"], arguments, hosts) for row in _at(stage, whole["processes"]))
     used = {p.component for p in processes}

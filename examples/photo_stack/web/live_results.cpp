@@ -27,17 +27,17 @@ constexpr auto pause_after_failure = std::chrono::seconds{1};
 void photo_watch::tell_size(const photo_stack::photo_size& size) {
     if (!told_.insert(size.file).second) return;
     const auto url = "/media/" + std::to_string(photo_) + "/" + size.file;
-    events_->send("size", json::serialize(json::value{{"file", size.file}, {"width", size.width}, {"height", size.height}, {"url", url}}));
+    events_.send("size", json::serialize(json::value{{"file", size.file}, {"width", size.width}, {"height", size.height}, {"url", url}}));
 }
 
 void photo_watch::tell_fault(const std::string& fault) {
-    events_->send("fault", json::serialize(json::value(fault)));
-    events_->finish();
+    events_.send("fault", json::serialize(json::value(fault)));
+    events_.finish();
 }
 
 void photo_watch::tell_end() {
-    events_->send("end", "{}");
-    events_->finish();
+    events_.send("end", "{}");
+    events_.finish();
 }
 
 live_results::live_results(asio::any_io_executor loop, live_settings settings) : loop_(std::move(loop)), settings_(std::move(settings)) {

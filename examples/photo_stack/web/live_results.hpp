@@ -25,18 +25,18 @@ struct live_settings {
 /// Somebody who watches a photo. What is told twice is sent once.
 class photo_watch {
 public:
-    photo_watch(std::int64_t photo, boost::asio::any_io_executor loop) : photo_(photo), events_(std::make_shared<event_stream>(std::move(loop))) {}
+    photo_watch(std::int64_t photo, boost::asio::any_io_executor loop) : photo_(photo), events_(std::move(loop)) {}
 
     void tell_size(const photo_stack::photo_size& size);
     void tell_fault(const std::string& fault);
     void tell_end();
 
     std::size_t sizes_told() const { return told_.size(); }
-    const std::shared_ptr<event_stream>& events() const { return events_; }
+    event_stream& events() { return events_; }
 
 private:
     std::int64_t photo_;
-    std::shared_ptr<event_stream> events_;
+    event_stream events_;
     std::set<std::string> told_;
 };
 

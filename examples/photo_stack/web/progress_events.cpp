@@ -19,7 +19,7 @@ boost::asio::awaitable<response> progress_events::of_photo(visit& v) {
     if (!photo->fault.empty()) watch->tell_fault(photo->fault);
     else if (!photo->in_work) watch->tell_end();
     response r{.type = "text/event-stream"};
-    r.events = std::shared_ptr<event_stream>(watch, watch->events().get());
+    r.events = std::shared_ptr<event_stream>(watch, &watch->events());  // as long as the events are sent, it is watched
     co_return r;
 }
 

@@ -1,0 +1,44 @@
+#include <catch2/catch.hpp>
+#include <stdexcept>
+
+#include "examples/photo_stack/photos/photo_messages.hpp"
+
+using photo_stack::size_result;
+using photo_stack::uploaded_photo;
+
+TEST_CASE("an uploaded photo is read as it was written") {
+    const uploaded_photo sent{.photo = 9'007'199'254'740'993, .version = 2, .original = "original.jpg", .owner = "ann", .title = "a \"dune\"\n, öde"};
+    const auto read = uploaded_photo::from_text(sent.to_text());
+    CHECK(read.photo == sent.photo);
+    CHECK(read.version == 2);
+    CHECK(read.original == sent.original);
+    CHECK(read.owner == sent.owner);
+    CHECK(read.title == sent.title);
+}
+
+TEST_CASE("a size is read as it was written") {
+    const size_result sent{.photo = 12, .version = 1, .size = {"v1-large.jpg", 1280, 720, 98'765}, .sizes = 8};
+    const auto read = size_result::from_text(sent.to_text());
+    CHECK(read.photo == 12);
+    CHECK(read.size.file == "v1-large.jpg");
+    CHECK(read.size.width == 1280);
+    CHECK(read.size.height == 720);
+    CHECK(read.size.bytes == 98'765);
+    CHECK(read.sizes == 8);
+    CHECK(read.fault.empty());
+}
+
+TEST_CASE("a fault comes instead of a size") {
+    const auto read = size_result::from_text(size_result{.photo = 12, .version = 1, .fault = "cut off"}.to_text());
+    CHECK(read.fault == "cut off");
+    CHECK(read.size.file.empty());
+}
+
+TEST_CASE("what is no message of ours is said to be none") {
+    for (const auto* text : {"", "{", "[]", "12", "{}", R"({"photo": "12", "version": 1})", R"({"photo": 12})", R"({"photo": 12, "version": 1, "size": 3, "sizes": 8})",
+                             R"({"photo": 12, "version": 99999999999, "fault": "x"})", R"({"photo": 12, "version": 1, "size": {"file": "a"}, "sizes": -1})"}) {
+        CAPTURE(text);
+        CHECK_THROWS_AS(size_result::from_text(text), std::runtime_error);
+        CHECK_THROWS_AS(uploaded_photo::from_text(text), std::runtime_error);
+    }
+}
