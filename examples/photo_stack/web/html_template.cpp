@@ -1,8 +1,8 @@
 #include "examples/photo_stack/web/html_template.hpp"
 
-#include <fstream>
-#include <iterator>
 #include <stdexcept>
+
+#include "examples/photo_stack/web/text_file.hpp"
 
 namespace photo_web {
 namespace {
@@ -63,13 +63,6 @@ void render_into(std::string& out, std::string_view source, const scope& around)
     }
 }
 
-std::string read_file(const std::filesystem::path& file) {
-    std::ifstream in(file, std::ios::binary);
-    std::string content{std::istreambuf_iterator<char>(in), {}};
-    if (!in) throw std::runtime_error("cannot read the template " + file.string());
-    return content;
-}
-
 }  // namespace
 
 std::vector<page_data> shown_if(bool condition) {
@@ -99,7 +92,7 @@ std::string render(std::string_view source, const page_data& data) {
 }
 
 template_folder::template_folder(const std::filesystem::path& folder) {
-    for (const auto& entry : std::filesystem::directory_iterator(folder)) sources_[entry.path().filename().string()] = read_file(entry.path());
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) sources_[entry.path().filename().string()] = read_text_file(entry.path());
 }
 
 const std::string& template_folder::source(const std::string& file_name) const {

@@ -33,13 +33,12 @@ public:
     /// Throws std::runtime_error when a file cannot be read.
     explicit template_folder(const std::filesystem::path& folder);
 
-    /// Throws std::runtime_error when there is no such file.
-    const std::string& source(const std::string& file_name) const;
-
-    /// The page within layout.html, whose {{{content}}} it is.
+    /// The page within layout.html, whose {{{content}}} it is. Throws std::runtime_error when there is no such file.
     std::string page(const std::string& file_name, const page_data& data) const;
 
 private:
+    const std::string& source(const std::string& file_name) const;
+
     std::map<std::string, std::string> sources_;
 };
 

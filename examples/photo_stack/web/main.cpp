@@ -18,6 +18,7 @@
 #include "examples/photo_stack/web/options.hpp"
 #include "examples/photo_stack/web/plain_routes.hpp"
 #include "examples/photo_stack/web/progress_events.hpp"
+#include "examples/photo_stack/web/static_files.hpp"
 #include "examples/photo_workers/renditions.hpp"
 
 namespace {
@@ -66,14 +67,16 @@ void run(const options& o) {
     const page_frame frame(templates, forms);
     html_pages pages(people, catalog, hot, incoming, frame, o.secure_cookies);
     json_api api(people, catalog, hot, incoming);
-    plain_routes plain(catalog, *files, disk, templates);
+    plain_routes plain(catalog, *files, disk);
     live_results results(io.get_executor(), o.live);
     progress_events progress(rows, catalog, results);
+    const static_files as_they_are(o.static_files);
     route_table routes;
     pages.add_to(routes);
     api.add_to(routes);
     plain.add_to(routes);
     progress.add_to(routes);
+    as_they_are.add_to(routes);
 
     site everything(routes, people, forms, frame, o.site, std::chrono::steady_clock::now);
     http_server server(io, everything, o.http);

@@ -71,6 +71,7 @@ options read_options(int argc, char** argv) {
     app.add_option("--redis-password-file", redis_password_file, "of both");
     app.add_option("--photos", o.photos, "folder for the photos' files")->required();
     app.add_option("--templates", o.templates, "folder of the pages")->required()->check(CLI::ExistingDirectory);
+    app.add_option("--static-files", o.static_files, "folder of what is sent as it is")->required()->check(CLI::ExistingDirectory);
     app.add_option("--form-secret-file", secret_file, "what the tokens of forms are made with: the same in all web servers")->required();
     app.add_flag("--secure-cookies", o.secure_cookies, "cookies go over TLS alone: what browsers talk to has TLS");
     app.add_option("--trusted-proxy", o.site.trusted_proxy, "address of the load balancer, whose X-Forwarded-For is believed");

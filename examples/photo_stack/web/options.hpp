@@ -19,6 +19,7 @@ struct options {
     std::filesystem::path photos;
     live_settings live;
     std::filesystem::path templates;
+    std::filesystem::path static_files;
     std::string form_secret;
     bool secure_cookies = false;
     std::size_t imaging_threads = 2;

@@ -13,8 +13,6 @@ void plain_routes::add_to(route_table& routes) {
         routes.add(verb::get, path, audience::everybody, body_kind::none, this, handler);
     };
     add("/media/:/:", &plain_routes::media);
-    add("/style.css", &plain_routes::style);
-    add("/progress.js", &plain_routes::script);
     add("/healthz", &plain_routes::alive);
     add("/readyz", &plain_routes::ready);
 }
@@ -36,10 +34,6 @@ answer plain_routes::media(visit& v) {
     r.headers.emplace_back("Cache-Control", is_original ? "private, no-store" : "public, max-age=31536000, immutable");
     co_return r;
 }
-
-answer plain_routes::style(visit&) { co_return response{.type = "text/css; charset=utf-8", .body = templates_.source("style.css")}; }
-
-answer plain_routes::script(visit&) { co_return response{.type = "text/javascript; charset=utf-8", .body = templates_.source("progress.js")}; }
 
 /// That this process answers; whoever restarts processes asks this. A database that is away is not mended by a restart.
 answer plain_routes::alive(visit&) { co_return response{.type = "text/plain", .body = "ok\n"}; }

@@ -1,8 +1,7 @@
-// What is neither page nor JSON: the photos' files, the style sheet, and how the server is.
+// What is neither page nor JSON: the photos' files, and how the server is.
 #pragma once
 
 #include "examples/photo_stack/photos/photo_files.hpp"
-#include "examples/photo_stack/web/html_template.hpp"
 #include "examples/photo_stack/web/photo_catalog.hpp"
 #include "examples/photo_stack/web/routes.hpp"
 #include "examples/photo_stack/web/work_pool.hpp"
@@ -12,8 +11,7 @@ namespace photo_web {
 /// One thread; outlives the routes that it adds.
 class plain_routes {
 public:
-    plain_routes(photo_catalog& catalog, photo_stack::photo_files& files, work_pool& disk, const template_folder& templates)
-        : catalog_(catalog), files_(files), disk_(disk), templates_(templates) {}
+    plain_routes(photo_catalog& catalog, photo_stack::photo_files& files, work_pool& disk) : catalog_(catalog), files_(files), disk_(disk) {}
 
     void add_to(route_table& routes);
 
@@ -21,15 +19,12 @@ private:
     using answer = boost::asio::awaitable<response>;
 
     answer media(visit& v);
-    answer style(visit& v);
-    answer script(visit& v);
     answer alive(visit& v);
     answer ready(visit& v);
 
     photo_catalog& catalog_;
     photo_stack::photo_files& files_;
     work_pool& disk_;
-    const template_folder& templates_;
 };
 
 }  // namespace photo_web
