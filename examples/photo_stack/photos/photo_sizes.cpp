@@ -8,6 +8,11 @@ namespace fs = std::filesystem;
 
 std::string file_of_size(int version, const std::string& kind, const std::string& extension) { return "v" + std::to_string(version) + "-" + kind + extension; }
 
+std::string kind_of_size(const std::string& file) {
+    const auto begin = file.find('-') + 1;
+    return file.substr(begin, file.find('.') - begin);
+}
+
 std::vector<photo_size> make_sizes(const fs::path& original, const fs::path& folder, int version) {
     std::vector<photo_size> sizes;
     for (const auto& r : photos::make_renditions(original, folder)) {

@@ -17,6 +17,9 @@ struct photo_size {
 /// "v1-square.jpg"
 std::string file_of_size(int version, const std::string& kind, const std::string& extension);
 
+/// "large" of such a name.
+std::string kind_of_size(const std::string& file);
+
 /// Makes all sizes of the photo in the file `original`, in `folder`. Throws photos::unusable when the photo is damaged, before anything is made, and
 /// std::runtime_error when the disk or memory fails. Thread-safe. REQUIRES: photos::start_imaging() was called.
 std::vector<photo_size> make_sizes(const std::filesystem::path& original, const std::filesystem::path& folder, int version);

@@ -1,5 +1,7 @@
 #include "examples/photo_stack/web/html_pages.hpp"
 
+#include <cstdio>
+
 #include "examples/photo_stack/web/parsing/cookies.hpp"
 #include "examples/photo_stack/web/parsing/text_rules.hpp"
 #include "examples/photo_stack/web/refusal.hpp"
@@ -52,14 +54,42 @@ page_data grid_page(std::vector<photo_row> photos) {
     return data;
 }
 
+/// A list for a template: the sentence, or nothing.
+std::vector<page_data> shown_fault(const std::string& fault) {
+    if (fault.empty()) return {};
+    return {{.texts = {{"text", fault}}, .lists = {}}};
+}
+
+std::string shown_bytes(std::int64_t bytes) {
+    char text[32];
+    if (bytes < 1'000'000) std::snprintf(text, sizeof text, "%.0f kB", static_cast<double>(bytes) / 1e3);
+    else std::snprintf(text, sizeof text, "%.1f MB", static_cast<double>(bytes) / 1e6);
+    return text;
+}
+
+/// "2026-01-31T12:00:00Z" as people write it.
+std::string shown_time(const std::string& time) { return time.substr(0, 10) + " " + time.substr(11, 5) + " UTC"; }
+
+/// One row for each size, with the formats that it is there in. REQUIRES: files of one size stand together.
+std::vector<page_data> shown_sizes(const photo_row& p) {
+    std::vector<page_data> sizes;
+    for (const auto& s : p.sizes) {
+        const auto kind = photo_stack::kind_of_size(s.file);
+        if (sizes.empty() || sizes.back().texts["kind"] != kind)
+            sizes.push_back({.texts = {{"kind", kind}, {"size_width", std::to_string(s.width)}, {"size_height", std::to_string(s.height)}}, .lists = {}});
+        sizes.back().lists["formats"].push_back({.texts = {{"file", s.file}, {"format", s.file.substr(s.file.find('.') + 1)}}, .lists = {}});
+    }
+    return sizes;
+}
+
 /// Those that are there, and what is said while there are others to come.
 void add_sizes_to(page_data& data, const photo_row& p) {
-    const auto large = photo_stack::file_of_size(p.version, "large", ".jpg");
-    for (const auto& s : p.sizes) {
-        data.lists["sizes"].push_back({.texts = {{"file", s.file}, {"size_width", std::to_string(s.width)}, {"size_height", std::to_string(s.height)}}, .lists = {}});
-        if (s.file == large) data.lists["large"] = {{.texts = {{"file", s.file}}, .lists = {}}};
-    }
-    if (!p.fault.empty()) data.lists["fault"] = {{.texts = {{"text", p.fault}}, .lists = {}}};
+    data.lists["sizes"] = shown_sizes(p);
+    for (const auto& s : p.sizes)
+        for (const auto* format : {"jpg", "webp"})
+            if (s.file == photo_stack::file_of_size(p.version, "large", std::string(".") + format))
+                data.lists[std::string("large_") + format] = {{.texts = {{"file", s.file}}, .lists = {}}};
+    data.lists["fault"] = shown_fault(p.fault);
     if (p.in_work)
         data.lists["in_work"] = {{.texts = {{"ready", std::to_string(p.sizes.size())}, {"expected", std::to_string(photos::renditions_of_a_photo())}}, .lists = {}}};
 }
@@ -86,7 +116,8 @@ response html_pages::credentials_page(visit& v, const std::string& action, const
     const bool signing_up = action == "/signup";
     page_data data;
     data.texts = {{"action", action}, {"password_use", signing_up ? "new-password" : "current-password"}, {"entered_name", find_field(v.form.texts, "name").value_or("")}};
-    if (!fault.empty()) data.lists["fault"] = {{.texts = {{"text", fault}}, .lists = {}}};
+    data.lists["fault"] = shown_fault(fault);
+    data.lists["signing_up"] = shown_if(signing_up);
     return frame_.page(v, "credentials.html", signing_up ? "Sign up" : "Log in", std::move(data));
 }
 
@@ -139,25 +170,39 @@ answer html_pages::home(visit& v) {
     co_return frame_.page(v, "home.html", "Photos", std::move(data));
 }
 
-answer html_pages::gallery(visit& v) {
-    auto data = grid_page(co_await catalog_.of_user(v.who->id, before_in(v), page_photos + 1, v.written));
+answer html_pages::gallery_page(visit& v, std::optional<std::int64_t> before, const std::string& fault) {
+    auto data = grid_page(co_await catalog_.of_user(v.who->id, before, page_photos + 1, v.written));
     data.texts["name"] = v.who->name;
     data.texts["once"] = new_token();
+    data.lists["fault"] = shown_fault(fault);
+    data.lists["newest"] = shown_if(before.has_value());
     co_return frame_.page(v, "gallery.html", "My photos", std::move(data));
 }
+
+answer html_pages::gallery(visit& v) { return gallery_page(v, before_in(v), ""); }
 
 /// The form has a number of its own, so that a doubled click or a reloaded page uploads once.
 answer html_pages::upload(visit& v) {
     uploads::wording tell = [](const std::vector<photo_row>&) { return stored_answer{303, ""}; };
-    co_await incoming_.add(*v.who, std::move(v.form.files), find_field(v.form.texts, "once"), std::move(tell));
-    co_return see_other("/photos");
+    std::optional<refusal> fault;
+    try {
+        co_await incoming_.add(*v.who, std::move(v.form.files), find_field(v.form.texts, "once"), std::move(tell));
+    } catch (const refusal& why) {
+        fault = why;
+    }
+    if (!fault) co_return see_other("/photos");
+    auto page = co_await gallery_page(v, std::nullopt, fault->what());
+    page.status = fault->status;
+    co_return page;
 }
 
 answer html_pages::profile(visit& v) {
     const auto owner = co_await people_.find(v.where.segments.at(1), v.written);
     if (!owner) throw not_found();
-    auto data = grid_page(co_await catalog_.of_user(owner->id, before_in(v), page_photos + 1, v.written));
+    const auto before = before_in(v);
+    auto data = grid_page(co_await catalog_.of_user(owner->id, before, page_photos + 1, v.written));
     data.texts["name"] = owner->name;
+    data.lists["newest"] = shown_if(before.has_value());
     co_return frame_.page(v, "profile.html", owner->name, std::move(data));
 }
 
@@ -165,8 +210,11 @@ answer html_pages::photo(visit& v) {
     const auto p = co_await hot_.find(id_in(v, 1), v.written);
     if (!p) throw not_found();
     page_data data;
-    data.texts = {{"id", std::to_string(p->id)},       {"photo_title", p->title},             {"owner", p->user_name},           {"created_at", p->created_at},
-                  {"width", std::to_string(p->width)}, {"height", std::to_string(p->height)}, {"bytes", std::to_string(p->bytes)}, {"original", p->original}};
+    data.texts = {{"id", std::to_string(p->id)},     {"photo_title", p->title},
+                  {"owner", p->user_name},           {"created_at", p->created_at},
+                  {"width", std::to_string(p->width)}, {"height", std::to_string(p->height)},
+                  {"bytes", shown_bytes(p->bytes)},  {"shown_time", shown_time(p->created_at)},
+                  {"original", p->original}};
     add_sizes_to(data, *p);
     data.lists["own"] = shown_if(v.who && v.who->id == p->user_id);
     co_return frame_.page(v, "photo.html", p->title, std::move(data));

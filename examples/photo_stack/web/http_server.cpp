@@ -32,7 +32,8 @@ constexpr std::size_t farewell_bytes = 64u << 20;
 constexpr auto farewell_time = std::chrono::seconds{5};
 
 constexpr std::pair<const char*, const char*> headers_of_every_answer[] = {
-    {"Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'"},
+    {"Content-Security-Policy",  // "blob:" is the preview of a photo that is not sent yet
+     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"},
     {"X-Content-Type-Options", "nosniff"},
     {"Referrer-Policy", "same-origin"},
 };
