@@ -170,7 +170,7 @@ answer html_pages::home(visit& v) {
     co_return frame_.page(v, "home.html", "Photos", std::move(data));
 }
 
-answer html_pages::gallery_page(visit& v, std::optional<std::int64_t> before, const std::string& fault) {
+answer html_pages::gallery_page(visit& v, std::optional<std::int64_t> before, std::string fault) {
     auto data = grid_page(co_await catalog_.of_user(v.who->id, before, page_photos + 1, v.written));
     data.texts["name"] = v.who->name;
     data.texts["once"] = new_token();

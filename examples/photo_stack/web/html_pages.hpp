@@ -34,7 +34,7 @@ private:
     answer remove_photo(visit& v);
 
     response credentials_page(visit& v, const std::string& action, const std::string& fault) const;
-    answer gallery_page(visit& v, std::optional<std::int64_t> before, const std::string& fault);
+    answer gallery_page(visit& v, std::optional<std::int64_t> before, std::string fault);
     boost::asio::awaitable<void> begin_session(visit& v, account who);
 
     accounts& people_;

@@ -36,6 +36,7 @@ if (form) {
     const progress = element.querySelector('progress');
     preview.src = URL.createObjectURL(file);
     preview.addEventListener('load', () => URL.revokeObjectURL(preview.src));
+    preview.addEventListener('error', () => preview.remove()); // no photo: the server will say so
     progress.setAttribute('aria-label', `Progress of ${file.name}`);
     element.querySelector('.file-name').textContent = file.name;
     form.querySelector('.uploads').append(element);

@@ -1,0 +1,74 @@
+#!/usr/bin/python3
+"""Goes through the pages of a stack as people do, in headless Chromium: with a large and a small window, with JavaScript and without.
+
+Usage: tests/photo_browser/browser_test.py BUILD_FOLDER [--screenshots FOLDER] [--entry URL]
+Brings up a stack of its own at stage 3, unless it is given the address of one. Exit code 77 when it is not root, or there can be no browser.
+"""
+import argparse
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.dont_write_bytecode = True
+sys.path[:0] = [str(HERE.parent.parent / "examples/photo_stack")]
+
+from stack_tool import packages, stack, uploaders  # noqa: E402
+from stack_tool.failure import StackFailed  # noqa: E402
+
+STACK_NAME = "browser"
+STAGE = 3
+SKIPPED = 77
+
+
+def install_browser(folder):
+    """Chromium and fonts from Debian, what drives it from npm, in the versions of package-lock.json."""
+    programs = [] if shutil.which("npm") else ["nodejs", "npm"]
+    packages.install(["chromium", "fonts-dejavu-core", uploaders.PACKAGE, *programs])
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(HERE / name, folder)
+    done = subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise StackFailed(f"npm ci failed: {done.stderr[-500:]}")
+    return folder / "node_modules"
+
+
+def journey(entry, modules, screenshots):
+    screenshots.mkdir(parents=True, exist_ok=True)
+    command = ["node", HERE / "journeys.js", entry, uploaders.PHOTOS, screenshots]
+    return subprocess.run(command, env={**os.environ, "NODE_PATH": str(modules)}).returncode
+
+
+def journey_through_own_stack(build, modules, screenshots):
+    stack.down(STACK_NAME)  # of a run that was killed
+    try:
+        stack.up(STACK_NAME, STAGE, build)
+        return journey(stack.Stack(STACK_NAME).entry, modules, screenshots)
+    finally:
+        stack.down(STACK_NAME)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build", type=pathlib.Path)
+    parser.add_argument("--screenshots", type=pathlib.Path, help="default: BUILD_FOLDER/photo_browser/screenshots")
+    parser.add_argument("--entry", help="of a stack that is up")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        print("skipped: a stack needs root")
+        return SKIPPED
+    build = options.build.resolve()
+    try:
+        modules = install_browser(build / "photo_browser")
+    except (StackFailed, OSError) as why:
+        print(f"skipped: there can be no browser here: {why}")
+        return SKIPPED
+    screenshots = (options.screenshots or build / "photo_browser/screenshots").resolve()
+    return journey(options.entry, modules, screenshots) if options.entry else journey_through_own_stack(build, modules, screenshots)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
