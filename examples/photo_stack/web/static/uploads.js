@@ -52,10 +52,15 @@ if (form) {
     }
     tally.waiting -= 1;
     tally[fault ? 'refused' : 'sent'] += 1;
-    row.progress.remove();
-    row.state.textContent = fault || 'Uploaded.';
-    row.element.classList.toggle('refused', Boolean(fault));
+    if (fault) showRefusal(row, fault);
+    else row.element.remove(); // it is in the gallery now
     showTally();
+  }
+
+  function showRefusal(row, fault) {
+    row.progress.remove();
+    row.state.textContent = fault;
+    row.element.classList.add('refused');
   }
 
   // Under the same number each time: however often it takes, the photo is stored once. The sentence of a refusal, or nothing.
