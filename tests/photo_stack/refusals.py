@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Sends the requests of refusals.toml to a web server of a stack of its own, and sees each refused; then tries what takes more than one request.
+"""Sends the requests of refusals.toml to a web server of a stack of its own, and sees each refused; then tries what takes more than one request, and walks
+through the API. Every exchange with the API is held against its document.
 
 Usage: tests/photo_stack/refusals.py BUILD_FOLDER     exit code 77 when it is not root
 """
@@ -16,6 +17,9 @@ sys.dont_write_bytecode = True
 sys.path[:0] = [str(HERE.parent.parent / "examples/photo_stack")]
 
 import samples  # noqa: E402
+import visitors  # noqa: E402
+from api_document import SOURCE, ApiDocument  # noqa: E402
+from api_walk import document_of, walk  # noqa: E402
 from stack_tool import packages, photo_client, stack, uploaders  # noqa: E402
 from behaviours import BEHAVIOURS  # noqa: E402
 from visitors import Visitor, exchange, patient_exchange, request  # noqa: E402
@@ -101,17 +105,25 @@ def fault_in(case, each, scene):
 
 
 def run(this):
+    document, untrue = ApiDocument(document_of(this.entry)), []
+    visitors.listeners.append(lambda content, answer: untrue.extend(document.faults_in(content, answer)))
     scene = Scene(this.entry)
     who = this.who("web")
     cases = [(case, each) for case in tomllib.loads((HERE / "refusals.toml").read_text())["case"] for each in case.get("each", [""])]
     faults = [f"{case['what']} ({each[:60]!r}): {fault}" for case, each in cases if (fault := fault_in(case, each, scene))]
     faults += [f"{name}: {fault}" for name, behave in BEHAVIOURS.items() if (fault := behave(scene))]
+    if document.document != ApiDocument(SOURCE.read_text()).document:
+        faults.append("the server sends another document of its API than the one in the source")
+    if fault := walk(scene, document):
+        faults.append(f"the walk through the API: {fault}")
+    faults += [f"the API's document: {fault}" for fault in dict.fromkeys(untrue)]
+    faults += [f"the API's document: {name} is never answered with {status}" for name, status in document.never_seen()]
     faults += scene.faults()
     if this.who("web") != who:
         faults.append("the web server died of it, and was started again")
     for fault in faults:
         print(f"! {fault}")
-    print(f"{len(cases)} requests and {len(BEHAVIOURS)} behaviours, {len(faults)} faults")
+    print(f"{len(cases)} requests and {len(BEHAVIOURS)} behaviours, {len(document.seen)} answers of the API seen as documented, {len(faults)} faults")
     return 1 if faults else 0
 
 

@@ -9,6 +9,8 @@ import urllib.parse
 
 ANSWER_SECONDS = 15
 
+listeners = []  # each is called with the bytes of every request, and its answer
+
 
 class Answer:
     def __init__(self, raw):
@@ -31,9 +33,12 @@ def exchange(entry, content):
             s.sendall(content)
         except OSError:
             pass  # refused before all of it was sent: the answer is there
-        raw = http.client.HTTPResponse(s)
+        raw = http.client.HTTPResponse(s, method=content.split(b" ", 1)[0].decode("latin-1"))  # which knows that HEAD has no body
         raw.begin()
-        return Answer(raw)
+        answer = Answer(raw)
+    for listen in listeners:
+        listen(content, answer)
+    return answer
 
 
 def request(method, target, headers=(), body=b""):
