@@ -25,6 +25,7 @@ void require_at(transaction& tx, const log_position& after) {
 std::unique_ptr<transaction_pool> pool_of_replicas(const asio::any_io_executor& loop, const database_settings& settings) {
     if (settings.replicas.empty()) return nullptr;
     auto pool = settings.primary;
+    pool.name = "database replica";
     pool.address = settings.replicas;
     pool.deadline /= replica_share;
     return std::make_unique<transaction_pool>(loop, std::move(pool));

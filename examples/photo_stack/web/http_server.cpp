@@ -1,7 +1,5 @@
 #include "examples/photo_stack/web/http_server.hpp"
 
-#include <spdlog/spdlog.h>
-
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -12,6 +10,7 @@
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
 
+#include "examples/photo_stack/web/current_span.hpp"
 #include "examples/photo_stack/web/refusal.hpp"
 
 namespace photo_web {
@@ -49,11 +48,6 @@ http::response<http::string_body> head_of(const visit& v, const response& answer
     return out;
 }
 
-void log_request(const visit& v, unsigned status, std::chrono::steady_clock::time_point begun) {
-    const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begun);
-    spdlog::info("{} {} {} {} {} ms {}", v.client, http::to_string(v.method), v.target, status, took.count(), v.who ? v.who->name : "-");
-}
-
 }  // namespace
 
 struct http_server::connection {
@@ -63,12 +57,13 @@ struct http_server::connection {
     beast::flat_buffer buffer;
     std::string peer;
     std::optional<body_parser> parser;  // of the request that it is in
-    std::chrono::steady_clock::time_point begun;
+    span_slot span = std::make_shared<span_slot::element_type>();  // of that request
     bool idle = true;
     std::shared_ptr<event_stream> events;  // that it is being sent
 };
 
-http_server::http_server(asio::io_context& io, site& pages, http_settings settings) : io_(io), site_(pages), settings_(settings), acceptor_(io) {}
+http_server::http_server(asio::io_context& io, site& pages, request_log& log, http_settings settings)
+    : io_(io), site_(pages), log_(log), settings_(settings), acceptor_(io) {}
 
 void http_server::listen(const tcp::endpoint& where) {
     acceptor_.open(where.protocol());
@@ -99,7 +94,7 @@ asio::awaitable<void> http_server::accept_loop() {
         if (connections_.size() >= settings_.connections_max) continue;  // the socket closes
         const auto c = std::make_shared<connection>(std::move(socket));
         connections_.insert(c);
-        asio::co_spawn(io_, serve(c), asio::detached);
+        asio::co_spawn(asio::any_io_executor(span_executor(io_.get_executor(), c->span)), serve(c), asio::detached);
     }
 }
 
@@ -122,7 +117,7 @@ asio::awaitable<bool> http_server::serve_one(connection& c) {
         c.buffer.commit(n);
     }
     c.idle = false;
-    c.begun = std::chrono::steady_clock::now();
+    c.span->emplace();
     c.stream.expires_after(settings_.header_timeout);
     c.parser.emplace();
     c.parser->header_limit(static_cast<std::uint32_t>(settings_.header_bytes_max));
@@ -139,6 +134,8 @@ asio::awaitable<bool> http_server::serve_one(connection& c) {
     v.method = head.method();
     v.target = head.target();
     v.headers = head.base();
+    const auto parent = photo_spans::parse_traceparent(v.header("traceparent"));
+    if (parent) (*c.span)->continue_trace(*parent);
     const bool keep = head.keep_alive();
     auto refused = co_await site_.admit(v);
     if (refused) co_return co_await send(c, v, std::move(*refused), keep && c.parser->is_done());
@@ -189,7 +186,7 @@ asio::awaitable<bool> http_server::send(connection& c, const visit& v, response 
     if (v.method != http::verb::head) out.body() = std::move(answer.body);
     c.stream.expires_after(settings_.answer_timeout);
     const auto [failed, written] = co_await http::async_write(c.stream, out, awaiting);
-    log_request(v, answer.status, c.begun);
+    log_.finished(v, answer.status, **c.span);
     co_return !failed && out.keep_alive();
 }
 

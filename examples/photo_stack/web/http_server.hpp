@@ -12,6 +12,7 @@
 #include <memory>
 #include <set>
 
+#include "examples/photo_stack/web/request_log.hpp"
 #include "examples/photo_stack/web/site.hpp"
 
 namespace photo_web {
@@ -31,8 +32,8 @@ struct http_settings {
 /// One thread: that of `io`.
 class http_server {
 public:
-    /// `pages` outlives the server.
-    http_server(boost::asio::io_context& io, site& pages, http_settings settings);
+    /// `pages` and `log` outlive the server.
+    http_server(boost::asio::io_context& io, site& pages, request_log& log, http_settings settings);
 
     /// Binds and begins to accept. Throws boost::system::system_error.
     void listen(const boost::asio::ip::tcp::endpoint& where);
@@ -57,6 +58,7 @@ private:
 
     boost::asio::io_context& io_;
     site& site_;
+    request_log& log_;
     http_settings settings_;
     boost::asio::ip::tcp::acceptor acceptor_;
     std::size_t bodies_bytes_ = 0;

@@ -18,6 +18,7 @@
 #include "examples/photo_stack/web/options.hpp"
 #include "examples/photo_stack/web/plain_routes.hpp"
 #include "examples/photo_stack/web/progress_events.hpp"
+#include "examples/photo_stack/web/request_log.hpp"
 #include "examples/photo_stack/web/static_files.hpp"
 #include "examples/photo_workers/renditions.hpp"
 
@@ -49,8 +50,8 @@ asio::awaitable<void> drain_on_signal(asio::io_context& io, http_server& server,
 
 void run(const options& o) {
     asio::io_context io(1);
-    work_pool imaging(o.imaging_threads, imaging_jobs_max);
-    work_pool disk(disk_threads, disk_jobs_max);
+    work_pool imaging("imaging", o.imaging_threads, imaging_jobs_max);
+    work_pool disk("disk", disk_threads, disk_jobs_max);
     const auto files = photo_stack::directory_photo_files(o.photos);
     const template_folder templates(o.templates);
     database rows(io.get_executor(), o.database);
@@ -79,7 +80,8 @@ void run(const options& o) {
     as_they_are.add_to(routes);
 
     site everything(routes, people, forms, frame, o.site, std::chrono::steady_clock::now);
-    http_server server(io, everything, o.http);
+    request_log log(o.metrics);
+    http_server server(io, everything, log, o.http);
     server.listen(o.listen);
     asio::co_spawn(io, drain_on_signal(io, server, o.drain), asio::detached);
     spdlog::info("photo-web serves on {}:{}", o.listen.address().to_string(), o.listen.port());

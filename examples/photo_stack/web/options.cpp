@@ -80,6 +80,7 @@ options read_options(int argc, char** argv) {
     app.add_option("--broker-token-file", o.live.broker.token_file, "who this is to the broker")->needs(broker);
     auto* heard = app.add_option("--results-subscription", o.live.subscription, "of this web server alone, to hear what the workers have done")->needs(broker);
     broker->needs(heard);
+    app.add_option("--metrics", o.metrics, "HOST:PORT where Prometheus finds /metrics; without it nowhere");
     app.add_option("--imaging-threads", o.imaging_threads)->capture_default_str()->check(CLI::Range(1, 64));
     app.add_option("--writes-per-second", o.site.writes.per_second, "of a user")->capture_default_str();
     app.add_option("--writes-burst", o.site.writes.burst, "of a user")->capture_default_str();

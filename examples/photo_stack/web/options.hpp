@@ -23,6 +23,7 @@ struct options {
     std::string form_secret;
     bool secure_cookies = false;
     std::size_t imaging_threads = 2;
+    std::string metrics;  // HOST:PORT, or nothing
     std::chrono::milliseconds drain{10'000};
     database_settings database;
     std::optional<redis_settings> sessions;  // without it, sessions are rows of the database

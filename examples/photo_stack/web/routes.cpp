@@ -22,7 +22,7 @@ bool matches(const std::vector<std::string>& pattern, const std::vector<std::str
 void route_table::add(verb method, std::string_view path, audience for_whom, body_kind body, std::function<boost::asio::awaitable<response>(visit&)> handler) {
     auto pattern = parse_target(path);
     if (!pattern) throw std::logic_error("'" + std::string(path) + "' is no address");
-    routes_.push_back({method, std::move(pattern->segments), for_whom, body, std::move(handler)});
+    routes_.push_back({method, std::string(path), std::move(pattern->segments), for_whom, body, std::move(handler)});
 }
 
 const route& route_table::find(verb method, const std::vector<std::string>& segments) const {

@@ -17,6 +17,7 @@ enum class body_kind { none, small, photos };
 
 struct route {
     boost::beast::http::verb method;
+    std::string path;                  // as it was added: "/photos/:/delete"
     std::vector<std::string> pattern;  // ":" stands for any one segment
     audience for_whom;
     body_kind body;

@@ -17,6 +17,8 @@
 #include <utility>
 #include <vector>
 
+#include "examples/photo_stack/web/current_span.hpp"
+
 namespace photo_web {
 
 namespace asio = boost::asio;
@@ -197,6 +199,7 @@ transaction_pool::transaction_pool(asio::any_io_executor loop, pool_settings set
 transaction_pool::~transaction_pool() = default;
 
 asio::awaitable<void> transaction_pool::perform(std::function<void(transaction&)> job) {
+    const timed_part timed(co_await current_span(), settings_.name);
     const auto t = std::make_shared<ticket>(loop_, clock::now() + settings_.deadline, std::move(job));
     if (!lines_->submit(t)) throw database_unavailable("too many requests wait for the database", false);
     co_await t->answered.async_wait(asio::as_tuple(asio::use_awaitable));

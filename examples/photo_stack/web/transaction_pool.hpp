@@ -24,6 +24,7 @@ struct database_unavailable : std::runtime_error {
 };
 
 struct pool_settings {
+    const char* name = "database";              // in spans
     std::string address;  // a libpq connection string
     std::size_t connections = 4;
     std::size_t waiting_max = 256;

@@ -9,6 +9,8 @@
 #include <stdexcept>
 #include <type_traits>
 
+#include "examples/photo_stack/web/current_span.hpp"
+
 namespace photo_web {
 
 /// More waits for the pool than it will do in the time that its requests have.
@@ -19,13 +21,15 @@ struct overloaded : std::runtime_error {
 /// Called on one thread.
 class work_pool {
 public:
-    work_pool(std::size_t threads, std::size_t jobs_max) : threads_(threads), jobs_max_(jobs_max) {}
+    /// `name` is what its work is called in spans.
+    work_pool(const char* name, std::size_t threads, std::size_t jobs_max) : name_(name), threads_(threads), jobs_max_(jobs_max) {}
 
     /// What `job` returns or throws. Throws overloaded at once when `jobs_max` are waiting or running.
     template <class Job>
     boost::asio::awaitable<std::invoke_result_t<Job&>> run(Job job) {
         if (jobs_ >= jobs_max_) throw overloaded("the server has more to do than it can; try again in a few seconds");
         const counted here(jobs_);
+        const timed_part timed(co_await current_span(), name_);
         co_return co_await boost::asio::co_spawn(threads_, perform(std::move(job)), boost::asio::use_awaitable);
     }
 
@@ -41,6 +45,7 @@ private:
         co_return job();
     }
 
+    const char* name_;
     boost::asio::thread_pool threads_;
     std::size_t jobs_max_;
     std::size_t jobs_ = 0;
