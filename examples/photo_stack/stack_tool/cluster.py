@@ -60,7 +60,7 @@ class Cluster:
             if self.primary() and len(self.replicas()) == len(self.names) - 1 and self.synchronous():
                 return time.monotonic() - begun
             time.sleep(0.1)
-        raise StackFailed(f"the database is not whole after {seconds} s: primary {self.primary()}, replicas {self.replicas()} (see {self._stack.place.log}/db*.log)")
+        raise StackFailed(f"the database is not whole after {seconds} s: primary {self.primary()}, replicas {self.replicas()} (see {self._stack.place.log}/db*/)")
 
     def switch_over(self, leader, candidate):
         status, told = self._ask(leader, "POST", "/switchover", {"leader": leader, "candidate": candidate}, seconds=WAIT_SECONDS)

@@ -1,4 +1,4 @@
-"""stack up|down|status|drill|load|compare|open"""
+"""stack up|down|status|drill|load|compare|open|trace"""
 import argparse
 import os
 import pathlib
@@ -12,6 +12,7 @@ COMMANDS = {"up": "start the stack at a stage, with all that it needs", "down": 
             "status": "say what lives; exit code 1 when something does not", "drill": "break it, and see that what the stage promises holds",
             "load": "upload and look at photos for a while, and say how fast that was",
             "compare": "upload to two stages in turns, and say how fast each was", "open": "show it in a browser",
+            "trace": "show one request on its way, or the newest ones (stage 9)",
             "supervise": None}
 
 
@@ -23,7 +24,7 @@ def _name(text):
 
 def _parser():
     parser = argparse.ArgumentParser(prog="stack", description="The sample photo stack, from one server upwards. README.md beside it tells the story.")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="up|down|status|drill|load|compare|open")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="up|down|status|drill|load|compare|open|trace")
     for command, what in COMMANDS.items():
         sub = subparsers.add_parser(command, help=what) if what else subparsers.add_parser(command)
         sub.add_argument("--name", type=_name, default="photo", help="of the stack: several may be up (default: photo)")
@@ -38,6 +39,8 @@ def _parser():
             sub.add_argument("--seconds", type=float, default=10, help="how long at most (default: 10)")
             sub.add_argument("--uploads", type=int, default=200, help="how many photos at most (default: 200)")
             sub.add_argument("--clients", type=int, default=4, help="how many at once (default: 4)")
+        if command == "trace":
+            sub.add_argument("id", nargs="?", help="of the trace, as the answer's header X-Trace-Id has it")
     return parser
 
 
@@ -70,6 +73,9 @@ def _run(options):
         return stack.down(options.name)
     if options.command == "status":
         return 0 if stack.status(options.name) else 1
+    if options.command == "trace":
+        from stack_tool import trace
+        return trace.run(stack.Stack(options.name), options.id)
     if options.command == "up":
         return stack.up(options.name, options.stage or topology.stages_there_are()[0], options.build.resolve())
     if options.command == "compare":

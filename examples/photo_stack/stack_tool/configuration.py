@@ -27,7 +27,7 @@ def values_of_stack(place, network, topology, build):
 
 
 def values_of(process, place, network, topology, build):
-    return {**values_of_stack(place, network, topology, build), "name": process.name, "address": network.address(process.host, process.network),
+    return {**values_of_stack(place, network, topology, build), "name": process.name, "host": process.host.name, "address": network.address(process.host, process.network),
             "network.subnet": network.range(process.network), "config": place.config / process.name, "data": place.data(process.name)}
 
 

@@ -33,11 +33,15 @@ class Place:
         self.log = self.folder / "log"
         self.config = self.folder / "config"
         self.secrets = self.folder / "secrets"
+        self.metrics = self.folder / "metrics"
         self.photos = self.folder / "photos"
         self.processes = self.folder / "processes"
         self._state = self.folder / "state.json"
         self._wanted = self.folder / "wanted.json"
         self._held = self.folder / "held.json"
+
+    def log_of(self, process):
+        return self.log / process.host.name / f"{process.name}.log"
 
     def data(self, process_name):
         return self.folder / "data" / process_name

@@ -67,5 +67,7 @@ def start(place, namespace, group, process, command):
         write_json(place.processes / process.name, identity(os.getpid()))
 
     whole = ["ip", "netns", "exec", namespace, "setpriv", f"--reuid={process.user}", f"--regid={process.user}", "--init-groups", *command]
-    with open(place.log / f"{process.name}.log", "ab") as log:
+    log_file = place.log_of(process)
+    log_file.parent.mkdir(exist_ok=True)
+    with open(log_file, "ab") as log:
         return subprocess.Popen(whole, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True, preexec_fn=before_exec)

@@ -42,6 +42,11 @@ def is_ready(process, place, network):
             return _postgres(place.data(process.name))
         if kind == "redis":
             return Redis(process, place, network, int(rest[0])).ask("PING") == "PONG"
+        if kind == "file":
+            return (place.data(process.name) / rest[0]).exists()
+        if kind == "tcp":
+            _connect(network.namespace(process.host), network.address(process.host, process.network), int(rest[0])).close()
+            return True
         port, path = rest
         return _http(network.namespace(process.host), network.address(process.host, process.network), int(port), path, tls=kind == "https")
     except (OSError, http.client.HTTPException, subprocess.TimeoutExpired, RedisRefused):

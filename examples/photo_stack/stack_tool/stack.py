@@ -44,6 +44,10 @@ class Stack:
     def entry(self):
         return self._filled(self.topology.entry)
 
+    @property
+    def pages(self):
+        return {what: self._filled(url) for what, url in self.topology.pages.items()}
+
     def value(self, name):
         """Of `values` in the topology."""
         return self._filled(f"${{values.{name}}}")
@@ -183,6 +187,8 @@ def _make_accounts(stack):
 
 def tell_where(stack):
     say(f"\nopen {stack.entry}")
+    for what, url in stack.pages.items():
+        say(f"{what}: {url}")
     for name, password in json.loads((stack.place.secrets / "accounts").read_text()).items():
         say(f"log in as {name} with the password {password}, or sign up")
     say(f"logs: {stack.place.log}    more: stack status|drill|load|down --name {stack.place.name}")

@@ -9,6 +9,7 @@ import subprocess
 import time
 
 from stack_tool import cgroups, configuration, processes
+from stack_tool.supervised_metrics import SupervisedMetrics
 
 LOOK_SECONDS = 0.05
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
@@ -21,12 +22,14 @@ class Child:
     handle: object = None  # Popen, while it lives
     started: float = 0.0
     pause: float = FIRST_PAUSE
+    starts: int = 0
     due: float = 0.0  # when it may be started (again)
 
 
 class Supervisor:
     def __init__(self, place, network, topology, build):
         self.place, self.network, self.topology, self.build = place, network, topology, build
+        self.metrics = SupervisedMetrics(place, network, topology, build)
         self.children = {}
         self.ending = False
 
@@ -37,6 +40,7 @@ class Supervisor:
             self._reap()
             self._start_missing(wanted)
             self._stop([name for name in self.children if name not in wanted])
+            self.metrics.tell(wanted, self.children)
             time.sleep(LOOK_SECONDS)
         self._stop([p.name for p in reversed(self.topology.processes)])
 
@@ -70,6 +74,7 @@ class Supervisor:
         group = cgroups.group_of(self.place.name, process.host.name)
         child.handle = processes.start(self.place, self.network.namespace(process.host), group, process, command)
         child.started = time.monotonic()
+        child.starts += 1
         self._say(f"{process.name} started as pid {child.handle.pid}")
 
     def _stop(self, names):

@@ -28,6 +28,7 @@ class Process:
     command: tuple
     stop_signal: str
     ready: str
+    metrics: str  # the address where Prometheus finds its numbers, still with ${…}; empty: it has none
     spare: bool  # there, but not started until a drill asks for it
 
 
@@ -43,6 +44,7 @@ class Topology:
     topics: tuple  # (name, {subscription → its settings as words of a command line})
     values: dict  # for ${values.…}, still with ${…}
     secrets: dict  # name → who may read it
+    pages: dict  # what people may look at beside the product → its address, still with ${…}
 
     def host(self, name):
         return next(h for h in self.hosts if h.name == name)
@@ -72,7 +74,14 @@ def _process(row, components, arguments, hosts):
     return Process(name=row["name"], component=row["component"], host=hosts[row["host"]], network=row["network"], user=component["user"],
                    templates=tuple(component["templates"]), keeps_configuration=component.get("keeps_configuration", False),
                    command=tuple(component["command"] + more), stop_signal=component["stop_signal"],
-                   ready=component["ready"], spare=row.get("spare", False))
+                   ready=component["ready"], metrics=component.get("metrics", ""), spare=row.get("spare", False))
+
+
+def _on_every_host(row, hosts):
+    """A row for each host, where it has the word `every_host`."""
+    if not row.get("every_host"):
+        return [row]
+    return [{**row, "name": f"{row['name']}-{host}", "host": host} for host in hosts]
 
 
 def _read():
@@ -91,9 +100,10 @@ def at_stage(stage):
         raise StackFailed(f"there is no stage {stage}: choose one of {', '.join(map(str, stages_there_are()))}")
     hosts = {row["name"]: Host(row["name"], row["number"], tuple(row["networks"])) for row in _at(stage, whole["hosts"])}
     arguments = list(_at(stage, whole["arguments"]))
-    processes = tuple(_process(row, whole["components"], arguments, hosts) for row in _at(stage, whole["processes"]))
+    processes = tuple(_process(row, whole["components"], arguments, hosts) for each in _at(stage, whole["processes"]) for row in _on_every_host(each, hosts))
     used = {p.component for p in processes}
     packages, targets = (sorted({word for name in used for word in whole["components"][name].get(kind, [])}) for kind in ("packages", "targets"))
     topics = tuple((row["name"], row["subscriptions"]) for row in _at(stage, whole["topics"]))
     networks = {name: row["outside"] for name, row in whole["networks"].items()}
-    return Topology(stage, networks, tuple(hosts.values()), processes, entry["url"], tuple(packages), tuple(targets), topics, whole["values"], whole["secrets"])
+    pages = {row["what"]: row["url"] for row in _at(stage, whole["pages"])}
+    return Topology(stage, networks, tuple(hosts.values()), processes, entry["url"], tuple(packages), tuple(targets), topics, whole["values"], whole["secrets"], pages)

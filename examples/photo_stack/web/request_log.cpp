@@ -25,8 +25,9 @@ public:
     explicit metrics(const std::string& address) : exposer_(address, 1) { exposer_.RegisterCollectable(registry_); }
 
     void count(const visit& v, unsigned status, double seconds) {
-        requests_.Add({{"route", route_of(v)}, {"method", v.to == nullptr ? "none" : method_of(v)}, {"status", std::to_string(status)}}).Increment();
-        seconds_.Add({{"route", route_of(v)}}, seconds_buckets).Observe(seconds);
+        const auto method = v.to == nullptr ? "none" : method_of(v);
+        requests_.Add({{"route", route_of(v)}, {"method", method}, {"status", std::to_string(status)}}).Increment();
+        seconds_.Add({{"route", route_of(v)}, {"method", method}}, seconds_buckets).Observe(seconds);
     }
 
 private:

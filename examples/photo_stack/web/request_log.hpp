@@ -1,6 +1,6 @@
 // What is kept of a request that was answered: a line of the log, which is its span, and its share in what Prometheus asks for.
 //
-//   photo_web_requests_total{route="/photos/:",method="GET",status="200"}      photo_web_request_seconds{route=…}, a histogram
+//   photo_web_requests_total{route="/photos/:",method="GET",status="200"}      photo_web_request_seconds{route=…,method=…}, a histogram
 #pragma once
 
 #include <memory>
