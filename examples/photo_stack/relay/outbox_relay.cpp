@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "examples/photo_stack/relay/outbox_rows.hpp"
+#include "examples/photo_stack/spans/message_trace.hpp"
 #include "millrace/blocking_client.hpp"
 
 namespace photo_relay {
@@ -26,10 +27,14 @@ std::uint64_t last_taken(client::blocking_client& broker) {
 
 /// A message is a batch of its own here, as each is published when the one before it is answered: so a row has its number before it is published.
 void publish(client::blocking_client& broker, const claimed_photo& row) {
+    photo_spans::span span;
+    if (const auto request = photo_spans::parse_traceparent(row.traceparent)) span.continue_trace(*request);
     millrace::message m{.key = std::to_string(row.photo.photo), .payload = row.photo.to_text()};
+    photo_spans::set_trace(m, span.context());
     const auto taken = broker.publish(photo_stack::uploaded_topic, std::move(m));
     if (taken.batch != row.batch)
         throw std::logic_error("photo " + std::to_string(row.photo.photo) + " was published as batch " + std::to_string(taken.batch) + " instead of " + std::to_string(row.batch));
+    spdlog::info("{}", span.line("publish " + photo_stack::uploaded_topic, {{"photo", std::to_string(row.photo.photo)}, {"sequence", std::to_string(taken.sequence.value)}}));
 }
 
 }  // namespace

@@ -25,6 +25,7 @@ struct superseded : std::runtime_error {
 struct claimed_photo {
     photo_stack::uploaded_photo photo;
     std::uint64_t batch = 0;
+    std::string traceparent{};  // of the request that it came with; empty: nobody knows
 };
 
 class outbox_rows {

@@ -11,6 +11,7 @@
 
 #include "examples/photo_stack/photos/photo_messages.hpp"
 #include "examples/photo_stack/relay/database_connection.hpp"
+#include "examples/photo_stack/spans/message_trace.hpp"
 #include "millrace/blocking_client.hpp"
 
 namespace photo_relay {
@@ -21,24 +22,25 @@ namespace client = millrace::client;
 constexpr auto look_up = std::chrono::milliseconds{500};  // whether it is to end
 constexpr std::uint32_t results_at_once = 200;            // one transaction
 
-void close_outbox_row(pqxx::work& tx, const photo_stack::size_result& r) {
-    tx.exec_params("delete from outbox where photo_id = $1 and version = $2", r.photo, r.version);
+bool close_outbox_row(pqxx::work& tx, const photo_stack::size_result& r) {
+    return tx.exec_params("delete from outbox where photo_id = $1 and version = $2", r.photo, r.version).affected_rows() > 0;
 }
 
-void note_fault(pqxx::work& tx, const photo_stack::size_result& r) {
+/// Whether that was the end of the photo's work; so for note_size.
+bool note_fault(pqxx::work& tx, const photo_stack::size_result& r) {
     tx.exec_params("update photos set fault = $3 where id = $1 and version = $2", r.photo, r.version, r.fault);
-    close_outbox_row(tx, r);
+    return close_outbox_row(tx, r);
 }
 
 /// The key of the row makes the effect once. Whoever else takes in another size of that photo waits at the photo's row, so that one of them is the last.
-void note_size(pqxx::work& tx, const photo_stack::size_result& r) {
+bool note_size(pqxx::work& tx, const photo_stack::size_result& r) {
     const auto fresh = tx.exec_params("insert into renditions (photo_id, version, file, width, height, bytes) select id, $2, $3, $4, $5, $6 from photos where id = $1"
                                       " on conflict do nothing returning photo_id",
                                       r.photo, r.version, r.size.file, r.size.width, r.size.height, r.size.bytes);
-    if (fresh.empty()) return;  // it came before, or the photo was deleted meanwhile
+    if (fresh.empty()) return false;  // it came before, or the photo was deleted meanwhile
     tx.exec_params("update photos set stored_bytes = stored_bytes + $2 where id = $1", r.photo, r.size.bytes);
     const auto there = tx.exec_params1("select count(*) from renditions where photo_id = $1 and version = $2", r.photo, r.version)[0].as<std::size_t>();
-    if (there >= r.sizes) close_outbox_row(tx, r);
+    return there >= r.sizes && close_outbox_row(tx, r);
 }
 
 std::optional<photo_stack::size_result> read(const client::delivery& d) {
@@ -50,21 +52,31 @@ std::optional<photo_stack::size_result> read(const client::delivery& d) {
     }
 }
 
+/// One transaction takes in what belongs to several traces: each has the span as its own.
+std::string line_of(photo_spans::span span, const client::delivery& d, const photo_stack::size_result& r) {
+    if (const auto worker = photo_spans::trace_of(d.message)) span.continue_trace(*worker);
+    return span.line("take in the last of " + photo_stack::results_topic, {{"photo", std::to_string(r.photo)}});
+}
+
 void take_in(pqxx::connection& database, client::blocking_consumer& results, const std::vector<client::delivery>& arrived) {
+    const photo_spans::span span;
     pqxx::work tx(database);
     std::vector<const client::delivery*> understood;
+    std::vector<std::string> ends;
     for (const auto& d : arrived) {
         const auto result = read(d);
         if (!result) {
             results.reject(d, "this is no result");
             continue;
         }
-        result->fault.empty() ? note_size(tx, *result) : note_fault(tx, *result);
+        const bool ended = result->fault.empty() ? note_size(tx, *result) : note_fault(tx, *result);
+        if (ended) ends.push_back(line_of(span, d, *result));
         understood.push_back(&d);
     }
     tx.commit();
     for (const auto* d : understood) results.ack(*d);
     results.settle();
+    for (const auto& line : ends) spdlog::info("{}", line);
 }
 
 }  // namespace

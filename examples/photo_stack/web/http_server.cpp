@@ -198,14 +198,14 @@ asio::awaitable<void> http_server::send_events(connection& c, const visit& v, re
     c.stream.expires_after(settings_.answer_timeout);
     http::response_serializer<http::string_body> serializer(head);
     auto [failed, written] = co_await http::async_write_header(c.stream, serializer, awaiting);
-    while (!failed && std::chrono::steady_clock::now() < c.begun + settings_.events_max) {
+    log_.finished(v, answer.status, **c.span);  // how long somebody listens is not how long it took
+    while (!failed && std::chrono::steady_clock::now() < (*c.span)->begun() + settings_.events_max) {
         const auto text = co_await c.events->next(settings_.events_heartbeat);
         if (text.empty()) break;
         c.stream.expires_after(settings_.answer_timeout);
         std::tie(failed, written) = co_await asio::async_write(c.stream, asio::buffer(text), awaiting);
     }
     c.events.reset();
-    log_request(v, answer.status, c.begun);
 }
 
 /// Before there is an address that a page could be made for.

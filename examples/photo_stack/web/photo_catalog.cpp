@@ -3,6 +3,7 @@
 #include <limits>
 #include <pqxx/result>
 
+#include "examples/photo_stack/web/current_span.hpp"
 #include "examples/photo_stack/web/refusal.hpp"
 
 namespace photo_web {
@@ -50,7 +51,7 @@ std::vector<photo_stack::photo_size> sizes_of(transaction& tx, const photo_row& 
     return sizes;
 }
 
-void insert_photo(transaction& tx, const photo_row& p) {
+void insert_photo(transaction& tx, const photo_row& p, const std::string& traceparent) {
     auto stored_bytes = p.bytes;
     for (const auto& s : p.sizes) stored_bytes += s.bytes;
     tx.exec_params("insert into photos (id, user_id, title, original, bytes, width, height, version, stored_bytes) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -59,7 +60,7 @@ void insert_photo(transaction& tx, const photo_row& p) {
         tx.exec_params("insert into renditions (photo_id, version, file, width, height, bytes) values ($1, $2, $3, $4, $5, $6)", p.id, p.version, s.file, s.width,
                        s.height, s.bytes);
     if (!p.sizes.empty()) return;
-    tx.exec_params("insert into outbox (photo_id, version) values ($1, $2)", p.id, p.version);
+    tx.exec_params("insert into outbox (photo_id, version, traceparent) values ($1, $2, $3)", p.id, p.version, traceparent);
     tx.exec0("notify outbox");  // when it is committed
 }
 
@@ -117,12 +118,15 @@ asio::awaitable<std::optional<stored_answer>> photo_catalog::answer_to(std::int6
 }
 
 asio::awaitable<std::optional<stored_answer>> photo_catalog::add(std::vector<photo_row> photos, std::optional<write_key> key, stored_answer answer) {
-    return rows_.run([photos, key, answer](transaction& tx) -> std::optional<stored_answer> {
+    const auto here = co_await current_span();
+    const auto traceparent = here && *here ? photo_spans::traceparent((*here)->context()) : std::string();
+    auto adding = [photos, key, answer, traceparent](transaction& tx) -> std::optional<stored_answer> {
         const auto user = photos.at(0).user_id;
         if (key && !take_key(tx, user, *key, answer)) return find_answer(tx, user, *key);
-        for (const auto& p : photos) insert_photo(tx, p);
+        for (const auto& p : photos) insert_photo(tx, p, traceparent);
         return std::nullopt;
-    });
+    };
+    co_return co_await rows_.run(std::move(adding));
 }
 
 asio::awaitable<bool> photo_catalog::remove(std::int64_t user, std::int64_t photo, std::optional<write_key> key) {

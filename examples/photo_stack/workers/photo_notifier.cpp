@@ -39,5 +39,5 @@ int main(int argc, char** argv) {
     CLI11_PARSE(app, argc, argv);
     spdlog::flush_on(spdlog::level::info);
     return photo_workers::run_worker(broker, photo_stack::notifications_subscription,
-                                     [&](client::connection&, const photo_stack::uploaded_photo& job) { notify(spool, job); });
+                                     [&](client::connection&, const photo_stack::uploaded_photo& job, const photo_spans::span_context&) { notify(spool, job); });
 }

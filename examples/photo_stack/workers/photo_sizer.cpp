@@ -34,7 +34,7 @@ std::vector<size_result> make_sizes(photo_stack::photo_files& files, const fs::p
     return results;
 }
 
-void process(client::connection& broker, photo_stack::photo_files& files, const fs::path& drafts, const uploaded_photo& job) {
+void process(client::connection& broker, photo_stack::photo_files& files, const fs::path& drafts, const uploaded_photo& job, const photo_spans::span_context& span) {
     const auto original = files.read(job.photo, job.original);
     if (!original) {
         spdlog::info("photo {} is gone", job.photo);  // deleted since
@@ -46,7 +46,7 @@ void process(client::connection& broker, photo_stack::photo_files& files, const 
     } catch (const photos::unusable& why) {
         results = {{.photo = job.photo, .version = job.version, .fault = why.what()}};
     }
-    photo_workers::publish_results(broker, results);
+    photo_workers::publish_results(broker, results, span);
 }
 
 }  // namespace
@@ -64,5 +64,7 @@ int main(int argc, char** argv) {
     photos::start_imaging("photo-sizer");
     const auto files = photo_stack::directory_photo_files(photos_folder);
     return photo_workers::run_worker(broker, photo_stack::workers_subscription,
-                                     [&](client::connection& c, const uploaded_photo& job) { process(c, *files, photos_folder / "drafts", job); });
+                                     [&](client::connection& c, const uploaded_photo& job, const photo_spans::span_context& span) {
+                                         process(c, *files, photos_folder / "drafts", job, span);
+                                     });
 }

@@ -8,6 +8,8 @@
 #include <future>
 #include <stdexcept>
 
+#include "examples/photo_stack/spans/message_trace.hpp"
+
 namespace photo_workers {
 
 namespace asio = boost::asio;
@@ -15,15 +17,25 @@ namespace client = millrace::client;
 
 namespace {
 
-client::outcome process(client::connection& broker, const handler& work, const client::delivery& delivery) {
+client::outcome process(client::connection& broker, const std::string& subscription, const handler& work, const client::delivery& delivery) {
     photo_stack::uploaded_photo photo;
     try {
         photo = photo_stack::uploaded_photo::from_text(delivery.message.payload);
     } catch (const std::runtime_error& why) {
         return client::outcome::reject(why.what());
     }
-    work(broker, photo);
-    spdlog::info("photo {} version {} done at attempt {}", photo.photo, photo.version, delivery.attempt);
+    photo_spans::span span;
+    if (const auto publisher = photo_spans::trace_of(delivery.message)) span.continue_trace(*publisher);
+    const auto tell = [&](const std::string& outcome) {
+        spdlog::info("{}", span.line("work for " + subscription, {{"photo", std::to_string(photo.photo)}, {"attempt", std::to_string(delivery.attempt)}, {"outcome", outcome}}));
+    };
+    try {
+        work(broker, photo, span.context());
+    } catch (const std::exception& why) {
+        tell(why.what());
+        throw;
+    }
+    tell("done");
     return client::outcome::ack();
 }
 
@@ -33,7 +45,7 @@ int run_worker(const client::connection_settings& settings, const std::string& s
     asio::io_context io(1);
     client::connection broker(io.get_executor(), settings);
     client::worker worker(broker, photo_stack::uploaded_topic, subscription, {.name = settings.name},
-                          [&](const client::delivery& job) { return process(broker, work, job); });
+                          [&](const client::delivery& job) { return process(broker, subscription, work, job); });
     asio::signal_set signals(io, SIGINT, SIGTERM);
     signals.async_wait([&](const boost::system::error_code& ec, int) {
         if (ec) return;
@@ -58,13 +70,14 @@ int run_worker(const client::connection_settings& settings, const std::string& s
     return code;
 }
 
-void publish_results(client::connection& broker, const std::vector<photo_stack::size_result>& results) {
+void publish_results(client::connection& broker, const std::vector<photo_stack::size_result>& results, const photo_spans::span_context& span) {
     std::promise<std::string> answered;
     auto unanswered = results.size();
     std::string fault;
     asio::post(broker.get_executor(), [&] {
         for (const auto& result : results) {
             millrace::message m{.key = std::to_string(result.photo), .payload = result.to_text()};
+            photo_spans::set_trace(m, span);
             broker.async_publish(photo_stack::results_topic, std::move(m), [&](const boost::system::error_code& failed, const client::receipt& r) {
                 if (failed) fault = failed.message() + ": " + r.refusal;
                 if (--unanswered == 0) answered.set_value(fault);

@@ -50,7 +50,8 @@ def _kill(stack, names):
 
 
 def _second_attempts(stack):
-    return sum(len(re.findall(r"done at attempt [2-9]", (stack.place.log / f"{name}.log").read_text())) for name in _sizers(stack))
+    logs = (stack.place.log_of(stack.topology.process(name)).read_text() for name in _sizers(stack))
+    return sum(len(re.findall(r'"attempt":"[2-9]","outcome":"done"', log)) for log in logs)
 
 
 def _break_all(stack, report, broker):
