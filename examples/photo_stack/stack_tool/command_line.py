@@ -13,7 +13,7 @@ COMMANDS = {"up": "start the stack at a stage, with all that it needs", "down": 
             "load": "upload and look at photos for a while, and say how fast that was",
             "compare": "upload to two stages in turns, and say how fast each was", "open": "show it in a browser",
             "trace": "show one request on its way, or the newest ones (stage 9)",
-            "supervise": None}
+            "supervise": None, "autoscale": None}
 
 
 def _name(text):
@@ -69,6 +69,9 @@ def _run(options):
         from stack_tool import supervisor
         this = stack.Stack(options.name)
         return supervisor.supervise(this.place, this.network, this.topology, this.build)
+    if options.command == "autoscale":
+        from stack_tool import autoscaler
+        return autoscaler.run(stack.Stack(options.name))
     if options.command == "down":
         return stack.down(options.name)
     if options.command == "status":

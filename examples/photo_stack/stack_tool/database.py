@@ -15,7 +15,7 @@ BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
 AS_POSTGRES = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
 
 
-def _as_postgres(command, **options):
+def as_postgres(command, **options):
     done = subprocess.run([*AS_POSTGRES, *map(str, command)], cwd="/", text=True, capture_output=True, **options)
     if done.returncode != 0:
         raise StackFailed(f"{pathlib.Path(command[0]).name} failed: {(done.stderr + done.stdout).strip()[-1000:]}")
@@ -26,7 +26,7 @@ def make(data):
     """An empty database server, with checksums; nothing when it is there."""
     if (data / "PG_VERSION").exists():
         return
-    _as_postgres([BIN / "initdb", "-D", data, "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums", "--auth=peer"])
+    as_postgres([BIN / "initdb", "-D", data, "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums", "--auth=peer"])
 
 
 class Psql:
@@ -39,7 +39,7 @@ class Psql:
         return [BIN / "psql", "-h", self.data, "-d", database, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]
 
     def run(self, sql, database="photos"):
-        return _as_postgres(self._command(database), input=sql)
+        return as_postgres(self._command(database), input=sql)
 
     @contextlib.contextmanager
     def locked(self, table):

@@ -82,8 +82,13 @@ class Place:
         """Processes that the supervisor keeps alive; it stops all others."""
         return json.loads(self._wanted.read_text()) if self._wanted.exists() else []
 
-    def want(self, names):
-        write_json(self._wanted, sorted(names))
+    def change_wanted(self, more=(), less=()):
+        """Several commands, and the autoscaler, may do so at once."""
+        with _locked(self.folder / ".wanted.lock"):
+            before = {*self.wanted()}
+            after = before.union(more).difference(less)
+            if after != before:
+                write_json(self._wanted, sorted(after))
 
     def held(self):
         """Processes that stay dead once they are: what happens when a whole host is lost."""

@@ -68,10 +68,10 @@ class Stack:
         return cgroups.group_of(self.place.name, host_name)
 
     def start(self, names):
-        self.place.want({*self.place.wanted(), *names})
+        self.place.change_wanted(more=names)
 
     def stop(self, names):
-        self.place.want({*self.place.wanted()} - {*names})
+        self.place.change_wanted(less=names)
 
     def wait_until_ready(self, names, seconds=READY_SECONDS):
         waiting = [self.topology.process(name) for name in names]

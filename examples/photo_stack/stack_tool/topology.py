@@ -70,9 +70,9 @@ def _at(stage, rows):
 
 def _process(row, components, arguments, hosts):
     component = components[row["component"]]
-    more = [word for each in arguments if each["component"] == row["component"] for word in each["words"]]
+    more, templates = ([word for each in arguments if each["component"] == row["component"] for word in each.get(kind, [])] for kind in ("words", "templates"))
     return Process(name=row["name"], component=row["component"], host=hosts[row["host"]], network=row["network"], user=component["user"],
-                   templates=tuple(component["templates"]), keeps_configuration=component.get("keeps_configuration", False),
+                   templates=tuple(component["templates"] + templates), keeps_configuration=component.get("keeps_configuration", False),
                    command=tuple(component["command"] + more), stop_signal=component["stop_signal"],
                    ready=component["ready"], metrics=component.get("metrics", ""), spare=row.get("spare", False))
 

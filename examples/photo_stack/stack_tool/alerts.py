@@ -1,0 +1,24 @@
+"""The alerts that began and ended, as they were written down on the watch host."""
+import json
+import time
+
+
+class Alerts:
+    def __init__(self, stack):
+        self._file = stack.place.data("alert_log") / "alerts.jsonl"
+
+    def _told(self):
+        if not self._file.exists():
+            return []
+        return [json.loads(line) for line in self._file.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+    def wait_for(self, status, alert, since, seconds, **labels):
+        """How long after that moment (of time.time) it was told; None when it was not."""
+        searched = {"alertname": alert, **labels}.items()
+        until = time.time() + seconds
+        while time.time() < until:
+            for told in self._told():
+                if told["status"] == status and told["at"] >= since and searched <= told["labels"].items():
+                    return told["at"] - since
+            time.sleep(0.05)
+        return None

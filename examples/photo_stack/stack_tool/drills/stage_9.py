@@ -1,0 +1,190 @@
+"""Whatever is killed is seen in time, one request is followed through all of it, a burst finds more workers, and a dropped table comes back."""
+import re
+import signal
+import threading
+import time
+
+from stack_tool import cgroups, processes, restoration
+from stack_tool.alerts import Alerts
+from stack_tool.autoscaler import COMPONENT
+from stack_tool.broker import Broker
+from stack_tool.photo_client import multipart
+from stack_tool.uploaders import Uploaders, sample_photos
+from stack_tool.watch import traces
+
+FIRED_SECONDS_MAX = 10.0
+RESOLVED_SECONDS_MAX = 60.0
+PATIENCE_SECONDS = 120
+TRACE_SECONDS_MAX = 10.0
+RESTORED_SECONDS_MAX = 10.0
+BURST = {"count": 9, "pause": 1.0}  # some nine photos a second
+BURST_SECONDS = 16
+FLEET_PERCENT = 60  # of a core, for all workers: they are to be too few for the burst, and the machine has two for everything
+ON_THE_WAY = ("haproxy", "web", "relay", "sizer", "notifier")
+WATCHERS = {"prometheus", "alertmanager", "alert_log", "node_exporter", "log_agent", "autoscaler", "backup"}
+
+
+def _wait_for(holds, seconds=PATIENCE_SECONDS):
+    """How long it took; None when it did not come."""
+    begun = time.monotonic()
+    while time.monotonic() - begun < seconds:
+        if holds():
+            return time.monotonic() - begun
+        time.sleep(0.05)
+    return None
+
+
+# ---- alerts ----------------------------------------------------------------------------------------------------------------------
+
+
+def _one_of_each_kind(stack):
+    wanted = stack.place.wanted()
+    kinds = {p.component: p.name for p in reversed(stack.topology.processes) if p.name in wanted and p.component not in WATCHERS}
+    return list(kinds.values())
+
+
+def _kill_each(stack, report, alerts):
+    killed = []
+    for name in _one_of_each_kind(stack):
+        moment = time.time()
+        processes.send(stack.who(name), signal.SIGKILL)
+        fired = alerts.wait_for("firing", "ProcessRestarted", moment, PATIENCE_SECONDS, process=name)
+        report.at_most(f"kill -9 {name}: until the alert", fired, FIRED_SECONDS_MAX, "s")
+        killed.append((name, time.time()))
+    resolved = [alerts.wait_for("resolved", "ProcessRestarted", moment, PATIENCE_SECONDS, process=name) for name, moment in killed]
+    report.at_most("  until the last of them is over", None if None in resolved else max(resolved), RESOLVED_SECONDS_MAX, "s")
+
+
+def _break_and_mend(report, alerts, what, alert, labels, begin, end):
+    moment = time.time()
+    begin()
+    try:
+        report.at_most(f"{what}: until the alert {alert}", alerts.wait_for("firing", alert, moment, PATIENCE_SECONDS, **labels), FIRED_SECONDS_MAX, "s")
+    finally:
+        end()
+    report.at_most("  mended: until it is over", alerts.wait_for("resolved", alert, time.time(), PATIENCE_SECONDS, **labels), RESOLVED_SECONDS_MAX, "s")
+
+
+def _lose_hosts(stack, report, alerts):
+    def kill_for_good():
+        stack.place.hold(["web1"])
+        processes.send(stack.who("web1"), signal.SIGKILL)
+
+    _break_and_mend(report, alerts, "web1 dead, and not started again", "ProcessDown", {"process": "web1"}, kill_for_good, lambda: stack.place.hold([]))
+    host = stack.topology.process("web2").host
+    _break_and_mend(report, alerts, "the host web2 unplugged", "HostDown", {"host": "web2"}, lambda: stack.network.unplug(host), lambda: stack.network.plug_in(host))
+
+
+# ---- traces ----------------------------------------------------------------------------------------------------------------------
+
+
+def _upload_and_its_trace(uploader):
+    body, kind = multipart([sample_photos()[0]])
+    return uploader.client.ask("POST", "/api/photos", body, {"Content-Type": kind}).headers["X-Trace-Id"]
+
+
+def _components_of(stack, trace):
+    spans = traces.spans_of(stack.place.data("log_center") / "logs", trace)
+    return {stack.topology.process(s.process).component for s in spans}
+
+
+def _follow_one(stack, report):
+    uploader = Uploaders(stack, 1).each[0]
+    trace = _upload_and_its_trace(uploader)
+    took = _wait_for(lambda: _components_of(stack, trace) >= {*ON_THE_WAY}, PATIENCE_SECONDS)
+    report.at_most(f"an upload: until its trace has {', '.join(ON_THE_WAY)}", took, TRACE_SECONDS_MAX, "s")
+    stack.stop(["log_center"])
+    _wait_for(lambda: not processes.lives(stack.who("log_center")))
+    trace = _upload_and_its_trace(uploader)
+    stack.start(["log_center"])
+    took = _wait_for(lambda: _components_of(stack, trace) >= {*ON_THE_WAY}, PATIENCE_SECONDS)
+    report.at_most("  of one while nobody collected logs: once somebody does", took, 2 * TRACE_SECONDS_MAX, "s")
+
+
+# ---- workers ---------------------------------------------------------------------------------------------------------------------
+
+
+def _repeated(stack):
+    """Photos that a worker had to do again, as somebody else had begun with them."""
+    logs = (stack.place.log_of(p) for p in stack.topology.of_component(COMPONENT))
+    return sum(len(re.findall(r'"attempt":"[2-9]', log.read_text())) for log in logs if log.exists())
+
+
+class _Fleet(threading.Thread):
+    """How many workers there were, whenever that changed."""
+
+    def __init__(self, stack):
+        super().__init__(daemon=True)
+        self._stack, self._names = stack, {p.name for p in stack.topology.of_component(COMPONENT)}
+        self._ending = threading.Event()
+        self.sizes = [self.size()]
+
+    def size(self):
+        return len(self._names & {*self._stack.place.wanted()})
+
+    def run(self):
+        while not self._ending.wait(0.1):
+            now = self.size()
+            if now != self.sizes[-1]:
+                self.sizes.append(now)
+
+    def end(self):
+        self._ending.set()
+        self.join()
+
+
+def _burst(stack, report):
+    broker = Broker(stack)
+    _wait_for(lambda: broker.unsettled("photos.uploaded", "workers") == 0)
+    most = len(stack.topology.of_component(COMPONENT))
+    fleet = _Fleet(stack)
+    _wait_for(lambda: fleet.size() == 1)
+    repeated = _repeated(stack)
+    fleet.sizes = [fleet.size()]
+    fleet.start()
+    cgroups.limit(stack.group("workers"), FLEET_PERCENT)
+    try:
+        with Uploaders(stack, **BURST) as uploaders:
+            time.sleep(BURST_SECONDS)
+        report.figure(f"a burst of {BURST_SECONDS} s: photos a second", len(uploaders.acknowledged()) / BURST_SECONDS, "/s")
+        done = _wait_for(lambda: broker.unsettled("photos.uploaded", "workers") == 0)
+        report.at_most("  after it: until all photos have their sizes", done, PATIENCE_SECONDS, "s")
+        _wait_for(lambda: fleet.size() == 1)
+    finally:
+        cgroups.limit(stack.group("workers"), None)
+        fleet.end()
+    report.require(f"  workers: {' '.join(map(str, fleet.sizes))}", fleet.sizes[0] == 1 and max(fleet.sizes) == most and fleet.sizes[-1] == 1)
+    _wait_for(lambda: stack.psql().run("select count(*) from outbox").strip() == "0")
+    report.no_faults("  photos that were begun twice", [f"{_repeated(stack) - repeated} photos were taken from a worker"] * (_repeated(stack) - repeated))
+    report.no_faults(f"  of {len(uploaders.acknowledged())} photos lost, doubled or without all sizes", uploaders.faults())
+
+
+# ---- restore ---------------------------------------------------------------------------------------------------------------------
+
+
+def _drop_and_restore(stack, report):
+    with Uploaders(stack, 2) as uploaders:
+        time.sleep(3)
+    _wait_for(lambda: stack.psql().run("select count(*) from outbox").strip() == "0")
+    psql = stack.psql()
+    before, at = restoration.checksums(psql), restoration.instant(psql)
+    psql.run("drop table photos cascade")
+    report.require("drop table photos: its pages fail", stack.client().ask("GET", f"/photos/{uploaders.acknowledged()[0].photo_id}").status >= 500)
+    begun = time.monotonic()
+    restoration.push_log(psql)
+    with restoration.Copy(stack, at) as copy:
+        report.at_most("  until the database of the instant before is there, beside it", time.monotonic() - begun, RESTORED_SECONDS_MAX, "s")
+        there = restoration.checksums(copy.psql())
+        report.no_faults(f"  of {len(before)} tables with other rows than then", [f"{t}: {there.get(t)} instead of {before[t]}" for t in before if there.get(t) != before[t]])
+        psql.run(f"begin;\n{copy.text()}\ncommit;")
+    report.figure("  until it is in the place of the damaged one", time.monotonic() - begun, "s")
+    report.no_faults(f"  of {len(uploaders.acknowledged())} photos lost, doubled or damaged", uploaders.faults())
+
+
+def run(stack, report):
+    alerts = Alerts(stack)
+    _follow_one(stack, report)
+    _burst(stack, report)
+    _drop_and_restore(stack, report)
+    _kill_each(stack, report, alerts)
+    _lose_hosts(stack, report, alerts)
