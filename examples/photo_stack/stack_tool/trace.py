@@ -38,7 +38,7 @@ def run(stack, trace):
             raise StackFailed(f"no log has a span of trace {trace}")
         _tell(spans)
         return 0
-    for first in traces.recent(logs, NEWEST):
+    for first, *_ in traces.recent(logs, NEWEST):
         at = time.strftime("%H:%M:%S", time.localtime(first.start))
         print(f"  {first.trace}  {at}  {1000 * first.seconds:8.1f} ms  {first.facts.get('status', '')}  {first.name} {first.facts.get('target', '')}")
     return 0

@@ -8,9 +8,10 @@ import urllib.error
 
 from stack_tool.watch import chart, traces
 
-SEEN_SECONDS = 600
-STEPS = 120
+SEEN_SECONDS = 300
+STEPS = 100
 NEWEST = 12
+LOOKED_THROUGH = 300  # for the one to show
 
 
 def _alerts(prometheus):
@@ -70,12 +71,13 @@ class Dashboard:
             self._panels = [panel for panel in tomllib.load(file)["panels"] if panel["component"] in components]
 
     def page(self, trace):
-        """`trace`: the one to show; None for one of the newest, the slowest of them."""
+        """`trace`: the one to show; None for one of the newest, that which most processes took part in."""
         now = time.time()
-        firsts = traces.recent(self._logs, NEWEST)
-        shown = trace or max(firsts, key=lambda s: s.seconds, default=None) and max(firsts, key=lambda s: s.seconds).trace
+        newest = traces.recent(self._logs, LOOKED_THROUGH)
+        longest = max(newest, key=lambda spans: len({s.process for s in spans}), default=None)
+        shown = trace or longest and longest[0].trace
         parts = {"title": html.escape(self._title), "style": self._style, "when": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now)),
-                 "trace": _trace(list(traces.spans_of(self._logs, shown)) if shown else []), "recent": _recent(firsts)}
+                 "trace": _trace(list(traces.spans_of(self._logs, shown)) if shown else []), "recent": _recent([spans[0] for spans in newest[:NEWEST]])}
         try:
             parts["alerts"] = _alerts(self._prometheus)
             parts["panels"] = "".join(_panel(self._prometheus, panel, now) for panel in self._panels)

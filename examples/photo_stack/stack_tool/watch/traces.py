@@ -64,13 +64,13 @@ def _end_of(file):
 
 
 def recent(logs, count):
-    """The first spans of the newest traces in which more than one process took part, newest first."""
+    """The newest traces in which more than one process took part, newest first; the spans of each as they began."""
     traces = {}
     for file in pathlib.Path(logs).glob("*/*.log"):
         for span in _of_file(file, _end_of(file)):
             traces.setdefault(span.trace, []).append(span)
-    firsts = [min(spans, key=lambda s: s.start) for spans in traces.values() if len({s.process for s in spans}) > 1]
-    return sorted(firsts, key=lambda s: s.start, reverse=True)[:count]
+    several = [sorted(spans, key=lambda s: s.start) for spans in traces.values() if len({s.process for s in spans}) > 1]
+    return sorted(several, key=lambda spans: spans[0].start, reverse=True)[:count]
 
 
 def in_order(spans):
