@@ -55,7 +55,7 @@ def _trace(spans):
 def _recent(firsts):
     if not firsts:
         return '<p class="quiet">None yet.</p>'
-    rows = [f'<tr><td><a href="?trace={s.trace}">{s.trace[:16]}…</a></td><td>{time.strftime("%H:%M:%S", time.gmtime(s.start))}</td>'
+    rows = [f'<tr><td><a href="?trace={html.escape(s.trace)}">{html.escape(s.trace[:16])}…</a></td><td>{time.strftime("%H:%M:%S", time.gmtime(s.start))}</td>'
             f'<td>{html.escape(s.name)}</td><td class="facts">{html.escape(s.facts.get("target", ""))}</td><td class="number">{html.escape(s.facts.get("status", ""))}</td>'
             f'<td class="number">{chart.number(s.seconds, "s")}</td></tr>' for s in firsts]
     return f'<div class="scroll"><table><tr><th>trace</th><th>at</th><th></th><th>address</th><th class="number">status</th><th class="number">took</th></tr>{"".join(rows)}</table></div>'

@@ -31,13 +31,13 @@ def spans_in(line, host, process):
     _, mark, rest = line.partition(MARK)
     try:
         told = json.loads("{" + rest) if mark else {}
-        seconds = told["seconds"] if "seconds" in told else told["milliseconds"] / 1000
-        start = told["start"] if "start" in told else told["start_us"] / 1e6
-        own = Span(told["trace"], told["span"], told.get("parent", ""), host, process, told["name"], start, seconds,
-                   {key: value for key, value in told.items() if key not in KNOWN})
+        seconds = float(told["seconds"]) if "seconds" in told else told["milliseconds"] / 1000
+        start = float(told["start"]) if "start" in told else told["start_us"] / 1e6
+        own = Span(str(told["trace"]), str(told["span"]), str(told.get("parent", "")), host, process, str(told["name"]), start, seconds,
+                   {key: str(value) for key, value in told.items() if key not in KNOWN})
         yield own
         for number, part in enumerate(told.get("parts", [])):
-            yield Span(own.trace, f"{own.id}.{number}", own.id, host, process, part["name"], own.start + part["after"], part["seconds"], {})
+            yield Span(own.trace, f"{own.id}.{number}", own.id, host, process, str(part["name"]), own.start + part["after"], float(part["seconds"]), {})
     except (ValueError, KeyError, TypeError):
         return
 
