@@ -1,5 +1,6 @@
 #include "examples/photo_stack/web/hot_photos.hpp"
 
+#include <algorithm>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
@@ -17,6 +18,17 @@ namespace {
 constexpr auto patience_here = std::chrono::milliseconds{500};
 constexpr auto patience_elsewhere = std::chrono::milliseconds{300};
 constexpr auto look_again = std::chrono::milliseconds{10};
+
+/// A purge that did not get through, as the cache could not be reached just then, is made up for by then.
+constexpr auto lifetime = std::chrono::seconds{60};
+
+/// Of what changes without a purge: workers' results come to the database, and to no cache.
+constexpr auto lifetime_in_work = std::chrono::seconds{1};
+
+std::chrono::seconds lifetime_of(const std::string& text) {
+    const auto photos = photos_from_text(text);
+    return std::any_of(photos.begin(), photos.end(), [](const photo_row& p) { return p.in_work; }) ? lifetime_in_work : lifetime;
+}
 
 const std::string key_of_newest = "newest";
 
@@ -63,7 +75,7 @@ asio::awaitable<hot_photos::found> hot_photos::fill(std::string key, log_positio
     if (seen.text) co_return seen.text;
     auto at = later_of(after, seen.purged);
     auto text = co_await read(std::move(at));
-    if (seen.state == cached::to_be_filled_by_you) co_await cache_->fill(key, filler, text);
+    if (seen.state == cached::to_be_filled_by_you) co_await cache_->fill(key, filler, text, text ? lifetime_of(*text) : lifetime);
     co_return text;
 }
 

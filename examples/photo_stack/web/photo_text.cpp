@@ -13,10 +13,11 @@ namespace json = boost::json;
 namespace {
 
 json::value value_from_photo(const photo_row& p) {
-    json::array renditions;
-    for (const auto& r : p.renditions) renditions.push_back({r.file, r.width, r.height});
-    return {{"id", p.id},       {"user_id", p.user_id}, {"user_name", p.user_name}, {"title", p.title},           {"original", p.original},
-            {"bytes", p.bytes}, {"width", p.width},     {"height", p.height},       {"created_at", p.created_at}, {"renditions", std::move(renditions)}};
+    json::array sizes;
+    for (const auto& s : p.sizes) sizes.push_back({s.file, s.width, s.height, s.bytes});
+    return {{"id", p.id},           {"user_id", p.user_id},       {"user_name", p.user_name},       {"title", p.title},     {"original", p.original},
+            {"bytes", p.bytes},     {"width", p.width},           {"height", p.height},             {"version", p.version}, {"sizes", std::move(sizes)},
+            {"created_at", p.created_at}, {"stored_bytes", p.stored_bytes}, {"in_work", p.in_work}, {"fault", p.fault},     {"square", p.square}};
 }
 
 photo_row photo_from_value(const json::value& v) {
@@ -29,10 +30,15 @@ photo_row photo_from_value(const json::value& v) {
                 .bytes = v.at("bytes").to_number<std::int64_t>(),
                 .width = v.at("width").to_number<int>(),
                 .height = v.at("height").to_number<int>(),
+                .version = v.at("version").to_number<int>(),
+                .sizes = {},
                 .created_at = text("created_at"),
-                .renditions = {}};
-    for (const auto& r : v.at("renditions").as_array())
-        p.renditions.push_back({json::value_to<std::string>(r.at(0)), r.at(1).to_number<int>(), r.at(2).to_number<int>()});
+                .stored_bytes = v.at("stored_bytes").to_number<std::int64_t>(),
+                .in_work = v.at("in_work").as_bool(),
+                .fault = text("fault"),
+                .square = text("square")};
+    for (const auto& s : v.at("sizes").as_array())
+        p.sizes.push_back({json::value_to<std::string>(s.at(0)), s.at(1).to_number<int>(), s.at(2).to_number<int>(), s.at(3).to_number<std::int64_t>()});
     return p;
 }
 

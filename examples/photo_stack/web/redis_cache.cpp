@@ -19,11 +19,10 @@ constexpr const char* get_script = R"(
     local mine = redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', 500)
     return {mine and 'fill' or 'wait', string.sub(there, 2)})";
 
-// A minute: a purge that did not get through, as the cache could not be reached just then, is made up for by then.
 constexpr const char* fill_script = R"(
     if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
     redis.call('DEL', KEYS[2])
-    if ARGV[2] ~= '' then redis.call('SET', KEYS[1], ARGV[2], 'EX', 60) end
+    if ARGV[2] ~= '' then redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3]) end
     return 1)";
 
 constexpr const char* purge_script = R"(
@@ -54,8 +53,8 @@ asio::awaitable<cached> redis_cache::get(std::string key, std::string filler) {
     co_return out;
 }
 
-asio::awaitable<void> redis_cache::fill(std::string key, std::string filler, std::optional<std::string> text) {
-    redis_command command{"EVAL", fill_script, "2", key, "fill:" + key, filler, text ? "=" + *text : ""};
+asio::awaitable<void> redis_cache::fill(std::string key, std::string filler, std::optional<std::string> text, std::chrono::seconds lifetime) {
+    redis_command command{"EVAL", fill_script, "2", key, "fill:" + key, filler, text ? "=" + *text : "", std::to_string(lifetime.count())};
     co_await ask(std::move(command));
 }
 

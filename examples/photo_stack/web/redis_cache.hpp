@@ -37,7 +37,7 @@ public:
     boost::asio::awaitable<cached> get(std::string key, std::string filler);
 
     /// Nothing: there is no such thing, and the next one may try.
-    boost::asio::awaitable<void> fill(std::string key, std::string filler, std::optional<std::string> text);
+    boost::asio::awaitable<void> fill(std::string key, std::string filler, std::optional<std::string> text, std::chrono::seconds lifetime);
 
     /// REQUIRES: what changed is committed, at `at` or before.
     boost::asio::awaitable<void> purge(std::vector<std::string> keys, log_position at);
