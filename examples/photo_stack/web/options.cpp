@@ -94,8 +94,8 @@ options read_options(int argc, char** argv) {
         o.listen = endpoint_from(listen);
         o.form_secret = first_line_of(secret_file);
         const auto redis_password = redis_password_file.empty() ? "" : first_line_of(redis_password_file);
-        if (!sentinels.empty()) o.sessions = redis_settings{.servers = redis_addresses_from(sentinels), .master = "sessions", .password = redis_password};
-        if (!cache.empty()) o.cache = redis_settings{.servers = redis_addresses_from({cache}), .password = redis_password, .deadline = cache_deadline};
+        if (!sentinels.empty()) o.sessions = redis_settings{.name = "sessions", .servers = redis_addresses_from(sentinels), .master = "sessions", .password = redis_password};
+        if (!cache.empty()) o.cache = redis_settings{.name = "cache", .servers = redis_addresses_from({cache}), .password = redis_password, .deadline = cache_deadline};
         o.uploads.drafts = o.photos / "drafts";
         o.uploads.sizes_by_workers = !o.live.broker.server.empty();
     } catch (const CLI::ParseError& e) {

@@ -75,7 +75,7 @@ private:
     std::unique_ptr<::redisContext, freeing> context_;
 };
 
-redis_client::redis_client(redis_settings settings) : settings_(std::move(settings)), threads_(settings_.connections, settings_.jobs_max) {}
+redis_client::redis_client(redis_settings settings) : settings_(std::move(settings)), threads_(settings_.name, settings_.connections, settings_.jobs_max) {}
 
 redis_client::~redis_client() = default;
 

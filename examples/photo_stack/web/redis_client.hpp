@@ -29,6 +29,7 @@ struct redis_address {
 };
 
 struct redis_settings {
+    const char* name = "redis";          // what its work is called in spans
     std::vector<redis_address> servers;  // the server; or the sentinels, when `master` is given
     std::string master{};                // the name that sentinels know it by
     std::string password{};
