@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Goes through the pages of a stack as people do, in headless Chromium: with a large and a small window, with JavaScript and without.
 
-Usage: tests/photo_browser/browser_test.py BUILD_FOLDER [--screenshots FOLDER] [--entry URL]
-Brings up a stack of its own at stage 3, unless it is given the address of one. Exit code 77 when it is not root, or there can be no browser.
+Usage: tests/photo_browser/browser_test.py BUILD_FOLDER [--screenshots FOLDER] [--stack NAME]
+Brings up a stack of its own at stage 3, unless it is given the name of one that is up. Exit code 77 when it is not root, or there can be no browser.
 """
 import argparse
 import os
@@ -36,9 +36,12 @@ def install_browser(folder):
     return folder / "node_modules"
 
 
-def journey(entry, modules, screenshots):
+def journey(this, modules, screenshots):
+    """In the namespace of a host that nothing changes: a browser breaks off what it loads whenever any network of its machine comes or goes."""
     screenshots.mkdir(parents=True, exist_ok=True)
-    command = ["node", HERE / "journeys.js", entry, uploaders.PHOTOS, screenshots]
+    host = next(host for host in this.topology.hosts if "public" in host.networks)
+    inside = ["ip", "netns", "exec", this.network.namespace(host)]
+    command = [*inside, "node", HERE / "journeys.js", this.entry, uploaders.PHOTOS, screenshots]
     return subprocess.run(command, env={**os.environ, "NODE_PATH": str(modules)}).returncode
 
 
@@ -46,7 +49,7 @@ def journey_through_own_stack(build, modules, screenshots):
     stack.down(STACK_NAME)  # of a run that was killed
     try:
         stack.up(STACK_NAME, STAGE, build)
-        return journey(stack.Stack(STACK_NAME).entry, modules, screenshots)
+        return journey(stack.Stack(STACK_NAME), modules, screenshots)
     finally:
         stack.down(STACK_NAME)
 
@@ -55,7 +58,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("--screenshots", type=pathlib.Path, help="default: BUILD_FOLDER/photo_browser/screenshots")
-    parser.add_argument("--entry", help="of a stack that is up")
+    parser.add_argument("--stack", help="the name of one that is up")
     options = parser.parse_args()
     if os.geteuid() != 0:
         print("skipped: a stack needs root")
@@ -67,7 +70,7 @@ def main():
         print(f"skipped: there can be no browser here: {why}")
         return SKIPPED
     screenshots = (options.screenshots or build / "photo_browser/screenshots").resolve()
-    return journey(options.entry, modules, screenshots) if options.entry else journey_through_own_stack(build, modules, screenshots)
+    return journey(stack.Stack(options.stack), modules, screenshots) if options.stack else journey_through_own_stack(build, modules, screenshots)
 
 
 if __name__ == "__main__":

@@ -170,13 +170,11 @@ class Visit {
     if (!this.scripts) return;
     const ran = await this.page.evaluate(() => new Promise((resolve) => {
       const refused = [];
-      addEventListener('securitypolicyviolation', (event) => {
-        refused.push(event.effectiveDirective);
-        if (refused.length === 2) resolve([refused.sort(), window.intruded === true]);
-      });
+      addEventListener('securitypolicyviolation', (event) => refused.push(event.effectiveDirective));
       const script = document.createElement('script');
       script.textContent = 'window.intruded = true';
       const image = document.createElement('img');
+      image.addEventListener('error', () => setTimeout(() => resolve([refused.sort(), window.intruded === true])));
       image.src = 'https://elsewhere.test/spy.png';
       document.body.append(script, image);
     }));

@@ -17,6 +17,9 @@ class Watch {
     page.on('request', (request) => {
       if (!request.url().startsWith(`${entry}/`) && !request.url().startsWith('blob:')) this.heard.push(`asked elsewhere: ${request.url()}`);
     });
+    page.on('response', (response) => {
+      if (response.status() === 429 || response.status() >= 500) this.heard.push(`${response.url()} was answered with ${response.status()}`);
+    });
   }
 
   requireNothingHeard() {
