@@ -41,6 +41,18 @@ def a_session_that_was_logged_out(scene):
     return None if exchange(scene.entry, request("GET", "/photos", mine)).status == 303 else "it is logged in still"
 
 
+def a_photo_that_others_have_just_seen_and_is_deleted(scene):
+    """Wherever it is kept for them: it is gone with the answer. So it is with the first page."""
+    photo = json.loads(_upload(scene, "seen-by-others").body)["photos"][0]
+    address, link = f"/photos/{photo['id']}", f"/photos/{photo['id']}\"".encode()
+    seen = [exchange(scene.entry, request("GET", address)).status for _ in range(3)]
+    shown = link in exchange(scene.entry, request("GET", "/")).body
+    patient_exchange(scene.entry, request("DELETE", photo["url"], [("Authorization", f"Bearer {scene.people['bob'].token}")]))
+    after = exchange(scene.entry, request("GET", address)).status
+    shown_after = link in exchange(scene.entry, request("GET", "/")).body
+    return None if (seen, shown, after, shown_after) == ([200] * 3, True, 404, False) else f"seen {seen} {shown}, and after it was deleted {after} {shown_after}"
+
+
 def _upload(scene, key):
     body, kind = photo_client.multipart(scene.samples["photo"])
     headers = [("Authorization", f"Bearer {scene.people['bob'].token}"), ("Content-Type", kind), ("Idempotency-Key", key)]
@@ -129,5 +141,6 @@ def writes_without_end(scene):
 
 
 BEHAVIOURS = {f.__name__.replace("_", " "): f for f in (
-    session_fixation, a_session_that_was_logged_out, a_replayed_upload, a_replayed_deletion, a_title_that_is_html, a_watched_photo, a_slow_head,
+    session_fixation, a_session_that_was_logged_out, a_photo_that_others_have_just_seen_and_is_deleted, a_replayed_upload, a_replayed_deletion, a_title_that_is_html,
+    a_watched_photo, a_slow_head,
     two_hundred_slow_ones_beside_somebody_else, writes_without_end)}

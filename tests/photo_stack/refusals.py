@@ -2,7 +2,7 @@
 """Sends the requests of refusals.toml to a web server of a stack of its own, and sees each refused; then tries what takes more than one request, and walks
 through the API. Every exchange with the API is held against its document.
 
-Usage: tests/photo_stack/refusals.py BUILD_FOLDER     exit code 77 when it is not root
+Usage: tests/photo_stack/refusals.py BUILD_FOLDER STAGE     exit code 77 when it is not root
 """
 import json
 import os
@@ -20,12 +20,9 @@ import samples  # noqa: E402
 import visitors  # noqa: E402
 from api_document import SOURCE, ApiDocument  # noqa: E402
 from api_walk import document_of, walk  # noqa: E402
-from stack_tool import packages, photo_client, stack, uploaders  # noqa: E402
+from stack_tool import network, packages, photo_client, stack, uploaders  # noqa: E402
 from behaviours import BEHAVIOURS  # noqa: E402
 from visitors import Visitor, exchange, patient_exchange, request  # noqa: E402
-
-STACK_NAME = "refusals"
-
 
 def expand(text, words):
     """${word}, and what is too long to be written down: long:N, many:N, nested:N, many parts:N."""
@@ -105,10 +102,18 @@ def fault_in(case, each, scene):
 
 
 def run(this):
-    document, untrue = ApiDocument(document_of(this.entry)), []
+    """Right at a web server, where there is a balancer, too: that one refuses much by itself."""
+    process = this.topology.of_component("web")[0]
+    address = this.network.address(process.host, process.network)
+    with network.inside(this.network.namespace(process.host)):
+        return try_all(this, process.name, f"http://{address}:8080")
+
+
+def try_all(this, web, entry):
+    document, untrue = ApiDocument(document_of(entry)), []
     visitors.listeners.append(lambda content, answer: untrue.extend(document.faults_in(content, answer)))
-    scene = Scene(this.entry)
-    who = this.who("web")
+    scene = Scene(entry)
+    who = this.who(web)
     cases = [(case, each) for case in tomllib.loads((HERE / "refusals.toml").read_text())["case"] for each in case.get("each", [""])]
     faults = [f"{case['what']} ({each[:60]!r}): {fault}" for case, each in cases if (fault := fault_in(case, each, scene))]
     faults += [f"{name}: {fault}" for name, behave in BEHAVIOURS.items() if (fault := behave(scene))]
@@ -119,7 +124,7 @@ def run(this):
     faults += [f"the API's document: {fault}" for fault in dict.fromkeys(untrue)]
     faults += [f"the API's document: {name} is never answered with {status}" for name, status in document.never_seen()]
     faults += scene.faults()
-    if this.who("web") != who:
+    if this.who(web) != who:
         faults.append("the web server died of it, and was started again")
     for fault in faults:
         print(f"! {fault}")
@@ -131,12 +136,13 @@ def main():
     if os.geteuid() != 0:
         return 77
     packages.install([uploaders.PACKAGE])
-    stack.down(STACK_NAME)  # of a run that was killed
+    name = f"refusals{sys.argv[2]}"
+    stack.down(name)  # of a run that was killed
     try:
-        stack.up(STACK_NAME, 1, pathlib.Path(sys.argv[1]).resolve())
-        return run(stack.Stack(STACK_NAME))
+        stack.up(name, int(sys.argv[2]), pathlib.Path(sys.argv[1]).resolve())
+        return run(stack.Stack(name))
     finally:
-        stack.down(STACK_NAME)
+        stack.down(name)
 
 
 if __name__ == "__main__":
