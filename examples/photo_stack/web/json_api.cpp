@@ -73,9 +73,9 @@ json::object photo_with_sizes_json(const photo_row& p) {
     return out;
 }
 
-json::array photos_json(const std::vector<photo_row>& photos) {
+json::array photos_json(const std::vector<photo_row>& photos, json::object (*tell)(const photo_row&)) {
     json::array out;
-    for (const auto& p : photos) out.push_back(photo_json(p));
+    for (const auto& p : photos) out.push_back(tell(p));
     return out;
 }
 
@@ -127,12 +127,12 @@ answer json_api::photos_of_user(visit& v) {
         photos.pop_back();
         next = photos.back().id;
     }
-    co_return as_json(200, {{"photos", photos_json(photos)}, {"next", next}});
+    co_return as_json(200, {{"photos", photos_json(photos, photo_json)}, {"next", next}});
 }
 
 answer json_api::upload(visit& v) {
     auto sent = read_form(v.header("Content-Type"), v.body);
-    uploads::wording tell = [](const std::vector<photo_row>& photos) { return stored_answer{201, json::serialize(json::value{{"photos", photos_json(photos)}})}; };
+    uploads::wording tell = [](const std::vector<photo_row>& photos) { return stored_answer{201, json::serialize(json::value{{"photos", photos_json(photos, photo_with_sizes_json)}})}; };
     auto told = co_await incoming_.add(*v.who, std::move(sent.files), idempotency_key(v), std::move(tell));
     co_return response{.status = told.status, .type = "application/json", .body = std::move(told.text)};
 }
