@@ -75,7 +75,10 @@ asio::awaitable<hot_photos::found> hot_photos::fill(std::string key, log_positio
     if (seen.text) co_return seen.text;
     auto at = later_of(after, seen.purged);
     auto text = co_await read(std::move(at));
-    if (seen.state == cached::to_be_filled_by_you) co_await cache_->fill(key, filler, text, text ? lifetime_of(*text) : lifetime);
+    if (seen.state == cached::to_be_filled_by_you) {
+        const auto kept = text ? lifetime_of(*text) : lifetime;
+        co_await cache_->fill(key, filler, text, kept);
+    }
     co_return text;
 }
 
