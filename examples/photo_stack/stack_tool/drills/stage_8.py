@@ -142,7 +142,7 @@ def _while_nobody_works(stack, report):
     photo_id = uploader.client.upload(*sample_photos()[0], "waiting")["id"]
     statuses = {path: uploader.client.ask("GET", path).status for path in ("/", f"/photos/{photo_id}", f"/api/photos/{photo_id}")}
     report.no_faults("pages of a photo without sizes that fail", [f"{path}: {status}" for path, status in statuses.items() if status != 200])
-    report.require("  its own page says how many there are", b"<b>0</b> of 8 sizes" in uploader.client.ask("GET", f"/photos/{photo_id}").body)
+    report.require("  its own page says how many there are", b"<b>0</b> of 8 files" in uploader.client.ask("GET", f"/photos/{photo_id}").body)
     told = []
     watcher = threading.Thread(target=lambda: told.append(stack.client().ask("GET", f"/photos/{photo_id}/events").body.decode()))
     watcher.start()
