@@ -38,6 +38,12 @@ class _Scene:
             time.sleep(0.05)
         return None
 
+    def gone(self, old):
+        """Waits until it is no primary: what its PostgreSQL had begun may be answered for a moment after that was killed."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while database.Psql(self.folders[old]).is_primary() and time.monotonic() < until:
+            time.sleep(0.02)
+
     def measure(self, what, bound, moment):
         """The longest time without an answered write, once there are answers again."""
         self.ledger.first_answer_after(time.monotonic(), PATIENCE_SECONDS)
@@ -60,21 +66,22 @@ def _kill_postmaster(scene):
     pid = int((scene.folders[old] / "postgres/postmaster.pid").read_text().split()[0])
     moment = time.monotonic()
     processes.send(processes.identity(pid), signal.SIGKILL)
+    scene.gone(old)
     scene.measure("kill -9 of the primary's PostgreSQL", 6, moment)
     scene.mended()
 
 
 def _lose_host(scene):
+    """With its cable, as what its kernel has not sent yet would be sent still."""
     old, moment = scene.cluster.primary(), time.monotonic()
     primary, replicas = scene.hosts.of(old), [scene.hosts.of(name) for name in scene.others(old)]
     scene.stack.network.cut(primary, replicas)
-    try:
-        time.sleep(CUT_OFF_SECONDS)
+    time.sleep(CUT_OFF_SECONDS)
+    with scene.hosts.unplugged([old]):
         scene.hosts.kill(old)
-    finally:
-        scene.stack.network.mend(primary, replicas)
-    scene.report.require("the primary's host dies, cut off from its replicas just before: another one is primary", scene.promoted(old))
-    scene.measure("  the same", 20, moment)
+        scene.report.require("the primary's host dies, cut off from its replicas just before: another one is primary", scene.promoted(old))
+        scene.measure("  the same", 20, moment)
+    scene.stack.network.mend(primary, replicas)
     scene.hosts.revive()
     scene.mended()
 
