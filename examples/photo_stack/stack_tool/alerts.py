@@ -1,6 +1,7 @@
 """The alerts that began and ended, as they were written down on the watch host."""
 import json
-import time
+
+from stack_tool.waiting import awaited
 
 
 class Alerts:
@@ -15,10 +16,5 @@ class Alerts:
     def wait_for(self, status, alert, since, seconds, **labels):
         """How long after that moment (of time.time) it was told; None when it was not."""
         searched = {"alertname": alert, **labels}.items()
-        until = time.time() + seconds
-        while time.time() < until:
-            for told in self._told():
-                if told["status"] == status and told["at"] >= since and searched <= told["labels"].items():
-                    return told["at"] - since
-            time.sleep(0.05)
-        return None
+        told = awaited(lambda: next((t for t in self._told() if t["status"] == status and t["at"] >= since and searched <= t["labels"].items()), None), seconds)
+        return told and told["at"] - since

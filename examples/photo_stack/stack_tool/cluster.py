@@ -4,11 +4,11 @@ import http.client
 import json
 import pathlib
 import signal
-import time
 
 from stack_tool import network as networks
 from stack_tool import processes
 from stack_tool.failure import StackFailed
+from stack_tool.waiting import seconds_until
 
 PORT = 8008
 ASK_SECONDS = 3
@@ -55,11 +55,9 @@ class Cluster:
 
     def wait_until_whole(self, seconds=WAIT_SECONDS):
         """One primary, and everybody else follows it, one of them synchronously. How long it took."""
-        begun = time.monotonic()
-        while time.monotonic() - begun < seconds:
-            if self.primary() and len(self.replicas()) == len(self.names) - 1 and self.synchronous():
-                return time.monotonic() - begun
-            time.sleep(0.1)
+        took = seconds_until(lambda: self.primary() and len(self.replicas()) == len(self.names) - 1 and self.synchronous(), seconds, pause=0.1)
+        if took is not None:
+            return took
         raise StackFailed(f"the database is not whole after {seconds} s: primary {self.primary()}, replicas {self.replicas()} (see {self._stack.place.log}/db*/)")
 
     def switch_over(self, leader, candidate):

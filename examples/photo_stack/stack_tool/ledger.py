@@ -3,6 +3,7 @@ import threading
 import time
 
 from stack_tool import network as networks
+from stack_tool.waiting import awaited
 
 PAUSE_SECONDS = 0.005
 
@@ -55,13 +56,7 @@ class Ledger(threading.Thread):
 
     def first_answer_after(self, moment, seconds):
         """Of a write that was begun after that moment; None when there was none in so many seconds."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            for _, begun, answered in self.answered[-1:]:
-                if begun >= moment:
-                    return answered
-            time.sleep(0.01)
-        return None
+        return awaited(lambda: next((answered for _, begun, answered in self.answered[-1:] if begun >= moment), None), seconds, pause=0.01)
 
     def longest_gap_since(self, moment):
         """Between two answers, the last one before the moment included, and now."""

@@ -5,6 +5,7 @@ import threading
 import time
 
 from stack_tool.photo_client import Refused
+from stack_tool.waiting import awaited
 
 PAUSE_SECONDS = 0.02
 PATIENCE_SECONDS = 60
@@ -65,11 +66,8 @@ class LoggedIn(threading.Thread):
 
     def wait_for_an_answer(self):
         """To a question that is asked from now on."""
-        moment, until = time.monotonic(), time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < until:
-            if any(begun >= moment and status == 200 for begun, _, status in self.answers[-1:]):
-                return
-            time.sleep(0.01)
+        moment = time.monotonic()
+        awaited(lambda: any(begun >= moment and status == 200 for begun, _, status in self.answers[-1:]), PATIENCE_SECONDS, pause=0.01)
 
     def strangers(self):
         """Those who were logged in, and are not. REQUIRES: it has ended."""

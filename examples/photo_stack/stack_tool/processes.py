@@ -5,10 +5,10 @@ import os
 import pathlib
 import signal
 import subprocess
-import time
 
 from stack_tool import cgroups
 from stack_tool.place import write_json
+from stack_tool.waiting import awaited
 
 
 def _stat(pid):
@@ -48,10 +48,7 @@ def end(who, first_signal, seconds):
 
 
 def _gone_within(who, seconds):
-    until = time.monotonic() + seconds
-    while lives(who) and time.monotonic() < until:
-        time.sleep(0.02)
-    return not lives(who)
+    return awaited(lambda: not lives(who), seconds, pause=0.02)
 
 
 def recorded(place, name):

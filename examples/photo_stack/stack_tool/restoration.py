@@ -4,6 +4,7 @@ import time
 
 from stack_tool import database
 from stack_tool.failure import StackFailed
+from stack_tool.waiting import awaited
 
 STANZA = "photos"
 START_SECONDS = 60
@@ -62,11 +63,8 @@ class Copy:
         database.as_postgres([database.BIN / "pg_ctl", "-D", self.folder / "postgres", *words])
 
     def _wait_until_promoted(self):
-        until = time.monotonic() + START_SECONDS
-        while self.psql().run("select pg_is_in_recovery()").strip() != "f":
-            if time.monotonic() > until:
-                raise StackFailed(f"the restored database did not come to {self._at} in {START_SECONDS} s (see {self.folder}/log)")
-            time.sleep(0.05)
+        if not awaited(lambda: self.psql().run("select pg_is_in_recovery()").strip() == "f", START_SECONDS):
+            raise StackFailed(f"the restored database did not come to {self._at} in {START_SECONDS} s (see {self.folder}/log)")
 
     def psql(self):
         return database.Psql(self.folder)

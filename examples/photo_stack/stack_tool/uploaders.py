@@ -9,7 +9,8 @@ import secrets
 import threading
 import time
 
-from stack_tool.photo_client import Client, Refused, digest
+from stack_tool.photo_client import Refused, digest
+from stack_tool.waiting import awaited
 
 PHOTOS = pathlib.Path("/usr/share/backgrounds/mate")
 PACKAGE = "mate-backgrounds"
@@ -104,13 +105,7 @@ class Uploaders:
 
     def first_answer_after(self, moment, seconds):
         """Of an upload that was begun after that moment; None when there was none in so many seconds."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            answered = [a.answered_at for a in self.acknowledged() if a.answered_at - a.seconds >= moment]
-            if answered:
-                return min(answered)
-            time.sleep(0.01)
-        return None
+        return awaited(lambda: min((a.answered_at for a in self.acknowledged() if a.answered_at - a.seconds >= moment), default=None), seconds, pause=0.01)
 
     def faults(self):
         """What is not as it was answered, one sentence each."""

@@ -6,6 +6,7 @@ import time
 from stack_tool import processes, requests
 from stack_tool.balancer import Balancer
 from stack_tool.uploaders import Uploaders
+from stack_tool.waiting import awaited, seconds_until
 
 EJECTED_SECONDS_MAX = 2.0
 BACK_SECONDS_MAX = 5.0
@@ -15,16 +16,6 @@ PATIENCE_SECONDS = 30
 FORGETS_SECONDS = 10  # over which the balancer counts requests
 
 
-def _wait_for(holds, seconds=PATIENCE_SECONDS):
-    """How long it took; None when it did not come."""
-    begun = time.monotonic()
-    while time.monotonic() - begun < seconds:
-        if holds():
-            return time.monotonic() - begun
-        time.sleep(0.02)
-    return None
-
-
 def _kill_one(stack, report, balancer):
     took = {}
 
@@ -32,10 +23,10 @@ def _kill_one(stack, report, balancer):
         time.sleep(1)
         stack.place.hold(["web1"])  # its host is gone, and the supervisor with it
         processes.send(stack.who("web1"), signal.SIGKILL)
-        took["out"] = _wait_for(lambda: balancer.state("web1").startswith("DOWN"))
+        took["out"] = seconds_until(lambda: balancer.state("web1").startswith("DOWN"), PATIENCE_SECONDS, pause=0.02)
         time.sleep(2)
         stack.place.hold([])
-        took["in"] = _wait_for(lambda: balancer.state("web1") == "UP")
+        took["in"] = seconds_until(lambda: balancer.state("web1") == "UP", PATIENCE_SECONDS, pause=0.02)
 
     reads = requests.measure(stack, "/", 10, **POLITE, during=kill)
     report.at_most("kill -9 web1: until the balancer sends it nothing more", took["out"], EJECTED_SECONDS_MAX, "s")
@@ -49,9 +40,9 @@ def _stop_one(stack, report, balancer):
     def stop():
         time.sleep(1)
         stack.stop(["web2"])
-        _wait_for(lambda: balancer.state("web2").startswith("DOWN"))
+        awaited(lambda: balancer.state("web2").startswith("DOWN"), PATIENCE_SECONDS, pause=0.02)
         stack.start(["web2"])
-        _wait_for(lambda: balancer.state("web2") == "UP")
+        awaited(lambda: balancer.state("web2") == "UP", PATIENCE_SECONDS, pause=0.02)
 
     reads = requests.measure(stack, "/", 8, **POLITE, during=stop)
     report.no_faults(f"SIGTERM to web2: of {sum(reads.statuses.values())} pages read meanwhile failed", [f"answers: {reads.statuses}"] * reads.failed)
@@ -75,7 +66,7 @@ def _add_third(stack, report, balancer):
     stack.start(["web3"])
     stack.wait_until_ready(["web3"])
     balancer.enable("web3")
-    _wait_for(lambda: balancer.state("web3") == "UP")
+    awaited(lambda: balancer.state("web3") == "UP", PATIENCE_SECONDS, pause=0.02)
     reads = requests.measure(stack, "/", 4, **POLITE, during=lambda: report.figure("a third web server: until it takes requests", time.monotonic() - begun, "s"))
     report.at_least("  requests that it has taken since", balancer.requests("web3") - before, 1, "")
     report.no_faults(f"  of {sum(reads.statuses.values())} pages read meanwhile failed", [f"answers: {reads.statuses}"] * reads.failed)

@@ -9,6 +9,7 @@ from stack_tool.hosts import Hosts
 from stack_tool.ledger import Ledger
 from stack_tool.primary_watch import PrimaryWatch
 from stack_tool.uploaders import Uploaders, sample_photos
+from stack_tool.waiting import awaited
 
 POLITE = {"clients": 4, "pause": 0.04}  # some 100 requests a second
 PATIENCE_SECONDS = 60
@@ -30,19 +31,11 @@ class _Scene:
 
     def promoted(self, old):
         """Who is primary instead; None when nobody is in time."""
-        until = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < until:
-            for name in self.others(old):
-                if database.Psql(self.folders[name]).is_primary():
-                    return name
-            time.sleep(0.05)
-        return None
+        return awaited(lambda: next((name for name in self.others(old) if database.Psql(self.folders[name]).is_primary()), None), PATIENCE_SECONDS)
 
     def gone(self, old):
         """Waits until it is no primary: what its PostgreSQL had begun may be answered for a moment after that was killed."""
-        until = time.monotonic() + PATIENCE_SECONDS
-        while database.Psql(self.folders[old]).is_primary() and time.monotonic() < until:
-            time.sleep(0.02)
+        awaited(lambda: not database.Psql(self.folders[old]).is_primary(), PATIENCE_SECONDS, pause=0.02)
 
     def measure(self, what, bound, moment):
         """The longest time without an answered write, once there are answers again."""

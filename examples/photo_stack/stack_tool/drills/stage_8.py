@@ -11,6 +11,7 @@ from stack_tool.broker import Broker
 from stack_tool.load import percentile
 from stack_tool.photo_client import Refused
 from stack_tool.uploaders import RENDITIONS, Uploaders, sample_photos
+from stack_tool.waiting import awaited, seconds_until
 
 UPLOADED, RESULTS, WORKERS, INBOX = "photos.uploaded", "photos.results", "workers", "inbox"
 SETTLED_SECONDS_MAX = 60.0  # of which ten are those that a lost worker's photos wait for its return
@@ -23,16 +24,6 @@ FLEET_PERCENT = 60  # of a core, for all workers
 PAIRS, PHASE_SECONDS = 5, 6
 REVERSALS = 5
 HOLD_SECONDS = 0.8  # less than the web server's deadline of a transaction
-
-
-def wait_for(holds, seconds=PATIENCE_SECONDS):
-    """How long it took; None when it did not come."""
-    begun = time.monotonic()
-    while time.monotonic() - begun < seconds:
-        if holds():
-            return time.monotonic() - begun
-        time.sleep(0.05)
-    return None
 
 
 def open_rows(stack):
@@ -56,17 +47,17 @@ def _second_attempts(stack):
 
 def _break_all(stack, report, broker):
     with Uploaders(stack, **POLITE) as uploaders:
-        wait_for(lambda: broker.progress(UPLOADED, WORKERS)["acked"] > 0)
-        wait_for(lambda: broker.progress(UPLOADED, WORKERS)["leased"] > 0)
+        awaited(lambda: broker.progress(UPLOADED, WORKERS)["acked"] > 0, PATIENCE_SECONDS)
+        awaited(lambda: broker.progress(UPLOADED, WORKERS)["leased"] > 0, PATIENCE_SECONDS)
         for what, names, has_lasted in (("the workers, mid-photo", _sizers(stack), lambda: _second_attempts(stack) > 0),
                                         ("the broker", ["broker"], lambda: len(uploaders.acknowledged()) >= before + UPLOADS_MEANWHILE),
                                         ("the relay", ["relay"], lambda: len(uploaders.acknowledged()) >= before + UPLOADS_MEANWHILE)):
             before = len(uploaders.acknowledged())
             moment = _kill(stack, names)
-            wait_for(has_lasted, BROKEN_SECONDS_MAX)
+            awaited(has_lasted, BROKEN_SECONDS_MAX)
             seconds = [a.seconds for a in uploaders.acknowledged() if a.answered_at >= moment]
             report.at_most(f"kill -9 {what}: the slowest of {len(seconds)} uploads since", max(seconds, default=None), ANSWER_SECONDS_MAX, "s")
-    report.at_most("after the last upload: until every photo has its sizes", wait_for(lambda: open_rows(stack) == 0), SETTLED_SECONDS_MAX, "s")
+    report.at_most("after the last upload: until every photo has its sizes", seconds_until(lambda: open_rows(stack) == 0, PATIENCE_SECONDS), SETTLED_SECONDS_MAX, "s")
     report.at_least("photos that were done at a second attempt", _second_attempts(stack), 1, "")
     return uploaders
 
@@ -86,9 +77,9 @@ def _reverse_once(stack):
             pass  # it has waited too long: another time
     first, second = (threading.Thread(target=upload, args=(who,)) for who in (held, free))
     lock.start()
-    wait_for(lambda: stack.psql().run("select count(*) from pg_stat_activity where query like '%pg_sleep%' and pid <> pg_backend_pid()").strip() != "0", 5)
+    awaited(lambda: stack.psql().run("select count(*) from pg_stat_activity where query like '%pg_sleep%' and pid <> pg_backend_pid()").strip() != "0", 5)
     first.start()
-    wait_for(lambda: stack.psql().run("select count(*) from pg_locks where not granted").strip() != "0", HOLD_SECONDS)
+    awaited(lambda: stack.psql().run("select count(*) from pg_locks where not granted").strip() != "0", HOLD_SECONDS)
     second.start()
     for thread in (lock, first, second):
         thread.join()
@@ -105,7 +96,7 @@ def _commit_in_reverse(stack, report):
         reversed_pairs += reversed_ is True
         uploads += pair
     report.at_least(f"of {REVERSALS} pairs of uploads, committed in the reverse of their numbers", reversed_pairs, 1, "")
-    wait_for(lambda: open_rows(stack) == 0, SETTLED_SECONDS_MAX)
+    awaited(lambda: open_rows(stack) == 0, SETTLED_SECONDS_MAX)
     short = [photo_id for uploader, photo_id in uploads if len(uploader.client.photo(photo_id)["renditions"]) != RENDITIONS]
     report.no_faults("  of them without all their sizes", [f"photo {photo_id} was overtaken, and forgotten" for photo_id in short])
 
@@ -116,7 +107,7 @@ def _tell_again(stack, report, broker):
                              " json_build_object('file', file, 'width', width, 'height', height, 'bytes', bytes)) from renditions")
     broker.run("publish", RESULTS, "--lines", text=again)
     report.figure("results that are told a second time", len(again.splitlines()), "")
-    report.at_most("  until all are taken in", wait_for(lambda: broker.unsettled(RESULTS, INBOX) == 0), SETTLED_SECONDS_MAX, "s")
+    report.at_most("  until all are taken in", seconds_until(lambda: broker.unsettled(RESULTS, INBOX) == 0, PATIENCE_SECONDS), SETTLED_SECONDS_MAX, "s")
 
 
 def _notified(stack, uploaders):
@@ -128,7 +119,7 @@ def _damaged(stack, report):
     uploader = Uploaders(stack, 1).each[0]
     name, content = next((n, c) for n, c in sample_photos() if n.endswith(".jpg"))
     photo_id = uploader.client.upload(name, content[:len(content) // 2], "damaged")["id"]
-    took = wait_for(lambda: uploader.client.photo(photo_id)["state"] == "damaged", SETTLED_SECONDS_MAX)
+    took = seconds_until(lambda: uploader.client.photo(photo_id)["state"] == "damaged", SETTLED_SECONDS_MAX)
     report.at_most("a photo that only the workers can see is damaged: until its page says so", took, SETTLED_SECONDS_MAX, "s")
     page = uploader.client.ask("GET", f"/photos/{photo_id}").body
     report.require("  it says so to people, too", b"The photo is damaged" in page)
@@ -138,7 +129,7 @@ def _while_nobody_works(stack, report):
     """Pages of a photo whose sizes are not there yet, and what its watcher sees when they come."""
     uploader = Uploaders(stack, 1).each[0]
     stack.stop(_sizers(stack))
-    wait_for(lambda: not any(processes.lives(stack.who(name)) for name in _sizers(stack)))
+    awaited(lambda: not any(processes.lives(stack.who(name)) for name in _sizers(stack)), PATIENCE_SECONDS)
     photo_id = uploader.client.upload(*sample_photos()[0], "waiting")["id"]
     statuses = {path: uploader.client.ask("GET", path).status for path in ("/", f"/photos/{photo_id}", f"/api/photos/{photo_id}")}
     report.no_faults("pages of a photo without sizes that fail", [f"{path}: {status}" for path, status in statuses.items() if status != 200])
@@ -166,7 +157,7 @@ def _compare_fleet(stack, report, broker):
         for _ in range(PAIRS):
             for state, change in (("running", stack.start), ("stopped", stack.stop)):
                 change(_sizers(stack))
-                wait_for(lambda s=state: all(processes.lives(stack.who(n)) == (s == "running") for n in _sizers(stack)))
+                awaited(lambda s=state: all(processes.lives(stack.who(n)) == (s == "running") for n in _sizers(stack)), PATIENCE_SECONDS)
                 before, seconds = broker.progress(UPLOADED, WORKERS)["acked"], upload_seconds(stack)
                 made[state] += broker.progress(UPLOADED, WORKERS)["acked"] - before
                 found[state].append([1000 * percentile(seconds, p) for p in (50, 99)])

@@ -10,6 +10,7 @@ from stack_tool.autoscaler import COMPONENT
 from stack_tool.broker import Broker
 from stack_tool.photo_client import multipart
 from stack_tool.uploaders import Uploaders, sample_photos
+from stack_tool.waiting import awaited, seconds_until
 from stack_tool.watch import traces
 
 FIRED_SECONDS_MAX = 10.0
@@ -22,16 +23,6 @@ BURST_SECONDS = 16
 FLEET_PERCENT = 60  # of a core, for all workers: they are to be too few for the burst, and the machine has two for everything
 ON_THE_WAY = ("haproxy", "web", "relay", "sizer", "notifier")
 WATCHERS = {"prometheus", "alertmanager", "alert_log", "node_exporter", "log_agent", "autoscaler", "backup"}
-
-
-def _wait_for(holds, seconds=PATIENCE_SECONDS):
-    """How long it took; None when it did not come."""
-    begun = time.monotonic()
-    while time.monotonic() - begun < seconds:
-        if holds():
-            return time.monotonic() - begun
-        time.sleep(0.05)
-    return None
 
 
 # ---- alerts ----------------------------------------------------------------------------------------------------------------------
@@ -91,13 +82,13 @@ def _components_of(stack, trace):
 def _follow_one(stack, report):
     uploader = Uploaders(stack, 1).each[0]
     trace = _upload_and_its_trace(uploader)
-    took = _wait_for(lambda: _components_of(stack, trace) >= {*ON_THE_WAY}, PATIENCE_SECONDS)
+    took = seconds_until(lambda: _components_of(stack, trace) >= {*ON_THE_WAY}, PATIENCE_SECONDS)
     report.at_most(f"an upload: until its trace has {', '.join(ON_THE_WAY)}", took, TRACE_SECONDS_MAX, "s")
     stack.stop(["log_center"])
-    _wait_for(lambda: not processes.lives(stack.who("log_center")))
+    awaited(lambda: not processes.lives(stack.who("log_center")), PATIENCE_SECONDS)
     trace = _upload_and_its_trace(uploader)
     stack.start(["log_center"])
-    took = _wait_for(lambda: _components_of(stack, trace) >= {*ON_THE_WAY}, PATIENCE_SECONDS)
+    took = seconds_until(lambda: _components_of(stack, trace) >= {*ON_THE_WAY}, PATIENCE_SECONDS)
     report.at_most("  of one while nobody collected logs: once somebody does", took, 2 * TRACE_SECONDS_MAX, "s")
 
 
@@ -139,10 +130,10 @@ class _Fleet(threading.Thread):
 
 def _burst(stack, report):
     broker = Broker(stack)
-    _wait_for(lambda: broker.unsettled("photos.uploaded", "workers") == 0)
+    awaited(lambda: broker.unsettled("photos.uploaded", "workers") == 0, PATIENCE_SECONDS)
     most = len(stack.topology.of_component(COMPONENT))
     fleet = _Fleet(stack)
-    _wait_for(lambda: fleet.size() == 1)
+    awaited(lambda: fleet.size() == 1, PATIENCE_SECONDS)
     ended = _clean_ends(stack)
     fleet.sizes = [fleet.size()]
     fleet.start()
@@ -151,16 +142,16 @@ def _burst(stack, report):
         with Uploaders(stack, **BURST) as uploaders:
             time.sleep(BURST_SECONDS)
         report.figure(f"a burst of {BURST_SECONDS} s: photos a second", len(uploaders.acknowledged()) / BURST_SECONDS, "/s")
-        done = _wait_for(lambda: broker.unsettled("photos.uploaded", "workers") == 0)
+        done = seconds_until(lambda: broker.unsettled("photos.uploaded", "workers") == 0, PATIENCE_SECONDS)
         report.at_most("  after it: until all photos have their sizes", done, PATIENCE_SECONDS, "s")
-        _wait_for(lambda: fleet.size() == 1)
+        awaited(lambda: fleet.size() == 1, PATIENCE_SECONDS)
     finally:
         cgroups.limit(stack.group("workers"), None)
         fleet.end()
     report.require(f"  workers: {' '.join(map(str, fleet.sizes))}", fleet.sizes[0] == 1 and max(fleet.sizes) == most and fleet.sizes[-1] == 1)
-    _wait_for(lambda: stack.psql().run("select count(*) from outbox").strip() == "0")
+    awaited(lambda: stack.psql().run("select count(*) from outbox").strip() == "0", PATIENCE_SECONDS)
     stopped = sum(max(0, a - b) for a, b in zip(fleet.sizes, fleet.sizes[1:]))
-    _wait_for(lambda: _clean_ends(stack) - ended >= stopped, PATIENCE_SECONDS)
+    awaited(lambda: _clean_ends(stack) - ended >= stopped, PATIENCE_SECONDS)
     report.no_faults(f"  of {stopped} workers that were stopped, killed in their work", ["a worker did not come to its end"] * (stopped - _clean_ends(stack) + ended))
     report.no_faults(f"  of {len(uploaders.acknowledged())} photos lost, doubled or without all sizes", uploaders.faults())
 
@@ -171,7 +162,7 @@ def _burst(stack, report):
 def _drop_and_restore(stack, report):
     with Uploaders(stack, 2) as uploaders:
         time.sleep(3)
-    _wait_for(lambda: stack.psql().run("select count(*) from outbox").strip() == "0")
+    awaited(lambda: stack.psql().run("select count(*) from outbox").strip() == "0", PATIENCE_SECONDS)
     psql = stack.psql()
     before, at = restoration.checksums(psql), restoration.instant(psql)
     psql.run("drop table photos cascade")
