@@ -25,8 +25,7 @@ constexpr auto lifetime = std::chrono::seconds{60};
 /// Of what changes without a purge: workers' results come to the database, and to no cache.
 constexpr auto lifetime_in_work = std::chrono::seconds{1};
 
-std::chrono::seconds lifetime_of(const std::string& text) {
-    const auto photos = photos_from_text(text);
+std::chrono::seconds lifetime_of(const std::vector<photo_row>& photos) {
     return std::any_of(photos.begin(), photos.end(), [](const photo_row& p) { return p.in_work; }) ? lifetime_in_work : lifetime;
 }
 
@@ -41,14 +40,14 @@ hot_photos::hot_photos(asio::any_io_executor loop, database& rows, photo_catalog
 
 asio::awaitable<std::vector<photo_row>> hot_photos::newest(log_position after) {
     if (!cache_) co_return co_await catalog_.newest(newest_photos, std::move(after));
-    reading read = [this](log_position at) { return text_of_newest(std::move(at)); };
+    reading read = [this](log_position at) { return newest_rows(std::move(at)); };
     const auto text = co_await through_cache(key_of_newest, std::move(after), std::move(read));
     co_return photos_from_text(*text);
 }
 
 asio::awaitable<std::optional<photo_row>> hot_photos::find(std::int64_t photo, log_position after) {
     if (!cache_) co_return co_await catalog_.find(photo, std::move(after));
-    reading read = [this, photo](log_position at) { return text_of(photo, std::move(at)); };
+    reading read = [this, photo](log_position at) { return row_of(photo, std::move(at)); };
     const auto text = co_await through_cache(key_of(photo), std::move(after), std::move(read));
     if (!text) co_return std::nullopt;
     co_return photos_from_text(*text).at(0);
@@ -65,7 +64,7 @@ asio::awaitable<void> hot_photos::purge(std::vector<std::int64_t> photos) {
 asio::awaitable<hot_photos::found> hot_photos::through_cache(std::string key, log_position after, reading read) {
     auto text = co_await cache_->peek(key);
     if (text) co_return text;
-    reading filling = [this, key, read = std::move(read)](log_position at) { return fill(key, std::move(at), read); };
+    shared_reads::reading filling = [this, key, read = std::move(read)](log_position at) { return fill(key, std::move(at), read); };
     co_return co_await reads_.run(std::move(key), std::move(after), std::move(filling));
 }
 
@@ -74,9 +73,11 @@ asio::awaitable<hot_photos::found> hot_photos::fill(std::string key, log_positio
     const auto seen = co_await wait_for(key, filler);
     if (seen.text) co_return seen.text;
     auto at = later_of(after, seen.purged);
-    auto text = co_await read(std::move(at));
+    const auto rows = co_await read(std::move(at));
+    found text;
+    if (rows) text = text_from_photos(*rows);
     if (seen.state == cached::to_be_filled_by_you) {
-        const auto kept = text ? lifetime_of(*text) : lifetime;
+        const auto kept = rows ? lifetime_of(*rows) : lifetime;
         co_await cache_->fill(key, filler, text, kept);
     }
     co_return text;
@@ -94,14 +95,12 @@ asio::awaitable<cached> hot_photos::wait_for(const std::string& key, const std::
     co_return seen;
 }
 
-asio::awaitable<hot_photos::found> hot_photos::text_of(std::int64_t photo, log_position after) {
-    const auto row = co_await catalog_.find(photo, std::move(after));
+asio::awaitable<hot_photos::found_rows> hot_photos::row_of(std::int64_t photo, log_position after) {
+    auto row = co_await catalog_.find(photo, std::move(after));
     if (!row) co_return std::nullopt;
-    co_return text_from_photos({*row});
+    co_return std::vector{std::move(*row)};
 }
 
-asio::awaitable<hot_photos::found> hot_photos::text_of_newest(log_position after) {
-    co_return text_from_photos(co_await catalog_.newest(newest_photos, std::move(after)));
-}
+asio::awaitable<hot_photos::found_rows> hot_photos::newest_rows(log_position after) { co_return co_await catalog_.newest(newest_photos, std::move(after)); }
 
 }  // namespace photo_web

@@ -37,13 +37,14 @@ public:
 
 private:
     using found = shared_reads::found;
-    using reading = shared_reads::reading;
+    using found_rows = std::optional<std::vector<photo_row>>;
+    using reading = std::function<boost::asio::awaitable<found_rows>(log_position)>;
 
     boost::asio::awaitable<found> through_cache(std::string key, log_position after, reading read);
     boost::asio::awaitable<found> fill(std::string key, log_position after, reading read);
     boost::asio::awaitable<cached> wait_for(const std::string& key, const std::string& filler);
-    boost::asio::awaitable<found> text_of(std::int64_t photo, log_position after);
-    boost::asio::awaitable<found> text_of_newest(log_position after);
+    boost::asio::awaitable<found_rows> row_of(std::int64_t photo, log_position after);
+    boost::asio::awaitable<found_rows> newest_rows(log_position after);
 
     boost::asio::any_io_executor loop_;
     database& rows_;

@@ -1,7 +1,5 @@
 // photo-notifier: tells the owner of each uploaded photo that it has arrived. A message is a file in a folder, from where a mail server would take it; its
 // name is the photo's, so that it is there once.
-#include <spdlog/spdlog.h>
-
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <fstream>
@@ -32,12 +30,9 @@ int main(int argc, char** argv) {
     fs::path spool;
     client::connection_settings broker;
     CLI::App app("Tells people that their photos have arrived", "photo-notifier");
-    app.add_option("--broker", broker.server, "HOST:PORT of Millrace")->required();
-    app.add_option("--broker-token-file", broker.token_file, "who this is to the broker");
-    app.add_option("--name", broker.name, "for people")->capture_default_str();
+    photo_workers::add_broker_options(app, broker);
     app.add_option("--spool", spool, "folder for the messages")->required();
     CLI11_PARSE(app, argc, argv);
-    spdlog::flush_on(spdlog::level::info);
     return photo_workers::run_worker(broker, photo_stack::notifications_subscription,
                                      [&](client::connection&, const photo_stack::uploaded_photo& job, const photo_spans::span_context&) { notify(spool, job); });
 }

@@ -55,12 +55,9 @@ int main(int argc, char** argv) {
     fs::path photos_folder;
     client::connection_settings broker;
     CLI::App app("Makes the sizes of uploaded photos", "photo-sizer");
-    app.add_option("--broker", broker.server, "HOST:PORT of Millrace")->required();
-    app.add_option("--broker-token-file", broker.token_file, "who this is to the broker");
-    app.add_option("--name", broker.name, "for people")->capture_default_str();
+    photo_workers::add_broker_options(app, broker);
     app.add_option("--photos", photos_folder, "folder for the photos' files")->required();
     CLI11_PARSE(app, argc, argv);
-    spdlog::flush_on(spdlog::level::info);
     photos::start_imaging("photo-sizer");
     const auto files = photo_stack::directory_photo_files(photos_folder);
     return photo_workers::run_worker(broker, photo_stack::workers_subscription,

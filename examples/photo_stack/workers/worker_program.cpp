@@ -41,7 +41,14 @@ client::outcome process(client::connection& broker, const std::string& subscript
 
 }  // namespace
 
+void add_broker_options(CLI::App& app, client::connection_settings& settings) {
+    app.add_option("--broker", settings.server, "HOST:PORT of Millrace")->required();
+    app.add_option("--broker-token-file", settings.token_file, "who this is to the broker");
+    app.add_option("--name", settings.name, "for people")->capture_default_str();
+}
+
 int run_worker(const client::connection_settings& settings, const std::string& subscription, const handler& work) {
+    spdlog::flush_on(spdlog::level::info);
     asio::io_context io(1);
     client::connection broker(io.get_executor(), settings);
     client::worker worker(broker, photo_stack::uploaded_topic, subscription, {.name = settings.name},

@@ -1,6 +1,7 @@
 // What each worker program is: a handler for uploaded photos, until SIGTERM; then what has begun is finished.
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <functional>
 #include <vector>
 
@@ -13,6 +14,9 @@ namespace photo_workers {
 
 /// Returns when the work is done, which is that span. What it throws is a failed attempt, after which the photo comes again.
 using handler = std::function<void(millrace::client::connection& broker, const photo_stack::uploaded_photo& photo, const photo_spans::span_context& span)>;
+
+/// The options of every worker program: which broker, and who it is to that.
+void add_broker_options(CLI::App& app, millrace::client::connection_settings& settings);
 
 /// Takes the photos that the subscription gives. The program's exit code.
 int run_worker(const millrace::client::connection_settings& settings, const std::string& subscription, const handler& work);
