@@ -70,7 +70,7 @@ void consumers::close(ticket operation, consumer_number number) {
 /// Whoever waits for messages hears of it at once; those that are still being opened, when they are.
 void consumers::close_all() {
     for (auto& [number, c] : consumers_) {
-        if (c.state == phase::open || c.state == phase::returning) talk_.events.emplace_back(consumer_ended{number, connection_closes()});
+        if (c.is_usable()) talk_.events.emplace_back(consumer_ended{number, connection_closes()});
         if (c.state == phase::open) unsubscribe(no_ticket, number, c);
         if ((c.state == phase::opening || c.state == phase::returning) && !c.close_when_open) c.close_when_open = no_ticket;
     }
@@ -90,7 +90,7 @@ void consumers::give(consumer_number number, const delivery& d, hand_in how, con
     if (!c) return;
     const auto one = lease_of(d);
     const bool was_held = c->held.remove(one);
-    if (was_held && (c->state == phase::open || c->state == phase::returning)) {
+    if (was_held && c->is_usable()) {
         if (!c->started.empty()) c->started.erase(one);
         c->gathered(how, reason.substr(0, reason_bytes_max)).add(d.partition, d.attempt, d.sequence);
     } else if (was_held || d.connection != talk_.connection) {
@@ -255,7 +255,7 @@ void consumers::interrupt(const error& reason) {
     std::erase_if(talk_.events, [](const event& e) { return std::holds_alternative<delivered>(e); });
     for (auto it = consumers_.begin(); it != consumers_.end();) {
         auto& [number, c] = *it;
-        if (c.state == phase::open || c.state == phase::returning) {
+        if (c.is_usable()) {
             make_return(number, c);
             ++it;
             continue;
@@ -330,7 +330,7 @@ void consumers::fail_all(const error& reason) {
             for (const auto operation : f.waiting) talk_.complete(operation, reason);
         for (const auto operation : c.waiting) talk_.complete(operation, reason);
         if (c.close_when_open) talk_.complete(*c.close_when_open, reason);
-        if (c.state == phase::open || c.state == phase::returning) talk_.events.emplace_back(consumer_ended{number, reason});
+        if (c.is_usable()) talk_.events.emplace_back(consumer_ended{number, reason});
     }
     consumers_.clear();
 }
@@ -352,7 +352,7 @@ consumers::consumer* consumers::find(consumer_number number) {
 
 consumers::consumer* consumers::find_usable(consumer_number number) {
     auto* c = find(number);
-    return c && (c->state == phase::open || c->state == phase::returning) ? c : nullptr;
+    return c && c->is_usable() ? c : nullptr;
 }
 
 /// When what can be given is as much as the broker has left: then it never waits for credit while a good part of the window is free, however long the rest is

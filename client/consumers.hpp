@@ -97,6 +97,9 @@ private:
     };
 
     struct consumer {
+        /// Whoever has it may go on with what it holds.
+        bool is_usable() const { return state == phase::open || state == phase::returning; }
+
         phase state = phase::opening;
         std::string topic, subscription, name;  // to subscribe again
         held_leases held;
