@@ -7,6 +7,7 @@ set -euo pipefail
 count=${1:-5000000}
 directory=${2:-$(mktemp -d /var/tmp/millrace-backlog.XXXX)}
 size=${3:-1024}
+mkdir -p "$directory"
 cd "$(dirname "$0")/.."
 bin=$PWD/build
 broker=
