@@ -138,18 +138,17 @@ def one_run(workload, broker, options):
         brokers.remove(directory)
 
 
-def measure(workloads, rows, options):
-    """{workload: {row: [result of each round]}}; tells each run as it ends."""
-    results = {w.name: {b.name: [] for b in rows} for w in workloads}
-    for w in workloads:
-        for turn in range(options.rounds):
-            for b in rows[turn % len(rows):] + rows[:turn % len(rows)]:
-                if w.needs_process and not b.is_ours:
-                    continue
-                result = one_run(w, b, options)
-                results[w.name][b.name].append(result)
-                shown = result.get("failed") or ", ".join(f"{number(result.get(field), digits)} {heading}" for heading, field, digits in w.figures)
-                print(f"{time.strftime('%H:%M:%S')}  {w.name}, round {turn + 1}, {b.name}: {shown}", file=sys.stderr, flush=True)
+def measure(workload, rows, options):
+    """{row: [result of each round]}; tells each run as it ends."""
+    results = {b.name: [] for b in rows}
+    for turn in range(options.rounds):
+        for b in rows[turn % len(rows):] + rows[:turn % len(rows)]:
+            if workload.needs_process and not b.is_ours:
+                continue
+            result = one_run(workload, b, options)
+            results[b.name].append(result)
+            shown = result.get("failed") or ", ".join(f"{number(result.get(field), digits)} {heading}" for heading, field, digits in workload.figures)
+            print(f"{time.strftime('%H:%M:%S')}  {workload.name}, round {turn + 1}, {b.name}: {shown}", file=sys.stderr, flush=True)
     return results
 
 
@@ -194,6 +193,33 @@ def chosen(wanted, all_there_are, name):
     return found
 
 
+def results_so_far(about, options):
+    """{workload: {row: [result of each round]}} of the report that is to be gone on with."""
+    path = f"{options.report}/report.json"
+    if not options.report or not os.path.exists(path):
+        return {}
+    with open(path) as file:
+        report = json.load(file)
+    differs = [f"{key} {report['about'].get(key)}, not {value}" for key, value in about.items() if key != "date" and report["about"].get(key) != value]
+    if differs:
+        sys.exit(f"compare.py: {path} is of another comparison: {'; '.join(differs)}: choose another folder for --report")
+    return report["results"]
+
+
+def text_of(workloads, rows, results, about):
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    begin = f"{about['date']}, {about['machine']}; medians of {about['rounds']} runs of {about['seconds']} s. {versions}.\n\n"
+    return begin + "\n".join(table(w, rows, results[w.name]) for w in workloads if w.name in results)
+
+
+def write_report(workloads, rows, results, about, options):
+    os.makedirs(options.report, exist_ok=True)
+    with open(f"{options.report}/report.json", "w") as file:
+        json.dump({"about": about, "workloads": {w.name: w.says for w in workloads}, "results": results}, file, indent=1)
+    with open(f"{options.report}/report.md", "w") as file:
+        file.write(text_of(workloads, rows, results, about))
+
+
 def main():
     parser = argparse.ArgumentParser(description="Measures Millrace and other brokers under the same loads.")
     parser.add_argument("--seconds", type=int, default=10, help="how long each run publishes (10)")
@@ -203,23 +229,20 @@ def main():
     parser.add_argument("--workloads", default="", help="parts of names; default: all")
     parser.add_argument("--kafka", default="", help="HOST:PORT of a Kafka that is there, which is measured too; a topic of it is made and removed")
     parser.add_argument("--directory", default="/var/tmp", help="on whose disk the brokers keep what they store (/var/tmp)")
-    parser.add_argument("--report", default="", help="a folder for report.json and report.md; default: the tables are printed only")
+    parser.add_argument("--report", default="", help="a folder for report.json and report.md; a report that is there is gone on with: "
+                        "what it has is not measured again; default: the tables are printed only")
     options = parser.parse_args()
     rows = chosen(options.brokers, brokers.all_brokers(options.kafka), lambda b: b.name)
-    workloads = chosen(options.workloads, all_workloads(options.backlog), lambda w: w.name)
+    there_are = all_workloads(options.backlog)
     about = {"date": datetime.date.today().isoformat(), "machine": machine(), "seconds": options.seconds, "rounds": options.rounds, "backlog": options.backlog,
              "durability": {b.name: b.durability for b in rows}, "versions": {b.name: b.version() for b in rows}}
-    results = measure(workloads, rows, options)
-    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    text = f"{about['date']}, {about['machine']}; medians of {options.rounds} runs of {options.seconds} s. {versions}.\n\n"
-    text += "\n".join(table(w, rows, results[w.name]) for w in workloads)
-    print(text)
-    if options.report:
-        os.makedirs(options.report, exist_ok=True)
-        with open(f"{options.report}/report.json", "w") as file:
-            json.dump({"about": about, "workloads": {w.name: w.says for w in workloads}, "results": results}, file, indent=1)
-        with open(f"{options.report}/report.md", "w") as file:
-            file.write(text)
+    results = results_so_far(about, options)
+    for workload in chosen(options.workloads, there_are, lambda w: w.name):
+        if workload.name not in results:
+            results[workload.name] = measure(workload, rows, options)
+            if options.report:
+                write_report(there_are, rows, results, about, options)
+    print(text_of(there_are, rows, results, about))
 
 
 if __name__ == "__main__":
