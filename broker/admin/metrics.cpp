@@ -158,6 +158,10 @@ constexpr subscription_series series_of_subscription[] = {
          if (!s.oldest) return std::nullopt;
          return seconds_of(std::max(std::chrono::microseconds{0}, now - *s.oldest));
      }},
+    {"millrace_subscription_oldest_lease_age_seconds", "Since when the handler works that has been at its message longest; 0 when none does.", gauge,
+     [](const auto& s, timestamp now) -> std::optional<double> {
+         return s.oldest_start ? seconds_of(std::max(std::chrono::microseconds{0}, now - *s.oldest_start)) : 0;
+     }},
     {"millrace_subscription_acked_messages_total", "Messages acked, since the subscription was created.", counter,
      [](const auto& s, timestamp) -> std::optional<double> { return s.settled.acked; }},
     {"millrace_subscription_dead_messages_total", "Messages moved to the dead-letter topic, since the subscription was created.", counter,

@@ -22,7 +22,8 @@ struct subscription_figures {
     std::uint32_t consumers = 0;
     std::uint64_t deliveries = 0, redeliveries = 0;  // messages, since the shard was opened
     bool has_unsettled = false;
-    std::optional<timestamp> oldest;  // when its oldest unsettled message came; none: there is none, or its entry is not in memory
+    std::optional<timestamp> oldest_start;  // when the handler began that has been at its message longest; none: none is at one
+    std::optional<timestamp> oldest;        // when its oldest unsettled message came; none: there is none, or its entry is not in memory
 };
 
 /// A topic, its partitions summed.

@@ -39,6 +39,14 @@ std::uint64_t progress::ready(sequence high) const {
     return (high - scan_) - settled_beyond_scan_ - claimed_beyond_scan_ + returned_count_;
 }
 
+std::optional<timestamp> progress::oldest_start() const {
+    std::optional<timestamp> oldest;
+    for (const auto& [first, l] : leases_) {
+        if (l.started) oldest = std::min(oldest.value_or(l.started_at), l.started_at);
+    }
+    return oldest;
+}
+
 sequence progress::least_needed() const {
     auto least = settled_.cursor();
     if (!parked_.empty()) least = std::min(least, *parked_.begin());

@@ -53,6 +53,8 @@ public:
     sequence cursor() const { return settled_.cursor(); }
     sequence scan() const { return scan_; }
     std::uint64_t leased() const { return leased_count_; }
+    /// When the lease began that has been started longest; none: none is started. It looks at each lease.
+    std::optional<timestamp> oldest_start() const;
     std::uint64_t delayed() const { return delayed_.size(); }
     std::uint64_t ready(sequence high) const;
     const settled_counts& counts() const { return counts_; }

@@ -99,6 +99,7 @@ subscription_figures shard::figures_of(const topic& t, const subscription& s) co
         f.settled += p.counts();
         f.ready += p.ready(log.high());
         f.leased += p.leased();
+        if (const auto start = p.oldest_start()) f.oldest_start = std::min(f.oldest_start.value_or(*start), *start);
         f.delayed += p.delayed();
         f.messages += log.high() - std::min(log.high(), p.start());
         f.unaccounted += p.unaccounted(log.high());

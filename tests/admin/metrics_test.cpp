@@ -134,6 +134,7 @@ TEST_CASE("what was done is what is counted") {
         CHECK(value_of(all, "millrace_subscription_messages_total" + of) == 10);
         CHECK(value_of(all, "millrace_subscription_unaccounted_messages" + of) == 0);
         CHECK(value_of(all, "millrace_subscription_oldest_unsettled_age_seconds" + of) > 0);
+        CHECK((value_of(all, "millrace_subscription_oldest_lease_age_seconds" + of) > 0) == (value_of(all, "millrace_subscription_leased_messages" + of) > 0));
     }
     CHECK(value_of(all, "millrace_commit_messages_sum") == 11);
     CHECK(value_of(all, "millrace_commit_bytes_sum") == value_of(all, "millrace_published_bytes_total"));

@@ -228,6 +228,21 @@ TEST_CASE("a lease is extended by its holder, and not for ever") {
     CHECK(p.next_due() == noon + duration{2'599});
 }
 
+TEST_CASE("the oldest lease is the one that was started first, however long it has been held before or is extended") {
+    progress p({}, 0, {});
+    grant(p, {20}, 10, ann);
+    CHECK_FALSE(p.oldest_start());
+    p.start(range(4, 5), ann, noon, timeout);
+    p.start(range(0, 1), ann, noon + duration{300}, timeout);
+    std::vector<lease_range> lost, limited;
+    p.extend(range(4, 5), ann, noon + duration{500}, timeout, std::chrono::hours{1}, lost, limited);
+    CHECK(p.oldest_start() == noon);
+    ack(p, 4, 5, ann);
+    CHECK(p.oldest_start() == noon + duration{300});
+    ack(p, 0, 1, ann);
+    CHECK_FALSE(p.oldest_start());
+}
+
 TEST_CASE("a part of what was started together is extended alone") {
     progress p({}, 0, {});
     grant(p, {20}, 10, ann);
