@@ -6,6 +6,7 @@ import json
 import secrets
 
 from stack_tool import photo_client
+from stack_tool.uploaders import RENDITIONS
 from visitors import exchange, patient_exchange, request
 
 PHOTOS = 3
@@ -61,8 +62,11 @@ def _pages(phone, user, photos):
     _expect(404, phone.ask("GET", f"/api/users/{NOBODY}/photos"))
 
 
-def _look(phone, photo):
+def _look(scene, phone, photo):
     described = _expect(200, phone.ask("GET", f"/api/photos/{photo}"))
+    assert described["state"] in ("ready", "in_work"), f"photo {photo} is {described['state']}"
+    described = scene.finished(photo)
+    assert len(described["renditions"]) == RENDITIONS, f"photo {photo} has {len(described['renditions'])} sizes"
     for rendition in described["renditions"]:
         _expect(200, phone.ask("GET", rendition["url"]))
     _expect(200, phone.ask("GET", described["original"]))
@@ -101,7 +105,7 @@ def walk(scene, document):
         user = _account(phone)
         photos = _upload(phone, scene.samples["photo"][0][1])
         _pages(phone, user, photos)
-        _look(phone, photos[-1])
+        _look(scene, phone, photos[-1])
         _delete(phone, photos)
         _too_large_everywhere(phone, document, photos[-1])
         _expect(204, phone.ask("POST", "/api/logout"))

@@ -69,7 +69,7 @@ def a_replayed_upload(scene):
 
 
 def a_replayed_deletion(scene):
-    photo = json.loads(_upload(scene, "to-be-deleted").body)["photos"][0]
+    photo = scene.finished(json.loads(_upload(scene, "to-be-deleted").body)["photos"][0]["id"])
     headers = [("Authorization", f"Bearer {scene.people['bob'].token}"), ("Idempotency-Key", "deletes")]
     deletion = request("DELETE", photo["url"], headers)
     answers = [patient_exchange(scene.entry, deletion)[0].status for _ in range(2)]

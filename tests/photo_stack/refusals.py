@@ -21,8 +21,12 @@ import visitors  # noqa: E402
 from api_document import SOURCE, ApiDocument  # noqa: E402
 from api_walk import document_of, walk  # noqa: E402
 from stack_tool import network, packages, photo_client, stack, uploaders  # noqa: E402
+from stack_tool.waiting import awaited  # noqa: E402
 from behaviours import BEHAVIOURS  # noqa: E402
 from visitors import Visitor, exchange, patient_exchange, request  # noqa: E402
+
+WORK_SECONDS = 30  # until workers are done with a photo
+
 
 def expand(text, words):
     """${word}, and what is too long to be written down: long:N, many:N, nested:N, many parts:N."""
@@ -36,15 +40,26 @@ def expand(text, words):
 class Scene:
     """The people, and what they have."""
 
-    def __init__(self, entry):
-        self.entry = entry
+    def __init__(self, entry, has_workers):
+        self.entry, self.has_workers = entry, has_workers
         self.people = {name: Visitor(entry, f"{name}_tried") for name in ("ann", "bob")} | {"nobody": Visitor(entry)}
         ann = photo_client.Client(entry)
         ann.token = self.people["ann"].token
         flower = (samples.PHOTOS / "nature/FreshFlower.jpg").read_bytes()
         self.photo = ann.upload("flower.jpg", flower, "used")["id"]
+        self.finished(self.photo)
         self.ann, self.digest = ann, photo_client.digest(flower)
         self.samples = samples.all_of(ann.fetch(f"/media/{self.photo}/v1-large.webp"))
+
+    def finished(self, photo):
+        """The photo as it is told of once nobody works on it any more."""
+        def look():
+            told = json.loads(exchange(self.entry, request("GET", f"/api/photos/{photo}")).body)
+            return told if told["state"] != "in_work" else None
+
+        if told := awaited(look, WORK_SECONDS):
+            return told
+        raise TimeoutError(f"photo {photo} is in work still, after {WORK_SECONDS} s")
 
     def words(self, sender, each):
         known = {"photo": self.photo, "user": self.people["ann"].user_id, "form_token": sender.form_token, "token": sender.token,
@@ -86,6 +101,16 @@ def bytes_of(case, words, sender, scene):
     return request(method, target, headers + ([("Content-Type", kind)] if kind else []), body)
 
 
+def fault_in_result(answer, sender, scene):
+    """Of an upload whose fault workers are to find: what else it became than a damaged photo. It is deleted again."""
+    if answer.status != 201:
+        return f"answered with {answer.status}, and not taken: {answer.body[:200]!r}"
+    photo = json.loads(answer.body)["photos"][0]["id"]
+    state = scene.finished(photo)["state"]
+    patient_exchange(scene.entry, request("DELETE", f"/api/photos/{photo}", sender.headers("/api")))
+    return None if state == "damaged" else f"taken, and {state} in the end"
+
+
 def fault_in(case, each, scene):
     """What is wrong with how it was answered; None when it was refused as it should be."""
     sender = scene.people[case.get("as", "nobody")]
@@ -93,6 +118,8 @@ def fault_in(case, each, scene):
         answer, _ = patient_exchange(scene.entry, bytes_of(case, scene.words(sender, each), sender, scene))
     except Exception as why:
         return f"no answer: {why!r}"
+    if case.get("decoded") and scene.has_workers:
+        return fault_in_result(answer, sender, scene)
     expected = case["status"] if isinstance(case["status"], list) else [case["status"]]
     if answer.status not in expected:
         return f"answered with {answer.status}, and not {expected}: {answer.body[:200]!r}"
@@ -112,7 +139,7 @@ def run(this):
 def try_all(this, web, entry):
     document, untrue = ApiDocument(document_of(entry)), []
     visitors.listeners.append(lambda content, answer: untrue.extend(document.faults_in(content, answer)))
-    scene = Scene(entry)
+    scene = Scene(entry, has_workers=bool(this.topology.of_component("sizer")))
     who = this.who(web)
     cases = [(case, each) for case in tomllib.loads((HERE / "refusals.toml").read_text())["case"] for each in case.get("each", [""])]
     faults = [f"{case['what']} ({each[:60]!r}): {fault}" for case, each in cases if (fault := fault_in(case, each, scene))]
