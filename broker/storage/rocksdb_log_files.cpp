@@ -32,6 +32,20 @@ std::string end_behind(std::uint64_t end, std::uint32_t salt) {
     return std::string(room < header.size() ? room : 0, '\0').append(header.data(), header.size());
 }
 
+/// In the place of a log that cannot be made.
+class unmade_log final : public rocksdb::FSWritableFile {
+public:
+    explicit unmade_log(IO why) : why_(std::move(why)) {}
+    IO Append(const Slice&, const IOOptions&, IODebugContext*) override { return why_; }
+    IO Append(const Slice&, const IOOptions&, const rocksdb::DataVerificationInfo&, IODebugContext*) override { return why_; }
+    IO Flush(const IOOptions&, IODebugContext*) override { return IO::OK(); }
+    IO Sync(const IOOptions&, IODebugContext*) override { return why_; }
+    IO Close(const IOOptions&, IODebugContext*) override { return IO::OK(); }
+
+private:
+    const IO why_;
+};
+
 }  // namespace
 
 /// What a log's file, which RocksDB may close, and a sync, which may be under way then, have in common.
@@ -54,6 +68,7 @@ struct log_files::shared_state {
     std::set<std::string> unsynced_directories;  // where names of logs are not durable
     error failure;                               // the first
     std::atomic<bool> has_failed{false};
+    std::string directory;  // of the database, once it has a log
 
     IO fail(errc code, const std::string& doing, IO status) {
         std::lock_guard lock(mutex);
@@ -225,8 +240,17 @@ IO log_files::NewWritableFile(const std::string& path, const rocksdb::FileOption
     auto status = target()->NewWritableFile(path, options, &made, debug);
     if (status.ok()) {
         *file = enter(std::make_unique<log_file>(std::make_shared<open_log>(std::move(made), path), state_, *number, 0, synced_));
+    } else if (is_one_more(path)) {
+        *file = std::make_unique<unmade_log>(state_->fail(errc::storage_failure, "making " + path + " failed", std::move(status)));
+        return IO::OK();
     }
     return status;
+}
+
+/// Whether the log is one more of the database: neither its first one, which is made while it opens, nor a checkpoint's.
+bool log_files::is_one_more(const std::string& path) const {
+    std::lock_guard lock(state_->mutex);
+    return std::filesystem::path(path).parent_path() == state_->directory;
 }
 
 /// False: a new one is to be made. What is written first tells that this log is empty, and whether the file system writes at a position.
@@ -254,7 +278,11 @@ std::unique_ptr<rocksdb::FSWritableFile> log_files::enter(std::unique_ptr<log_fi
     state_->open.push_back(log->shared());
     const auto& path = log->shared()->path;
     state_->made.insert(path);
-    state_->unsynced_directories.insert(std::filesystem::path(path).parent_path().string());
+    const auto directory = std::filesystem::path(path).parent_path().string();
+    state_->unsynced_directories.insert(directory);
+    if (state_->directory.empty()) {
+        state_->directory = directory;
+    }
     return log;
 }
 

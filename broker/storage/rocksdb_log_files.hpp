@@ -7,6 +7,9 @@
 // Synced here and not by RocksDB's SyncWAL: that asserts, and ends the process, when a write to a log, or its own sync of one before a flush, has failed
 // before. Here it is an error, and nothing is written to any log from then on: what a failed sync may have lost is not built upon.
 //
+// When a log cannot be made, RocksDB forgets about families that it was to begin new memtables of, if there are two, and asserts when it is closed. So it gets a
+// log to which nothing can be written, and the write that wanted it fails.
+//
 // A sync of what was appended also makes the file's new size durable, which is a write of its own; what is written over zeros that are there costs its
 // data alone. 4 KiB and fdatasync on ext4: 0.26 ms appended, 0.17 over zeros. Large commits are appended as they come: they would
 // be written twice, and the bandwidth is what they need.
@@ -63,6 +66,7 @@ private:
     bool write_over(const log_spares::spare& spare, const std::string& path, std::uint64_t number, rocksdb::FileOptions options,
                     std::unique_ptr<rocksdb::FSWritableFile>* file);
     std::unique_ptr<rocksdb::FSWritableFile> enter(std::unique_ptr<log_file> log);
+    bool is_one_more(const std::string& path) const;
 
     const std::shared_ptr<shared_state> state_;  // also its files', which may outlive it
     const bool synced_;

@@ -24,6 +24,7 @@ struct forgetful_file_system::shared_state {
     std::mutex mutex;
     std::optional<fault_plan> writes;
     std::optional<fault_plan> syncs;
+    std::optional<fault_plan> new_files;
     std::map<std::string, std::uint64_t> durable_bytes;  // of files made here that were written beyond them
     std::atomic<bool> forgotten{false};
     std::atomic<std::uint64_t> sync_count{0};
@@ -198,10 +199,16 @@ void forgetful_file_system::fail_syncs(const fault_plan& plan) {
     state_->syncs = plan;
 }
 
+void forgetful_file_system::fail_new_files(const fault_plan& plan) {
+    std::lock_guard lock(state_->mutex);
+    state_->new_files = plan;
+}
+
 void forgetful_file_system::heal() {
     std::lock_guard lock(state_->mutex);
     state_->writes.reset();
     state_->syncs.reset();
+    state_->new_files.reset();
 }
 
 void forgetful_file_system::slow_syncs(std::chrono::microseconds each) {
@@ -214,6 +221,9 @@ std::uint64_t forgetful_file_system::syncs() const {
 
 rocksdb::IOStatus forgetful_file_system::NewWritableFile(const std::string& name, const rocksdb::FileOptions& options,
                                                          std::unique_ptr<rocksdb::FSWritableFile>* file, rocksdb::IODebugContext* debug) {
+    if (auto struck = state_->strike(state_->new_files, name); !struck.ok()) {
+        return struck;
+    }
     std::unique_ptr<rocksdb::FSWritableFile> below;
     auto status = target()->NewWritableFile(name, buffered(options), &below, debug);
     if (status.ok()) {
@@ -236,6 +246,9 @@ rocksdb::IOStatus forgetful_file_system::ReopenWritableFile(const std::string& n
 
 rocksdb::IOStatus forgetful_file_system::ReuseWritableFile(const std::string& name, const std::string& old, const rocksdb::FileOptions& options,
                                                            std::unique_ptr<rocksdb::FSWritableFile>* file, rocksdb::IODebugContext* debug) {
+    if (auto struck = state_->strike(state_->new_files, name); !struck.ok()) {
+        return struck;
+    }
     std::unique_ptr<rocksdb::FSWritableFile> below;
     std::uint64_t size = 0;
     target()->GetFileSize(old, {}, &size, debug).PermitUncheckedError();

@@ -38,6 +38,7 @@ public:
 
     void fail_writes(const fault_plan& plan);
     void fail_syncs(const fault_plan& plan);
+    void fail_new_files(const fault_plan& plan);  // also those that are written over others
     void heal();
     void slow_syncs(std::chrono::microseconds each);
 

@@ -157,6 +157,32 @@ TEST_CASE("a failing write leaves the outcome unknown, its remains do not come b
     CHECK(consistent_groups(*engine.opened) == kept);
 }
 
+TEST_CASE("a log that cannot be made is a failed write, whichever memtables wait for it, and the store goes on when it is opened again") {
+    const auto fault = GENERATE(file_fault::io_error, file_fault::no_space);
+    const bool rows_are_full_too = GENERATE(false, true);
+    const std::string much(3u << 20, 'x');  // more than a memtable takes
+    CAPTURE(fault, rows_are_full_too);
+    faulty_engine engine;
+    auto epoch = open_shard(*engine.opened);
+    auto filling = numbered(0, much.size());
+    if (rows_are_full_too) filling.emplace_back(core::put_row{"much", much});
+    REQUIRE_FALSE(commit(*engine.opened, epoch, std::move(filling)));
+    engine.files->fail_new_files({".log", 0, fault, true});
+    const auto refused = commit(*engine.opened, epoch, numbered(1));
+    CHECK(refused.code == errc::outcome_unknown);
+    CHECK_THAT(refused.what, Catch::Contains("injected"));
+    CHECK_FALSE(engine.opened->open(first_shard));  // nor can one be made to open it
+    engine.files->heal();
+
+    epoch = open_shard(*engine.opened);
+    const auto kept = consistent_groups(*engine.opened);
+    CHECK(kept == 1);
+    CHECK(rows_of(*engine.opened, "much", "much~").size() == (rows_are_full_too ? 1 : 0));
+    CHECK_FALSE(commit(*engine.opened, epoch, numbered(kept)));
+    engine.lose_power();
+    CHECK(consistent_groups(*engine.opened) == kept + 1);
+}
+
 TEST_CASE("a failure poisons the other shards too, each until it is opened again") {
     faulty_engine engine;
     const auto epoch = open_shard(*engine.opened);
