@@ -1,6 +1,7 @@
 """What the supervisor tells Prometheus: whom to ask for numbers, and in a file for each host's node exporter how the processes there are."""
 import json
 import os
+import urllib.parse
 
 from stack_tool import configuration
 
@@ -28,9 +29,10 @@ class SupervisedMetrics:
     def _target(self, process):
         """In the form of Prometheus's file_sd_configs."""
         values = configuration.values_of(process, self._place, self._network, self._topology, self._build)
-        address, _, path = configuration.fill(process.metrics, values).partition("/")
-        labels = {"process": process.name, "component": process.component, "host": process.host.name, "__metrics_path__": f"/{path}"}
-        return {"targets": [address], "labels": labels}
+        where = urllib.parse.urlsplit("//" + configuration.fill(process.metrics, values))
+        labels = {"process": process.name, "component": process.component, "host": process.host.name, "__metrics_path__": where.path}
+        asked = {f"__param_{name}": value for name, value in urllib.parse.parse_qsl(where.query)}
+        return {"targets": [where.netloc], "labels": {**labels, **asked}}
 
     def _write(self, path, text):
         """Whole or not at all, and only what has changed."""

@@ -70,11 +70,13 @@ def _at(stage, rows):
 
 def _process(row, components, arguments, hosts):
     component = components[row["component"]]
-    more, templates = ([word for each in arguments if each["component"] == row["component"] for word in each.get(kind, [])] for kind in ("words", "templates"))
+    given = [each for each in arguments if each["component"] == row["component"]]
+    more, templates = ([word for each in given for word in each.get(kind, [])] for kind in ("words", "templates"))
+    metrics = next((each["metrics"] for each in given if "metrics" in each), component.get("metrics", ""))
     return Process(name=row["name"], component=row["component"], host=hosts[row["host"]], network=row["network"], user=component["user"],
                    templates=tuple(component["templates"] + templates), keeps_configuration=component.get("keeps_configuration", False),
                    command=tuple(component["command"] + more), stop_signal=component["stop_signal"],
-                   ready=component["ready"], metrics=component.get("metrics", ""), spare=row.get("spare", False))
+                   ready=component["ready"], metrics=metrics, spare=row.get("spare", False))
 
 
 def _on_every_host(row, hosts):

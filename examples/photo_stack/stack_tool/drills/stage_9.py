@@ -3,12 +3,14 @@ import re
 import signal
 import threading
 import time
+import urllib.request
 
 from stack_tool import cgroups, processes, restoration
 from stack_tool.alerts import Alerts
 from stack_tool.autoscaler import COMPONENT
 from stack_tool.broker import Broker
 from stack_tool.photo_client import multipart
+from stack_tool.session_store import SessionStore
 from stack_tool.uploaders import Uploaders, sample_photos
 from stack_tool.waiting import awaited, seconds_until
 from stack_tool.watch import traces
@@ -22,6 +24,7 @@ BURST = {"count": 9, "pause": 1.0}  # some nine photos a second
 BURST_SECONDS = 16
 FLEET_PERCENT = 60  # of a core, for all workers: they are to be too few for the burst, and the machine has two for everything
 ON_THE_WAY = ("haproxy", "web", "relay", "sizer", "notifier")
+ON_THE_DASHBOARD = ("Requests", "Latency", "Queue depth", "Lease age", "Replication lag", "Cache hit rate")
 WATCHERS = {"prometheus", "alertmanager", "alert_log", "node_exporter", "log_agent", "autoscaler", "backup"}
 
 
@@ -56,12 +59,26 @@ def _break_and_mend(report, alerts, what, alert, labels, begin, end):
     report.at_most("  mended: until it is over", alerts.wait_for("resolved", alert, time.time(), PATIENCE_SECONDS, **labels), RESOLVED_SECONDS_MAX, "s")
 
 
-def _lose_hosts(stack, report, alerts):
-    def kill_for_good():
-        stack.place.hold(["web1"])
-        processes.send(stack.who("web1"), signal.SIGKILL)
+def _lose_processes(stack, report, alerts):
+    """They stay dead, as nothing but the loss of its host makes them."""
+    def lose(names, alert, **labels):
+        def kill_for_good():
+            stack.place.hold(names)
+            for name in names:
+                processes.send(stack.who(name), signal.SIGKILL)
 
-    _break_and_mend(report, alerts, "web1 dead, and not started again", "ProcessDown", {"process": "web1"}, kill_for_good, lambda: stack.place.hold([]))
+        _break_and_mend(report, alerts, f"{' and '.join(names)} dead, and not started again", alert, labels, kill_for_good, lambda: stack.place.hold([]))
+
+    store = SessionStore(stack)
+    lose(["web1"], "ProcessDown", process="web1")
+    lose(["cache"], "CacheDown", process="cache")
+    lose([store.master()], "SessionsNotCopied")
+    store.wait_until_whole()
+    lose(store.names, "NoSessionsMaster")
+    store.wait_until_whole()
+
+
+def _lose_host(stack, report, alerts):
     host = stack.topology.process("web2").host
     _break_and_mend(report, alerts, "the host web2 unplugged", "HostDown", {"host": "web2"}, lambda: stack.network.unplug(host), lambda: stack.network.plug_in(host))
 
@@ -156,6 +173,19 @@ def _burst(stack, report):
     report.no_faults(f"  of {len(uploaders.acknowledged())} photos lost, doubled or without all sizes", uploaders.faults())
 
 
+# ---- the dashboard ---------------------------------------------------------------------------------------------------------------
+
+
+def _look_at_dashboard(stack, report):
+    """Every chart has found what it shows, under these names among others; and there is a trace all the way."""
+    with urllib.request.urlopen(stack.pages["dashboard"]) as answer:
+        page = answer.read().decode()
+    charts = re.findall(r'<div class="panel"><h2>([^<]*)</h2>(.*?)</div>', page, re.DOTALL)
+    report.require(f"{len(charts)} charts, among them {', '.join(ON_THE_DASHBOARD)}", all(any(name in title for title, _ in charts) for name in ON_THE_DASHBOARD))
+    report.no_faults("  of them without anything to show", [f"{title}: nothing yet" for title, chart in charts if "nothing yet" in chart])
+    report.require("  alerts, and one trace from the balancer to a worker", 'class="alerts"' in page and "lb/haproxy" in page and "workers/sizer" in page)
+
+
 # ---- restore ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -182,6 +212,8 @@ def run(stack, report):
     alerts = Alerts(stack)
     _follow_one(stack, report)
     _burst(stack, report)
+    _look_at_dashboard(stack, report)
     _drop_and_restore(stack, report)
     _kill_each(stack, report, alerts)
-    _lose_hosts(stack, report, alerts)
+    _lose_processes(stack, report, alerts)
+    _lose_host(stack, report, alerts)
