@@ -25,7 +25,7 @@ case " ${labels[*]-} " in
   *) stack=OFF ;;  # who asks for other labels needs no libraries for photos
 esac
 
-[ $stack = OFF ] || tests/install_packages.sh libvips-dev libpqxx-dev libargon2-dev python3-yaml python3-jsonschema openapi-specification
+[ $stack = OFF ] || tests/install_packages.sh libvips-dev libpqxx-dev libargon2-dev nginx-light python3-yaml python3-jsonschema openapi-specification
 cmake -S . -B "$build" -G Ninja -DMILLRACE_WERROR=ON -DMILLRACE_COMPARE=ON -DMILLRACE_STACK=$stack "${options[@]}" >"$build.configure.log" 2>&1 || { cat "$build.configure.log"; exit 1; }
 rm -f "$build.configure.log"
 cmake --build "$build"

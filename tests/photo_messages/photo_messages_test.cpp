@@ -4,6 +4,7 @@
 #include "examples/photo_stack/photos/photo_messages.hpp"
 
 using photo_stack::size_result;
+using photo_stack::store_repair;
 using photo_stack::uploaded_photo;
 
 TEST_CASE("an uploaded photo is read as it was written") {
@@ -26,6 +27,19 @@ TEST_CASE("a size is read as it was written") {
     CHECK(read.size.bytes == 98'765);
     CHECK(read.sizes == 8);
     CHECK(read.fault.empty());
+    CHECK_FALSE(read.uneven);
+}
+
+TEST_CASE("a size that an object store lacks is read as it was written") {
+    const size_result sent{.photo = 12, .version = 1, .size = {"v1-large.jpg", 1280, 720, 98'765}, .sizes = 8, .uneven = true};
+    CHECK(size_result::from_text(sent.to_text()).uneven);
+}
+
+TEST_CASE("an order for the storekeeper is read as it was written, and as the database writes it") {
+    const auto read = store_repair::from_text(store_repair{.photo = 12, .files = {"v1-large.jpg", "v1-large.webp"}}.to_text());
+    CHECK(read.photo == 12);
+    CHECK(read.files == std::vector<std::string>{"v1-large.jpg", "v1-large.webp"});
+    CHECK(store_repair::from_text(R"({"photo" : 12, "files" : []})").files.empty());
 }
 
 TEST_CASE("a fault comes instead of a size") {
@@ -40,5 +54,6 @@ TEST_CASE("what is no message of ours is said to be none") {
         CAPTURE(text);
         CHECK_THROWS_AS(size_result::from_text(text), std::runtime_error);
         CHECK_THROWS_AS(uploaded_photo::from_text(text), std::runtime_error);
+        CHECK_THROWS_AS(store_repair::from_text(text), std::runtime_error);
     }
 }

@@ -7,7 +7,7 @@ import secrets
 
 from stack_tool import photo_client
 from stack_tool.uploaders import RENDITIONS
-from visitors import exchange, patient_exchange, request
+from visitors import exchange, path_of, patient_exchange, request
 
 PHOTOS = 3
 MORE_THAN_A_SMALL_BODY = b"x" * 70_000
@@ -68,7 +68,7 @@ def _look(scene, phone, photo):
     described = scene.finished(photo)
     assert len(described["renditions"]) == RENDITIONS, f"photo {photo} has {len(described['renditions'])} sizes"
     for rendition in described["renditions"]:
-        _expect(200, phone.ask("GET", rendition["url"]))
+        _expect(200, phone.ask("GET", path_of(rendition["url"])))
     _expect(200, phone.ask("GET", described["original"]))
     _expect(404, Phone(phone.entry).ask("GET", described["original"]))
     _expect(404, phone.ask("GET", f"/api/photos/{NOBODY}"))

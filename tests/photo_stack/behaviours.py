@@ -6,7 +6,7 @@ import time
 import urllib.parse
 
 from stack_tool import photo_client
-from visitors import Visitor, exchange, patient_exchange, request
+from visitors import Visitor, exchange, path_of, patient_exchange, request
 
 FORM = ("Content-Type", "application/x-www-form-urlencoded")
 HEADER_SECONDS = 10  # the web server's, for the head of a request
@@ -74,7 +74,7 @@ def a_replayed_deletion(scene):
     deletion = request("DELETE", photo["url"], headers)
     answers = [patient_exchange(scene.entry, deletion)[0].status for _ in range(2)]
     without_key = patient_exchange(scene.entry, request("DELETE", photo["url"], headers[:1]))[0].status
-    gone = exchange(scene.entry, request("GET", photo["renditions"][0]["url"])).status
+    gone = exchange(scene.entry, request("GET", path_of(photo["renditions"][0]["url"]))).status
     return None if (answers, without_key, gone) == ([204, 204], 404, 404) else f"answered with {answers}, without a key {without_key}, its files {gone}"
 
 
@@ -93,7 +93,7 @@ def a_watched_photo(scene):
     urls = {json.loads(size)["url"] for size in sizes}
     if told.status != 200 or told.headers["Content-Type"] != "text/event-stream" or not told.body.endswith(b"event: end\ndata: {}\n\n"):
         return f"answered with {told.status}: {told.body[-200:]!r}"
-    return None if len(urls) == len(sizes) == 8 and all(exchange(scene.entry, request("GET", url)).status == 200 for url in urls) else f"it was told of {sorted(urls)}"
+    return None if len(urls) == len(sizes) == 8 and all(exchange(scene.entry, request("GET", path_of(url))).status == 200 for url in urls) else f"it was told of {sorted(urls)}"
 
 
 def a_slow_head(scene):

@@ -48,6 +48,11 @@ def request(method, target, headers=(), body=b""):
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
 
 
+def path_of(url):
+    """Of a photo's size: whatever edge it is at, it is at the web server under the same path."""
+    return urllib.parse.urlsplit(url).path
+
+
 def patient_exchange(entry, content):
     """As often as it takes to be within the limit of writes. The answer, and how often it was too many."""
     for refused in range(200):

@@ -26,7 +26,7 @@ class directory final : public photo_files {
 public:
     explicit directory(const fs::path& root) : kept_(root / "kept") { fs::create_directories(kept_); }
 
-    void keep(std::int64_t photo, const fs::path& draft) override {
+    bool keep(std::int64_t photo, const fs::path& draft) override {
         const auto place = place_of(photo);
         if (fs::create_directory(place.parent_path())) sync(kept_);
         if (fs::create_directory(place)) sync(place.parent_path());
@@ -35,6 +35,7 @@ public:
             fs::rename(entry.path(), place / entry.path().filename());
         }
         sync(place);
+        return true;
     }
 
     std::optional<std::string> read(std::int64_t photo, const std::string& file_name) override {
@@ -44,7 +45,10 @@ public:
         return std::string{std::istreambuf_iterator<char>(in), {}};
     }
 
-    void remove(std::int64_t photo) override { fs::remove_all(place_of(photo)); }
+    bool remove(std::int64_t photo) override {
+        fs::remove_all(place_of(photo));
+        return true;
+    }
 
     void check() override {
         if (::access(kept_.c_str(), R_OK | W_OK | X_OK) != 0) throw std::system_error(errno, std::generic_category(), kept_.string());

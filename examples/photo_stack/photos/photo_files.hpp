@@ -5,22 +5,29 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 
 namespace photo_stack {
 
-/// Thread-safe, and waits. Everything throws std::runtime_error, or what std::filesystem throws, when the place does not do as it should.
+/// Nobody who should have the files answers now; trying again later is of use.
+struct photos_unavailable : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+/// Thread-safe, and waits. Everything throws photos_unavailable, or what std::filesystem throws, when the place does not do as it should.
 class photo_files {
 public:
     virtual ~photo_files() = default;
 
-    /// Takes a folder's files over, to those that the photo has: each appears whole, and all are on disk when this returns. They may be the same again.
-    virtual void keep(std::int64_t photo, const std::filesystem::path& draft) = 0;
+    /// Takes a folder's files over, to those that the photo has: each appears whole, and all are there when this returns. They may be the same again.
+    /// Whether they are in all places; if not, they are in one, and somebody has to be told, who sees to it that the others get them.
+    [[nodiscard]] virtual bool keep(std::int64_t photo, const std::filesystem::path& draft) = 0;
 
     virtual std::optional<std::string> read(std::int64_t photo, const std::string& file_name) = 0;
 
-    /// All files of the photo; none is no error.
-    virtual void remove(std::int64_t photo) = 0;
+    /// All files of the photo; none is no error. Whether they are gone everywhere.
+    virtual bool remove(std::int64_t photo) = 0;
 
     /// Throws when files cannot be read or written now.
     virtual void check() = 0;

@@ -3,6 +3,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
+#include <boost/json/value_from.hpp>
 #include <boost/json/value_to.hpp>
 #include <stdexcept>
 
@@ -47,12 +48,13 @@ std::string size_result::to_text() const {
     } else {
         o["fault"] = fault;
     }
+    if (uneven) o["uneven"] = true;
     return json::serialize(o);
 }
 
 size_result size_result::from_text(const std::string& text) {
     return read_object(text, [](const json::object& o) {
-        size_result r{.photo = field<std::int64_t>(o, "photo"), .version = field<int>(o, "version")};
+        size_result r{.photo = field<std::int64_t>(o, "photo"), .version = field<int>(o, "version"), .uneven = o.contains("uneven")};
         if (o.contains("fault")) {
             r.fault = field<std::string>(o, "fault");
             return r;
@@ -62,6 +64,12 @@ size_result size_result::from_text(const std::string& text) {
         r.sizes = field<std::size_t>(o, "sizes");
         return r;
     });
+}
+
+std::string store_repair::to_text() const { return json::serialize(json::value{{"photo", photo}, {"files", json::value_from(files)}}); }
+
+store_repair store_repair::from_text(const std::string& text) {
+    return read_object(text, [](const json::object& o) { return store_repair{field<std::int64_t>(o, "photo"), field<std::vector<std::string>>(o, "files")}; });
 }
 
 }  // namespace photo_stack

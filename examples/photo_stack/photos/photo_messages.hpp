@@ -2,6 +2,7 @@
 //
 //   photos.uploaded   a message for each version of a photo whose sizes are to be made. Subscriptions: workers, notifications
 //   photos.results    a message for each size that is there, or for a photo that is damaged. Subscriptions: inbox, and one for each web server
+//   photos.repairs    a message for each photo whose files are not in the object stores as they should be. Subscription: storekeeper
 //   photos.dead       what could not be handled by anybody, with the reason in its envelope
 //
 // The topics are made by `stack up`, from topology.toml.
@@ -10,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "examples/photo_stack/photos/photo_sizes.hpp"
 
@@ -20,6 +22,8 @@ inline const std::string results_topic = "photos.results";
 inline const std::string workers_subscription = "workers";
 inline const std::string notifications_subscription = "notifications";
 inline const std::string inbox_subscription = "inbox";
+inline const std::string repairs_topic = "photos.repairs";
+inline const std::string storekeeper_subscription = "storekeeper";
 
 /// Texts that are no such message are std::runtime_error.
 struct uploaded_photo {
@@ -39,9 +43,19 @@ struct size_result {
     photo_size size{};
     std::size_t sizes = 0;  // of this version, when all are there
     std::string fault{};    // instead of a size: the photo is damaged, and how
+    bool uneven = false;    // an object store lacks files of this photo
 
     std::string to_text() const;
     static size_result from_text(const std::string& text);
+};
+
+/// What the object stores have of a photo is to become what its row says: the same files in all of them, or, when it was deleted, none.
+struct store_repair {
+    std::int64_t photo = 0;
+    std::vector<std::string> files{};  // that edges may have
+
+    std::string to_text() const;
+    static store_repair from_text(const std::string& text);
 };
 
 }  // namespace photo_stack

@@ -1,5 +1,5 @@
-// photo-relay: what stands between the database and the broker. One thread carries the outbox to the topic, another one the results into the catalog; what
-// fails is begun anew, which is all that there is to recovery.
+// photo-relay: what stands between the database and the broker. One thread carries the outbox to the topic, another one the results into the catalog, a third
+// one orders for the storekeeper; what fails is begun anew, which is all that there is to recovery.
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "examples/photo_stack/relay/outbox_relay.hpp"
+#include "examples/photo_stack/relay/repairs_relay.hpp"
 #include "examples/photo_stack/relay/results_inbox.hpp"
 
 namespace {
@@ -50,8 +51,12 @@ int main(int argc, char** argv) {
     outbox.broker.name = outbox.broker.producer = producer;
     photo_relay::inbox_settings inbox{database, broker};
     inbox.broker.name = producer + " inbox";
+    photo_relay::repairs_settings repairs{database, broker};
+    repairs.broker.name = producer + " repairs";
+    std::thread orders([&] { until_the_end("repairs", [&] { photo_relay::relay_repairs(repairs, ending); }); });
     std::thread results([&] { until_the_end("inbox", [&] { photo_relay::take_results_in(inbox, ending); }); });
     until_the_end("outbox", [&] { photo_relay::relay_outbox(outbox, ending); });
     results.join();
+    orders.join();
     return 0;
 }

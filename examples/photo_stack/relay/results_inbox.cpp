@@ -37,7 +37,10 @@ bool note_size(pqxx::work& tx, const photo_stack::size_result& r) {
     const auto fresh = tx.exec_params("insert into renditions (photo_id, version, file, width, height, bytes) select id, $2, $3, $4, $5, $6 from photos where id = $1"
                                       " on conflict do nothing returning photo_id",
                                       r.photo, r.version, r.size.file, r.size.width, r.size.height, r.size.bytes);
-    if (fresh.empty()) return false;  // it came before, or the photo was deleted meanwhile
+    if (fresh.empty()) {  // it came before; or the photo was deleted meanwhile, and a file has come back
+        tx.exec_params("insert into store_repairs (photo_id, files) select $1, array[$2] where not exists (select from photos where id = $1)", r.photo, r.size.file);
+        return false;
+    }
     tx.exec_params("update photos set stored_bytes = stored_bytes + $2 where id = $1", r.photo, r.size.bytes);
     const auto there = tx.exec_params1("select count(*) from renditions where photo_id = $1 and version = $2", r.photo, r.version)[0].as<std::size_t>();
     return there >= r.sizes && close_outbox_row(tx, r);
@@ -69,6 +72,7 @@ void take_in(pqxx::connection& database, client::blocking_consumer& results, con
             results.reject(d, "this is no result");
             continue;
         }
+        if (result->uneven) tx.exec_params("insert into store_repairs (photo_id) values ($1)", result->photo);
         const bool ended = result->fault.empty() ? note_size(tx, *result) : note_fault(tx, *result);
         if (ended) ends.push_back(line_of(span, d, *result));
         understood.push_back(&d);

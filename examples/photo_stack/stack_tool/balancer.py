@@ -1,7 +1,11 @@
 """What HAProxy says of its servers, and is told, by its socket."""
+import contextlib
 import csv
 import io
 import socket
+import threading
+
+FORGET_SECONDS = 0.5
 
 
 class Balancer:
@@ -33,6 +37,22 @@ class Balancer:
     def requests(self, server):
         """Sent to it so far."""
         return int(self._row(server)["stot"])
+
+    @contextlib.contextmanager
+    def without_limit(self):
+        """Nobody asks too often meanwhile: what they have asked is forgotten again and again."""
+        def forget():
+            while not ending.wait(FORGET_SECONDS):
+                self._ask("clear table www")
+
+        ending = threading.Event()
+        forgetting = threading.Thread(target=forget, daemon=True)
+        forgetting.start()
+        try:
+            yield
+        finally:
+            ending.set()
+            forgetting.join()
 
     def enable(self, server):
         self._ask(f"enable server web/{server}")

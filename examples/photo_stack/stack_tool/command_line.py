@@ -11,7 +11,7 @@ from stack_tool.failure import StackFailed
 COMMANDS = {"up": "start the stack at a stage, with all that it needs", "down": "stop it, and take everything away: processes, hosts, data, logs",
             "status": "say what lives; exit code 1 when something does not", "drill": "break it, and see that what the stage promises holds",
             "load": "upload and look at photos for a while, and say how fast that was",
-            "compare": "upload to two stages in turns, and say how fast each was", "open": "show it in a browser",
+            "compare": "look at pages of two stages, and upload to them, in turns, and say how fast each was", "open": "show it in a browser",
             "trace": "show one request on its way, or the newest ones (stage 9)",
             "supervise": None, "autoscale": None}
 

@@ -1,4 +1,5 @@
 """${…} in commands and templates, and the files that are made from the templates' folders."""
+import contextlib
 import shutil
 import string
 
@@ -22,12 +23,14 @@ def values_of_stack(place, network, topology, build):
     for name in topology.secrets:
         values[f"secrets.{name}"] = (place.secrets / name).read_text().strip()
     for name, text in topology.values.items():
-        values[f"values.{name}"] = fill(text, values)
+        with contextlib.suppress(KeyError):  # it names hosts of later stages
+            values[f"values.{name}"] = fill(text, values)
     return values
 
 
 def values_of(process, place, network, topology, build):
-    return {**values_of_stack(place, network, topology, build), "name": process.name, "host": process.host.name, "address": network.address(process.host, process.network),
+    here = {f"here.{each}": network.address(process.host, each) for each in process.host.networks}
+    return {**values_of_stack(place, network, topology, build), **here, "name": process.name, "host": process.host.name, "address": network.address(process.host, process.network),
             "network.subnet": network.range(process.network), "config": place.config / process.name, "data": place.data(process.name)}
 
 

@@ -25,6 +25,12 @@ def start_time(pid):
     return fields and int(fields[19])
 
 
+def processor_seconds(pid):
+    """That it has used so far."""
+    fields = _stat(pid)
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+
 def identity(pid):
     return {"pid": pid, "start_time": start_time(pid)}
 
@@ -45,6 +51,12 @@ def end(who, first_signal, seconds):
     if not _gone_within(who, seconds):
         send(who, signal.SIGKILL)
         _gone_within(who, 5)
+
+
+def end_group(pid):
+    """Whatever a process that is gone has started and left behind: it would hold its ports."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _gone_within(who, seconds):

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.parse
 
 from stack_tool import cgroups, configuration, database, network, packages, processes, readiness, topology
 from stack_tool.broker import Broker
@@ -47,6 +46,10 @@ class Stack:
     @property
     def pages(self):
         return {what: self._filled(url) for what, url in self.topology.pages.items()}
+
+    def outside_addresses(self):
+        """Of the hosts that browsers, or who looks after the stack, can reach."""
+        return [self.network.address(host, name) for host in self.topology.hosts for name in host.networks if self.topology.networks[name]]
 
     def value(self, name):
         """Of `values` in the topology."""
@@ -127,7 +130,7 @@ def _make_hosts(stack):
     for process in stack.topology.processes:
         data = stack.place.data(process.name)
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.chown(data, process.user, process.user)
+        shutil.chown(data, process.data_user, process.data_user)
     stack.place.photos.mkdir(exist_ok=True)
     shutil.chown(stack.place.photos, "www-data", "www-data")
 
@@ -140,10 +143,10 @@ def _write_secrets(stack):
         file.touch(mode=0o600)
         file.write_text(secrets.token_urlsafe(32) + "\n")
         shutil.chown(file, reader, reader)
-    address = urllib.parse.urlsplit(stack.entry).hostname
+    names = ",".join(["DNS:photo.test", *(f"IP:{address}" for address in stack.outside_addresses())])
     key, certificate = place.secrets / "site.key", place.secrets / "site.crt"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", "/CN=photo.test",
-                    "-addext", f"subjectAltName=DNS:photo.test,IP:{address}", "-keyout", key, "-out", certificate], check=True, capture_output=True)
+                    "-addext", f"subjectAltName={names}", "-keyout", key, "-out", certificate], check=True, capture_output=True)
     (place.secrets / "site.pem").write_text(certificate.read_text() + key.read_text())
     (place.secrets / "site.pem").chmod(0o600)
 

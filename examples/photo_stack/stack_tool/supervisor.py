@@ -57,6 +57,7 @@ class Supervisor:
             lived = time.monotonic() - child.started
             child.pause = FIRST_PAUSE if lived > SOUND_SECONDS else min(2 * child.pause, LONGEST_PAUSE)
             child.due = time.monotonic() + child.pause
+            processes.end_group(child.handle.pid)
             self._say(f"{name} (pid {child.handle.pid}) ended with {child.handle.returncode} after {lived:.1f} s; again in {child.pause:.1f} s")
             child.handle = None
 
@@ -89,6 +90,7 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 child.handle.kill()
                 child.handle.wait()
+                processes.end_group(child.handle.pid)
             self._say(f"{name} stopped")
 
 

@@ -23,6 +23,7 @@ class Process:
     host: Host
     network: str
     user: str
+    data_user: str  # whose its data folder is
     templates: tuple  # folders whose files are filled in for it
     keeps_configuration: bool  # it writes into them: they are filled in once
     command: tuple
@@ -74,6 +75,7 @@ def _process(row, components, arguments, hosts):
     more, templates = ([word for each in given for word in each.get(kind, [])] for kind in ("words", "templates"))
     metrics = next((each["metrics"] for each in given if "metrics" in each), component.get("metrics", ""))
     return Process(name=row["name"], component=row["component"], host=hosts[row["host"]], network=row["network"], user=component["user"],
+                   data_user=component.get("data_user", component["user"]),
                    templates=tuple(component["templates"] + templates), keeps_configuration=component.get("keeps_configuration", False),
                    command=tuple(component["command"] + more), stop_signal=component["stop_signal"],
                    ready=component["ready"], metrics=metrics, spare=row.get("spare", False))

@@ -32,25 +32,25 @@ std::optional<std::int64_t> before_in(const visit& v) {
     return id;
 }
 
-std::vector<page_data> grid(const std::vector<photo_row>& photos) {
+std::vector<page_data> grid(const std::vector<photo_row>& photos, const photo_links& links) {
     std::vector<page_data> rows;
     for (const auto& p : photos) {
         page_data row{.texts = {{"id", std::to_string(p.id)}, {"photo_title", p.title}}, .lists = {}};
-        if (!p.square.empty()) row.lists["square"] = {{.texts = {{"file", p.square}}, .lists = {}}};
+        if (!p.square.empty()) row.lists["square"] = {{.texts = {{"url", links.of(p.id, p.square)}}, .lists = {}}};
         rows.push_back(std::move(row));
     }
     return rows;
 }
 
 /// A page's photos; one more than a page was asked for, which tells whether there are older ones.
-page_data grid_page(std::vector<photo_row> photos) {
+page_data grid_page(std::vector<photo_row> photos, const photo_links& links) {
     page_data data;
     const bool more = photos.size() > page_photos;
     if (more) {
         photos.resize(page_photos);
         data.lists["older"] = {{.texts = {{"before", std::to_string(photos.back().id)}}, .lists = {}}};
     }
-    data.lists["photos"] = grid(photos);
+    data.lists["photos"] = grid(photos, links);
     return data;
 }
 
@@ -71,24 +71,24 @@ std::string shown_bytes(std::int64_t bytes) {
 std::string shown_time(const std::string& time) { return time.substr(0, 10) + " " + time.substr(11, 5) + " UTC"; }
 
 /// One row for each size, with the formats that it is there in. REQUIRES: files of one size stand together.
-std::vector<page_data> shown_sizes(const photo_row& p) {
+std::vector<page_data> shown_sizes(const photo_row& p, const photo_links& links) {
     std::vector<page_data> sizes;
     for (const auto& s : p.sizes) {
         const auto kind = photo_stack::kind_of_size(s.file);
         if (sizes.empty() || sizes.back().texts["kind"] != kind)
             sizes.push_back({.texts = {{"kind", kind}, {"size_width", std::to_string(s.width)}, {"size_height", std::to_string(s.height)}}, .lists = {}});
-        sizes.back().lists["formats"].push_back({.texts = {{"file", s.file}, {"format", s.file.substr(s.file.find('.') + 1)}}, .lists = {}});
+        sizes.back().lists["formats"].push_back({.texts = {{"url", links.of(p.id, s.file)}, {"format", s.file.substr(s.file.find('.') + 1)}}, .lists = {}});
     }
     return sizes;
 }
 
 /// Those that are there, and what is said while there are others to come.
-void add_sizes_to(page_data& data, const photo_row& p) {
-    data.lists["sizes"] = shown_sizes(p);
+void add_sizes_to(page_data& data, const photo_row& p, const photo_links& links) {
+    data.lists["sizes"] = shown_sizes(p, links);
     for (const auto& s : p.sizes)
         for (const auto* format : {"jpg", "webp"})
             if (s.file == photo_stack::file_of_size(p.version, "large", std::string(".") + format))
-                data.lists[std::string("large_") + format] = {{.texts = {{"file", s.file}}, .lists = {}}};
+                data.lists[std::string("large_") + format] = {{.texts = {{"url", links.of(p.id, s.file)}}, .lists = {}}};
     data.lists["fault"] = shown_fault(p.fault);
     if (p.in_work)
         data.lists["in_work"] = {{.texts = {{"ready", std::to_string(p.sizes.size())}, {"expected", std::to_string(photos::renditions_of_a_photo())}}, .lists = {}}};
@@ -166,12 +166,12 @@ answer html_pages::log_out(visit& v) {
 // ---- photos --------------------------------------------------------------------------------------------------------------------
 
 answer html_pages::home(visit& v) {
-    auto data = grid_page(co_await hot_.newest(v.written));
+    auto data = grid_page(co_await hot_.newest(v.written), links_);
     co_return frame_.page(v, "home.html", "Photos", std::move(data));
 }
 
 answer html_pages::gallery_page(visit& v, std::optional<std::int64_t> before, std::string fault) {
-    auto data = grid_page(co_await catalog_.of_user(v.who->id, before, page_photos + 1, v.written));
+    auto data = grid_page(co_await catalog_.of_user(v.who->id, before, page_photos + 1, v.written), links_);
     data.texts["name"] = v.who->name;
     data.texts["once"] = new_token();
     data.lists["fault"] = shown_fault(fault);
@@ -200,7 +200,7 @@ answer html_pages::profile(visit& v) {
     const auto owner = co_await people_.find(v.where.segments.at(1), v.written);
     if (!owner) throw not_found();
     const auto before = before_in(v);
-    auto data = grid_page(co_await catalog_.of_user(owner->id, before, page_photos + 1, v.written));
+    auto data = grid_page(co_await catalog_.of_user(owner->id, before, page_photos + 1, v.written), links_);
     data.texts["name"] = owner->name;
     data.lists["newest"] = shown_if(before.has_value());
     co_return frame_.page(v, "profile.html", owner->name, std::move(data));
@@ -215,7 +215,7 @@ answer html_pages::photo(visit& v) {
                   {"width", std::to_string(p->width)}, {"height", std::to_string(p->height)},
                   {"bytes", shown_bytes(p->bytes)},  {"shown_time", shown_time(p->created_at)},
                   {"original", p->original}};
-    add_sizes_to(data, *p);
+    add_sizes_to(data, *p, links_);
     data.lists["own"] = shown_if(v.who && v.who->id == p->user_id);
     co_return frame_.page(v, "photo.html", p->title, std::move(data));
 }

@@ -31,14 +31,19 @@ constexpr std::size_t farewell_bytes = 64u << 20;
 constexpr auto farewell_time = std::chrono::seconds{5};
 
 constexpr std::pair<const char*, const char*> headers_of_every_answer[] = {
-    {"Content-Security-Policy",  // "blob:" is the preview of a photo that is not sent yet
-     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"},
     {"X-Content-Type-Options", "nosniff"},
     {"Referrer-Policy", "same-origin"},
 };
 
-http::response<http::string_body> head_of(const visit& v, const response& answer) {
+std::string content_policy(const std::vector<std::string>& image_sources) {
+    std::string images = "img-src 'self' blob:";  // "blob:" is the preview of a photo that is not sent yet
+    for (const auto& source : image_sources) images += " " + source;
+    return "default-src 'none'; script-src 'self'; style-src 'self'; " + images + "; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+}
+
+http::response<http::string_body> head_of(const visit& v, const response& answer, const std::string& policy) {
     http::response<http::string_body> out(http::int_to_status(answer.status), 11);
+    out.set("Content-Security-Policy", policy);
     for (const auto& [name, value] : headers_of_every_answer) out.set(name, value);
     if (!answer.body.empty() || answer.events) out.set(http::field::content_type, answer.type);
     out.set(http::field::cache_control, "no-store");
@@ -63,7 +68,7 @@ struct http_server::connection {
 };
 
 http_server::http_server(asio::io_context& io, site& pages, request_log& log, http_settings settings)
-    : io_(io), site_(pages), log_(log), settings_(settings), acceptor_(io) {}
+    : io_(io), site_(pages), log_(log), settings_(std::move(settings)), content_policy_(content_policy(settings_.image_sources)), acceptor_(io) {}
 
 void http_server::listen(const tcp::endpoint& where) {
     acceptor_.open(where.protocol());
@@ -181,7 +186,7 @@ asio::awaitable<bool> http_server::take_body(connection& c, visit& v) {
 
 /// Whether the peer has taken all of it, and another request may follow.
 asio::awaitable<bool> http_server::send(connection& c, const visit& v, response answer, bool keep) {
-    auto out = head_of(v, answer);
+    auto out = head_of(v, answer, content_policy_);
     out.keep_alive(keep && !draining_);
     if (v.method != http::verb::head) out.body() = std::move(answer.body);
     c.stream.expires_after(settings_.answer_timeout);
@@ -192,7 +197,7 @@ asio::awaitable<bool> http_server::send(connection& c, const visit& v, response 
 
 /// Until they end, the peer is gone, or they have lasted long enough: a browser asks again by itself. The end of the connection is the end of the body.
 asio::awaitable<void> http_server::send_events(connection& c, const visit& v, response answer) {
-    auto head = head_of(v, answer);
+    auto head = head_of(v, answer, content_policy_);
     head.keep_alive(false);
     c.events = std::move(answer.events);
     c.stream.expires_after(settings_.answer_timeout);

@@ -11,6 +11,8 @@
 #include <cstddef>
 #include <memory>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "examples/photo_stack/web/request_log.hpp"
 #include "examples/photo_stack/web/site.hpp"
@@ -18,6 +20,7 @@
 namespace photo_web {
 
 struct http_settings {
+    std::vector<std::string> image_sources{};  // where pages may load images from, beside this server
     std::size_t connections_max = 2'000;
     std::size_t header_bytes_max = 8u << 10;
     std::size_t bodies_bytes_max = 512u << 20;         // of all requests that are in memory
@@ -60,6 +63,7 @@ private:
     site& site_;
     request_log& log_;
     http_settings settings_;
+    const std::string content_policy_;
     boost::asio::ip::tcp::acceptor acceptor_;
     std::size_t bodies_bytes_ = 0;
     bool draining_ = false;

@@ -4,6 +4,7 @@
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 
+#include "examples/photo_stack/photos/object_stores.hpp"
 #include "examples/photo_stack/web/parsing/text_rules.hpp"
 #include "examples/photo_stack/web/refusal.hpp"
 #include "examples/photo_stack/web/sent_form.hpp"
@@ -53,11 +54,9 @@ credentials read_credentials(const visit& v) {
 
 json::value user_json(const account& who) { return {{"id", who.id}, {"name", who.name}}; }
 
-std::string url_of(const photo_row& p, const std::string& file) { return "/media/" + std::to_string(p.id) + "/" + file; }
-
 json::object photo_json(const photo_row& p) {
     json::object out{{"id", p.id},       {"user_id", p.user_id}, {"user", p.user_name},    {"title", p.title},
-                     {"bytes", p.bytes}, {"width", p.width},     {"height", p.height},     {"original", url_of(p, p.original)},
+                     {"bytes", p.bytes}, {"width", p.width},     {"height", p.height},     {"original", photo_stack::path_of_photo_file(p.id, p.original)},
                      {"url", "/api/photos/" + std::to_string(p.id)},
                      {"state", !p.fault.empty() ? "damaged" : p.in_work ? "in_work" : "ready"}};
     if (p.stored_bytes != 0) out["stored_bytes"] = p.stored_bytes;
@@ -65,15 +64,16 @@ json::object photo_json(const photo_row& p) {
     return out;
 }
 
-json::object photo_with_sizes_json(const photo_row& p) {
+json::object photo_with_sizes_json(const photo_row& p, const photo_links& links) {
     json::array sizes;
-    for (const auto& s : p.sizes) sizes.push_back({{"file", s.file}, {"width", s.width}, {"height", s.height}, {"url", url_of(p, s.file)}});
+    for (const auto& s : p.sizes) sizes.push_back({{"file", s.file}, {"width", s.width}, {"height", s.height}, {"url", links.of(p.id, s.file)}});
     auto out = photo_json(p);
     out["renditions"] = std::move(sizes);
     return out;
 }
 
-json::array photos_json(const std::vector<photo_row>& photos, json::object (*tell)(const photo_row&)) {
+template <class Tell>
+json::array photos_json(const std::vector<photo_row>& photos, Tell tell) {
     json::array out;
     for (const auto& p : photos) out.push_back(tell(p));
     return out;
@@ -132,7 +132,10 @@ answer json_api::photos_of_user(visit& v) {
 
 answer json_api::upload(visit& v) {
     auto sent = read_form(v.header("Content-Type"), v.body);
-    uploads::wording tell = [](const std::vector<photo_row>& photos) { return stored_answer{201, json::serialize(json::value{{"photos", photos_json(photos, photo_with_sizes_json)}})}; };
+    uploads::wording tell = [this](const std::vector<photo_row>& photos) {
+        const auto with_sizes = [this](const photo_row& p) { return photo_with_sizes_json(p, links_); };
+        return stored_answer{201, json::serialize(json::value{{"photos", photos_json(photos, with_sizes)}})};
+    };
     auto told = co_await incoming_.add(*v.who, std::move(sent.files), idempotency_key(v), std::move(tell));
     co_return response{.status = told.status, .type = "application/json", .body = std::move(told.text)};
 }
@@ -140,7 +143,7 @@ answer json_api::upload(visit& v) {
 answer json_api::photo(visit& v) {
     const auto p = co_await hot_.find(id_in(v, id_segment), v.written);
     if (!p) throw not_found();
-    co_return as_json(200, photo_with_sizes_json(*p));
+    co_return as_json(200, photo_with_sizes_json(*p, links_));
 }
 
 answer json_api::remove_photo(visit& v) {

@@ -26,8 +26,7 @@ constexpr auto pause_after_failure = std::chrono::seconds{1};
 
 void photo_watch::tell_size(const photo_stack::photo_size& size) {
     if (!told_.insert(size.file).second) return;
-    const auto url = "/media/" + std::to_string(photo_) + "/" + size.file;
-    events_.send("size", json::serialize(json::value{{"file", size.file}, {"width", size.width}, {"height", size.height}, {"url", url}}));
+    events_.send("size", json::serialize(json::value{{"file", size.file}, {"width", size.width}, {"height", size.height}, {"url", links_.of(photo_, size.file)}}));
 }
 
 void photo_watch::tell_fault(const std::string& fault) {
@@ -40,14 +39,15 @@ void photo_watch::tell_end() {
     events_.finish();
 }
 
-live_results::live_results(asio::any_io_executor loop, live_settings settings) : loop_(std::move(loop)), settings_(std::move(settings)) {
+live_results::live_results(asio::any_io_executor loop, const photo_links& links, live_settings settings)
+    : loop_(std::move(loop)), links_(links), settings_(std::move(settings)) {
     if (!settings_.broker.server.empty()) asio::co_spawn(loop_, listen(), asio::detached);
 }
 
 std::shared_ptr<photo_watch> live_results::watch(std::int64_t photo) {
     forget_the_gone();
     if (watches_.size() >= watches_max) throw overloaded("Too many watch photos being made ready. Reload the page to see more.");
-    auto made = std::make_shared<photo_watch>(photo, loop_);
+    auto made = std::make_shared<photo_watch>(photo, links_, loop_);
     watches_.emplace(photo, made);
     return made;
 }

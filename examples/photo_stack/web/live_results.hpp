@@ -13,6 +13,7 @@
 
 #include "examples/photo_stack/photos/photo_messages.hpp"
 #include "examples/photo_stack/web/event_stream.hpp"
+#include "examples/photo_stack/web/photo_links.hpp"
 #include "millrace/client_types.hpp"
 
 namespace photo_web {
@@ -25,7 +26,7 @@ struct live_settings {
 /// Somebody who watches a photo. What is told twice is sent once.
 class photo_watch {
 public:
-    photo_watch(std::int64_t photo, boost::asio::any_io_executor loop) : photo_(photo), events_(std::move(loop)) {}
+    photo_watch(std::int64_t photo, const photo_links& links, boost::asio::any_io_executor loop) : photo_(photo), links_(links), events_(std::move(loop)) {}
 
     void tell_size(const photo_stack::photo_size& size);
     void tell_fault(const std::string& fault);
@@ -36,6 +37,7 @@ public:
 
 private:
     std::int64_t photo_;
+    const photo_links& links_;
     event_stream events_;
     std::set<std::string> told_;
 };
@@ -43,7 +45,7 @@ private:
 /// One thread, that of `loop`.
 class live_results {
 public:
-    live_results(boost::asio::any_io_executor loop, live_settings settings);
+    live_results(boost::asio::any_io_executor loop, const photo_links& links, live_settings settings);
 
     /// Is told what comes from now on, as long as it lives. Throws overloaded when too many watch.
     std::shared_ptr<photo_watch> watch(std::int64_t photo);
@@ -55,6 +57,7 @@ private:
     void forget_the_gone();
 
     boost::asio::any_io_executor loop_;
+    const photo_links& links_;
     live_settings settings_;
     std::multimap<std::int64_t, std::weak_ptr<photo_watch>> watches_;
 };

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "examples/photo_stack/photos/object_stores.hpp"
 #include "examples/photo_stack/web/html_pages.hpp"
 #include "examples/photo_stack/web/http_server.hpp"
 #include "examples/photo_stack/web/json_api.hpp"
@@ -48,17 +49,23 @@ asio::awaitable<void> drain_on_signal(asio::io_context& io, http_server& server,
     io.stop();
 }
 
+std::unique_ptr<photo_stack::photo_files> files_in(const options& o) {
+    if (o.object_stores.empty()) return photo_stack::directory_photo_files(o.photos);
+    return std::make_unique<photo_stack::object_stores>(o.object_stores);
+}
+
 void run(const options& o) {
     asio::io_context io(1);
     work_pool imaging("imaging", o.imaging_threads, imaging_jobs_max);
     work_pool disk("disk", disk_threads, disk_jobs_max);
-    const auto files = photo_stack::directory_photo_files(o.photos);
+    const auto files = files_in(o);
+    const photo_links links(o.edges);
     const template_folder templates(o.templates);
     database rows(io.get_executor(), o.database);
     const auto session_redis = o.sessions ? std::make_unique<redis_client>(*o.sessions) : nullptr;
     const auto logged_in = session_redis ? sessions_in_redis(*session_redis) : sessions_in_database(rows);
     accounts people(rows, *logged_in, imaging);
-    photo_catalog catalog(rows);
+    photo_catalog catalog(rows, !o.object_stores.empty());
     const auto cache_redis = o.cache ? std::make_unique<redis_client>(*o.cache) : nullptr;
     const auto cache = cache_redis ? std::make_unique<redis_cache>(*cache_redis) : nullptr;
     hot_photos hot(io.get_executor(), rows, catalog, cache.get());
@@ -66,10 +73,10 @@ void run(const options& o) {
 
     const form_guard forms(o.form_secret, o.secure_cookies);
     const page_frame frame(templates, forms);
-    html_pages pages(people, catalog, hot, incoming, frame, o.secure_cookies);
-    json_api api(people, catalog, hot, incoming);
+    html_pages pages(people, catalog, hot, incoming, links, frame, o.secure_cookies);
+    json_api api(people, catalog, hot, incoming, links);
     plain_routes plain(catalog, *files, disk);
-    live_results results(io.get_executor(), o.live);
+    live_results results(io.get_executor(), links, o.live);
     progress_events progress(rows, catalog, results);
     const static_files as_they_are(o.static_files);
     route_table routes;

@@ -30,6 +30,14 @@ std::vector<redis_address> redis_addresses_from(const std::vector<std::string>& 
     return out;
 }
 
+std::vector<edge_address> edges_from(const std::vector<std::string>& urls, const std::vector<std::string>& inside) {
+    if (urls.size() != inside.size())
+        throw CLI::ValidationError("--edges are " + std::to_string(urls.size()) + ", and --edges-inside " + std::to_string(inside.size()) + ": each edge has one of both");
+    std::vector<edge_address> out;
+    for (std::size_t i = 0; i < urls.size(); ++i) out.push_back({urls[i], inside[i]});
+    return out;
+}
+
 std::string first_line_of(const std::string& file) {
     std::ifstream in(file);
     std::string line;
@@ -60,7 +68,7 @@ void add_size(CLI::App& app, const char* name, std::size_t& out, const char* hel
 options read_options(int argc, char** argv) {
     options o;
     std::string listen, secret_file, redis_password_file, cache;
-    std::vector<std::string> sentinels;
+    std::vector<std::string> sentinels, edges, edges_inside;
     CLI::App app("The web server of the sample photo stack", "photo-web");
     app.add_option("--listen", listen, "ADDRESS:PORT")->required();
     app.add_option("--database", o.database.primary.address, "connection string of libpq")->required();
@@ -69,7 +77,12 @@ options read_options(int argc, char** argv) {
     app.add_option("--session-sentinels", sentinels, "ADDRESS:PORT,… of those who know where in Redis the sessions are; without it they are in the database")->delimiter(',');
     app.add_option("--cache", cache, "ADDRESS:PORT of a Redis that may forget; without it there is no cache");
     app.add_option("--redis-password-file", redis_password_file, "of both");
-    app.add_option("--photos", o.photos, "folder for the photos' files")->required();
+    auto* folder = app.add_option("--photos", o.photos, "folder for the photos' files");
+    auto* stores = app.add_option("--object-stores", o.object_stores, "http://ADDRESS:PORT,… for the photos' files, instead of a folder: each has all of them")->delimiter(',');
+    app.add_option("--drafts", o.uploads.drafts, "folder for files that are being made; default: in that for the photos")->needs(stores);
+    folder->excludes(stores);
+    auto* edge_urls = app.add_option("--edges", edges, "https://HOST,… where browsers are sent for photos' sizes; without it, here")->delimiter(',')->needs(stores);
+    app.add_option("--edges-inside", edges_inside, "http://ADDRESS:PORT,… where each of them says how it is")->delimiter(',')->needs(edge_urls);
     app.add_option("--templates", o.templates, "folder of the pages")->required()->check(CLI::ExistingDirectory);
     app.add_option("--static-files", o.static_files, "folder of what is sent as it is")->required()->check(CLI::ExistingDirectory);
     app.add_option("--form-secret-file", secret_file, "what the tokens of forms are made with: the same in all web servers")->required();
@@ -96,7 +109,11 @@ options read_options(int argc, char** argv) {
         const auto redis_password = redis_password_file.empty() ? "" : first_line_of(redis_password_file);
         if (!sentinels.empty()) o.sessions = redis_settings{.name = "sessions", .servers = redis_addresses_from(sentinels), .master = "sessions", .password = redis_password};
         if (!cache.empty()) o.cache = redis_settings{.name = "cache", .servers = redis_addresses_from({cache}), .password = redis_password, .deadline = cache_deadline};
-        o.uploads.drafts = o.photos / "drafts";
+        if (o.photos.empty() && (o.object_stores.empty() || o.uploads.drafts.empty()))
+            throw CLI::ValidationError("where are the photos' files? Say --photos, or --object-stores and --drafts");
+        if (o.object_stores.empty()) o.uploads.drafts = o.photos / "drafts";
+        o.edges = edges_from(edges, edges_inside);
+        o.http.image_sources = edges;
         o.uploads.sizes_by_workers = !o.live.broker.server.empty();
     } catch (const CLI::ParseError& e) {
         std::exit(app.exit(e));

@@ -4,10 +4,12 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "examples/photo_stack/web/database.hpp"
 #include "examples/photo_stack/web/http_server.hpp"
 #include "examples/photo_stack/web/live_results.hpp"
+#include "examples/photo_stack/web/photo_links.hpp"
 #include "examples/photo_stack/web/redis_client.hpp"
 #include "examples/photo_stack/web/site.hpp"
 #include "examples/photo_stack/web/uploads.hpp"
@@ -16,7 +18,9 @@ namespace photo_web {
 
 struct options {
     boost::asio::ip::tcp::endpoint listen;
-    std::filesystem::path photos;
+    std::filesystem::path photos;            // the folder of their files, when they are in no object stores
+    std::vector<std::string> object_stores;  // "http://ADDRESS:PORT"
+    std::vector<edge_address> edges;
     live_settings live;
     std::filesystem::path templates;
     std::filesystem::path static_files;

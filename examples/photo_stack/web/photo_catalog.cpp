@@ -59,9 +59,23 @@ void insert_photo(transaction& tx, const photo_row& p, const std::string& tracep
     for (const auto& s : p.sizes)
         tx.exec_params("insert into renditions (photo_id, version, file, width, height, bytes) values ($1, $2, $3, $4, $5, $6)", p.id, p.version, s.file, s.width,
                        s.height, s.bytes);
+    if (p.uneven) tx.exec_params("insert into store_repairs (photo_id) values ($1)", p.id);
     if (!p.sizes.empty()) return;
     tx.exec_params("insert into outbox (photo_id, version, traceparent) values ($1, $2, $3)", p.id, p.version, traceparent);
     tx.exec0("notify outbox");  // when it is committed
+}
+
+bool delete_photo(transaction& tx, std::int64_t user, std::int64_t photo) {
+    return tx.exec_params("delete from photos where id = $1 and user_id = $2", photo, user).affected_rows() == 1;
+}
+
+/// Together with the order to remove what stores and edges have of it, which so is not lost when one of them is away.
+bool delete_photo_and_files(transaction& tx, std::int64_t user, std::int64_t photo) {
+    return tx.exec_params("with gone as (delete from photos where id = $1 and user_id = $2 returning id),"
+                          " named as (select coalesce(array_agg(file), '{}') as files from renditions where photo_id = $1)"
+                          " insert into store_repairs (photo_id, files) select id, files from gone, named",
+                          photo, user)
+               .affected_rows() == 1;
 }
 
 std::optional<stored_answer> find_answer(transaction& tx, std::int64_t user, const write_key& key) {
@@ -130,9 +144,9 @@ asio::awaitable<std::optional<stored_answer>> photo_catalog::add(std::vector<pho
 }
 
 asio::awaitable<bool> photo_catalog::remove(std::int64_t user, std::int64_t photo, std::optional<write_key> key) {
-    return rows_.run([=](transaction& tx) {
+    return rows_.run([=, storekeeper = storekeeper_](transaction& tx) {
         if (key && find_answer(tx, user, *key)) return true;
-        const bool removed = tx.exec_params("delete from photos where id = $1 and user_id = $2", photo, user).affected_rows() == 1;
+        const bool removed = storekeeper ? delete_photo_and_files(tx, user, photo) : delete_photo(tx, user, photo);
         if (key && removed) take_key(tx, user, *key, {204, ""});
         return removed;
     });

@@ -22,6 +22,7 @@ struct photo_row {
     int width = 0, height = 0;
     int version = 1;
     std::vector<photo_stack::photo_size> sizes;
+    bool uneven = false;  // an object store lacks some of its files; not read
 
     // as read; not written
     std::string created_at;         // "2026-01-31T12:00:00Z"
@@ -45,7 +46,8 @@ struct stored_answer {
 /// Everything throws database_unavailable.
 class photo_catalog {
 public:
-    explicit photo_catalog(database& rows) : rows_(rows) {}
+    /// `storekeeper`: there is one, who is left to see to it that the object stores have what the catalog says.
+    photo_catalog(database& rows, bool storekeeper) : rows_(rows), storekeeper_(storekeeper) {}
 
     /// Newest first, those before the photo `before` when it is given, as of `after` or later. Without sizes.
     boost::asio::awaitable<std::vector<photo_row>> of_user(std::int64_t user, std::optional<std::int64_t> before, int count_max, log_position after);
@@ -67,6 +69,7 @@ public:
 
 private:
     database& rows_;
+    bool storekeeper_;
 };
 
 }  // namespace photo_web

@@ -115,6 +115,9 @@ response site::failure(visit& v, const std::exception_ptr& thrown) const {
     } catch (const sessions_unavailable& why) {
         spdlog::warn("{}: the sessions are not available: {}", v.target, why.what());
         return failure(v, 503, "unavailable", "The service cannot tell who you are at the moment. Try again in a few seconds.");
+    } catch (const photo_stack::photos_unavailable& why) {
+        spdlog::warn("{}: the photos' files are not available: {}", v.target, why.what());
+        return failure(v, 503, "unavailable", "The service cannot reach its photos at the moment. Try again in a few seconds.");
     } catch (const overloaded& why) {
         return failure(v, 503, "overloaded", why.what());
     } catch (const std::exception& why) {

@@ -63,7 +63,7 @@ photo_row uploads::keep_one(std::int64_t id, const uploaded_file& photo) {
     if (!settings_.sizes_by_workers) add_sizes(row, draft.folder());
     row.id = id;
     row.title = title_from_file_name(photo.name);
-    files_.keep(id, draft.folder());
+    row.uneven = !files_.keep(id, draft.folder());
     return row;
 }
 
@@ -105,7 +105,7 @@ asio::awaitable<std::optional<stored_answer>> uploads::add_rows(std::vector<phot
 }
 
 asio::awaitable<void> uploads::forget(std::vector<photo_row> photos) {
-    for (const auto& photo : photos) co_await work_.run([this, id = photo.id] { files_.remove(id); });
+    for (const auto& photo : photos) co_await work_.run([this, id = photo.id] { return files_.remove(id); });
 }
 
 asio::awaitable<void> uploads::remove(account owner, std::int64_t photo, std::optional<std::string> key) {
@@ -113,7 +113,7 @@ asio::awaitable<void> uploads::remove(account owner, std::int64_t photo, std::op
     if (!co_await catalog_.remove(owner.id, photo, std::move(by))) throw not_found();
     std::vector<std::int64_t> removed{photo};
     co_await hot_.purge(std::move(removed));
-    co_await work_.run([this, photo] { files_.remove(photo); });
+    co_await work_.run([this, photo] { return files_.remove(photo); });
 }
 
 }  // namespace photo_web

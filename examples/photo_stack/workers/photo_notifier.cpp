@@ -33,6 +33,7 @@ int main(int argc, char** argv) {
     photo_workers::add_broker_options(app, broker);
     app.add_option("--spool", spool, "folder for the messages")->required();
     CLI11_PARSE(app, argc, argv);
-    return photo_workers::run_worker(broker, photo_stack::notifications_subscription,
-                                     [&](client::connection&, const photo_stack::uploaded_photo& job, const photo_spans::span_context&) { notify(spool, job); });
+    return photo_workers::run_worker<photo_stack::uploaded_photo>(
+        broker, photo_stack::uploaded_topic, photo_stack::notifications_subscription,
+        [&](client::connection&, const photo_stack::uploaded_photo& job, const photo_spans::span_context&) { notify(spool, job); });
 }

@@ -6,7 +6,7 @@
 #include <fstream>
 
 #include "examples/photo_stack/photos/draft.hpp"
-#include "examples/photo_stack/photos/photo_files.hpp"
+#include "examples/photo_stack/photos/object_stores.hpp"
 #include "examples/photo_stack/photos/photo_messages.hpp"
 #include "examples/photo_stack/workers/worker_program.hpp"
 #include "examples/photo_workers/renditions.hpp"
@@ -28,9 +28,10 @@ std::vector<size_result> make_sizes(photo_stack::photo_files& files, const fs::p
     const photo_stack::draft taken(drafts), made(drafts);
     write_file(taken.folder() / job.original, original);
     const auto sizes = photo_stack::make_sizes(taken.folder() / job.original, made.folder(), job.version);
-    files.keep(job.photo, made.folder());
+    const bool everywhere = files.keep(job.photo, made.folder());
     std::vector<size_result> results;
     for (const auto& size : sizes) results.push_back({.photo = job.photo, .version = job.version, .size = size, .sizes = sizes.size()});
+    results.back().uneven = !everywhere;
     return results;
 }
 
@@ -52,16 +53,17 @@ void process(client::connection& broker, photo_stack::photo_files& files, const 
 }  // namespace
 
 int main(int argc, char** argv) {
-    fs::path photos_folder;
+    std::vector<std::string> stores;
+    fs::path drafts;
     client::connection_settings broker;
     CLI::App app("Makes the sizes of uploaded photos", "photo-sizer");
     photo_workers::add_broker_options(app, broker);
-    app.add_option("--photos", photos_folder, "folder for the photos' files")->required();
+    app.add_option("--object-stores", stores, "http://ADDRESS:PORT,… of the photos' files: each has all of them")->required()->delimiter(',');
+    app.add_option("--drafts", drafts, "folder for files that are being made")->required();
     CLI11_PARSE(app, argc, argv);
     photos::start_imaging("photo-sizer");
-    const auto files = photo_stack::directory_photo_files(photos_folder);
-    return photo_workers::run_worker(broker, photo_stack::workers_subscription,
-                                     [&](client::connection& c, const uploaded_photo& job, const photo_spans::span_context& span) {
-                                         process(c, *files, photos_folder / "drafts", job, span);
-                                     });
+    photo_stack::object_stores files(stores);
+    return photo_workers::run_worker<uploaded_photo>(
+        broker, photo_stack::uploaded_topic, photo_stack::workers_subscription,
+        [&](client::connection& c, const uploaded_photo& job, const photo_spans::span_context& span) { process(c, files, drafts, job, span); });
 }

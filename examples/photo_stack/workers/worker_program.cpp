@@ -17,20 +17,21 @@ namespace client = millrace::client;
 
 namespace {
 
-client::outcome process(client::connection& broker, const std::string& subscription, const handler& work, const client::delivery& delivery) {
-    photo_stack::uploaded_photo photo;
+template <class Message>
+client::outcome process(client::connection& broker, const std::string& subscription, const handler<Message>& work, const client::delivery& delivery) {
+    Message message;
     try {
-        photo = photo_stack::uploaded_photo::from_text(delivery.message.payload);
+        message = Message::from_text(delivery.message.payload);
     } catch (const std::runtime_error& why) {
         return client::outcome::reject(why.what());
     }
     photo_spans::span span;
     if (const auto publisher = photo_spans::trace_of(delivery.message)) span.continue_trace(*publisher);
     const auto tell = [&](const std::string& outcome) {
-        spdlog::info("{}", span.line("work for " + subscription, {{"photo", std::to_string(photo.photo)}, {"attempt", std::to_string(delivery.attempt)}, {"outcome", outcome}}));
+        spdlog::info("{}", span.line("work for " + subscription, {{"photo", std::to_string(message.photo)}, {"attempt", std::to_string(delivery.attempt)}, {"outcome", outcome}}));
     };
     try {
-        work(broker, photo, span.context());
+        work(broker, message, span.context());
     } catch (const std::exception& why) {
         tell(why.what());
         throw;
@@ -39,20 +40,12 @@ client::outcome process(client::connection& broker, const std::string& subscript
     return client::outcome::ack();
 }
 
-}  // namespace
-
-void add_broker_options(CLI::App& app, client::connection_settings& settings) {
-    app.add_option("--broker", settings.server, "HOST:PORT of Millrace")->required();
-    app.add_option("--broker-token-file", settings.token_file, "who this is to the broker");
-    app.add_option("--name", settings.name, "for people")->capture_default_str();
-}
-
-int run_worker(const client::connection_settings& settings, const std::string& subscription, const handler& work) {
+int run_deliveries(const client::connection_settings& settings, const std::string& topic, const std::string& subscription,
+                   const std::function<client::outcome(client::connection&, const client::delivery&)>& work) {
     spdlog::flush_on(spdlog::level::info);
     asio::io_context io(1);
     client::connection broker(io.get_executor(), settings);
-    client::worker worker(broker, photo_stack::uploaded_topic, subscription, {.name = settings.name},
-                          [&](const client::delivery& job) { return process(broker, subscription, work, job); });
+    client::worker worker(broker, topic, subscription, {.name = settings.name}, [&](const client::delivery& job) { return work(broker, job); });
     asio::signal_set signals(io, SIGINT, SIGTERM);
     signals.async_wait([&](const boost::system::error_code& ec, int) {
         if (ec) return;
@@ -76,6 +69,23 @@ int run_worker(const client::connection_settings& settings, const std::string& s
     io.run();
     return code;
 }
+
+}  // namespace
+
+CLI::Option* add_broker_options(CLI::App& app, client::connection_settings& settings) {
+    auto* broker = app.add_option("--broker", settings.server, "HOST:PORT of Millrace")->required();
+    app.add_option("--broker-token-file", settings.token_file, "who this is to the broker");
+    app.add_option("--name", settings.name, "for people")->capture_default_str();
+    return broker;
+}
+
+template <class Message>
+int run_worker(const client::connection_settings& settings, const std::string& topic, const std::string& subscription, const handler<Message>& work) {
+    return run_deliveries(settings, topic, subscription, [&](client::connection& broker, const client::delivery& job) { return process(broker, subscription, work, job); });
+}
+
+template int run_worker(const client::connection_settings&, const std::string&, const std::string&, const handler<photo_stack::uploaded_photo>&);
+template int run_worker(const client::connection_settings&, const std::string&, const std::string&, const handler<photo_stack::store_repair>&);
 
 void publish_results(client::connection& broker, const std::vector<photo_stack::size_result>& results, const photo_spans::span_context& span) {
     std::promise<std::string> answered;

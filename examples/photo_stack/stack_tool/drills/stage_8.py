@@ -8,12 +8,15 @@ import time
 
 from stack_tool import cgroups, processes
 from stack_tool.broker import Broker
+from stack_tool.edges import ObjectStores
+from stack_tool.hosts import Hosts
 from stack_tool.load import percentile
 from stack_tool.photo_client import Refused
 from stack_tool.uploaders import RENDITIONS, Uploaders, sample_photos
 from stack_tool.waiting import awaited, seconds_until
 
 UPLOADED, RESULTS, WORKERS, INBOX = "photos.uploaded", "photos.results", "workers", "inbox"
+REPAIRS, STOREKEEPER = "photos.repairs", "storekeeper"
 SETTLED_SECONDS_MAX = 60.0  # of which ten are those that a lost worker's photos wait for its return
 ANSWER_SECONDS_MAX = 2.0
 PATIENCE_SECONDS = 90
@@ -23,11 +26,17 @@ POLITE = {"count": 4, "pause": 0.4}  # below what one user may write
 FLEET_PERCENT = 60  # of a core, for all workers
 PAIRS, PHASE_SECONDS = 5, 6
 REVERSALS = 5
+DELETIONS = 5
 HOLD_SECONDS = 0.8  # less than the web server's deadline of a transaction
 
 
 def open_rows(stack):
     return int(stack.psql().run("select count(*) from outbox"))
+
+
+def _open_repairs(stack, broker):
+    """Orders for the storekeeper: rows, until they are messages."""
+    return ObjectStores(stack).open_repairs() + broker.unsettled(REPAIRS, STOREKEEPER)
 
 
 def _sizers(stack):
@@ -143,6 +152,43 @@ def _while_nobody_works(stack, report):
     report.require("  whoever watches it is told of all of them, and of the end", len(sizes) == RENDITIONS and "event: end" in told[0])
 
 
+def _lose_a_store(stack, report, broker):
+    """Uploads and workers go on with the other one; what it has missed is told by message."""
+    stores = ObjectStores(stack)
+    with Uploaders(stack, **POLITE) as uploaders:
+        Hosts(stack).kill("store1")
+        awaited(lambda: len(uploaders.acknowledged()) >= UPLOADS_MEANWHILE, PATIENCE_SECONDS)
+    awaited(lambda: open_rows(stack) == 0, SETTLED_SECONDS_MAX)
+    photo_ids = [a.photo_id for a in uploaders.acknowledged()]
+    report.at_least("an object store dead: photos whose sizes are made all the same", len(list(stores.differences(photo_ids))), UPLOADS_MEANWHILE, "")
+    Hosts(stack).revive()
+    stack.wait_until_ready(["store1"])
+    took = seconds_until(lambda: _open_repairs(stack, broker) == 0, PATIENCE_SECONDS)
+    report.at_most("  it is back: until all is in both", took, SETTLED_SECONDS_MAX, "s")
+    report.no_faults(f"  of {len(photo_ids)} photos not the same in both stores", stores.differences(photo_ids))
+    report.no_faults("  lost, doubled or damaged", uploaders.faults())
+
+
+def _delete_while_in_work(stack, report, broker):
+    """A worker that is slow, and does not know: what it stores afterwards goes again."""
+    uploader, stores, came_back = Uploaders(stack, 1).each[0], ObjectStores(stack), 0
+    deleted = []
+    for number in range(DELETIONS):
+        awaited(lambda: broker.unsettled(UPLOADED, WORKERS) == 0, PATIENCE_SECONDS)
+        photo_id = uploader.client.upload(*sample_photos()[0], f"deleted-{number}")["id"]
+        awaited(lambda: broker.progress(UPLOADED, WORKERS)["leased"] > 0, PATIENCE_SECONDS, pause=0.01)
+        for name in _sizers(stack):
+            processes.send(stack.who(name), signal.SIGSTOP)
+        uploader.client.delete(photo_id)
+        for name in _sizers(stack):
+            processes.send(stack.who(name), signal.SIGCONT)
+        came_back += bool(awaited(lambda: stores.names_of(photo_id), 1, pause=0.002))
+        deleted.append(photo_id)
+    report.at_least(f"of {DELETIONS} photos deleted while in work, those whose files came back", came_back, 1, "")
+    gone = seconds_until(lambda: not any(stores.names_of(photo_id) for photo_id in deleted) and _open_repairs(stack, broker) == 0, PATIENCE_SECONDS)
+    report.at_most("  until they are gone again", gone, SETTLED_SECONDS_MAX, "s")
+
+
 def upload_seconds(stack, seconds=PHASE_SECONDS):
     with Uploaders(stack, **POLITE) as uploaders:
         time.sleep(seconds)
@@ -184,5 +230,7 @@ def run(stack, report):
     report.no_faults("of them whose owner was not told", _notified(stack, uploaders))
     _damaged(stack, report)
     _while_nobody_works(stack, report)
+    _delete_while_in_work(stack, report, broker)
+    _lose_a_store(stack, report, broker)
     _compare_fleet(stack, report, broker)
     report.no_faults("jobs that nobody could do", ["there are dead letters"] * int("dead" in broker.run("peek", "photos.dead", "--max", "1")))

@@ -1,0 +1,65 @@
+#include "examples/photo_stack/storekeeper/storekeeper.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <pqxx/nontransaction>
+#include <pqxx/result>
+
+namespace photo_storekeeper {
+
+using boost::beast::http::verb;
+using photo_stack::photos_unavailable;
+
+namespace {
+
+constexpr auto purge_deadline = std::chrono::seconds{1};
+
+void purge(photo_stack::http_peer& edge, std::int64_t photo, const std::string& file) {
+    const auto target = "/purge" + photo_stack::path_of_photo_file(photo, file);
+    const auto status = edge.ask(verb::get, target).status;
+    if (status != 200 && status != 404) throw photo_stack::peer_unavailable(edge.address() + " answers " + target + " with " + std::to_string(status));
+}
+
+}  // namespace
+
+storekeeper::storekeeper(const std::vector<std::string>& stores, const std::vector<std::string>& edges, std::string database)
+    : stores_(stores), database_(std::move(database)) {
+    for (const auto& address : edges) edges_.emplace_back(address, purge_deadline);
+}
+
+/// The photo may be deleted while its files are copied: then they go again.
+void storekeeper::settle(const photo_stack::store_repair& repair) {
+    if (is_there(repair.photo)) {
+        stores_.even_out(repair.photo);
+        if (is_there(repair.photo)) return spdlog::info("photo {} is the same in all object stores", repair.photo);
+    }
+    clear_away(repair);
+    spdlog::info("photo {} is gone from object stores and edges", repair.photo);
+}
+
+bool storekeeper::is_there(std::int64_t photo) {
+    try {
+        if (!connection_) connection_.emplace(database_);
+        pqxx::nontransaction tx(*connection_);
+        return !tx.exec_params("select from photos where id = $1", photo).empty();
+    } catch (const std::exception&) {
+        connection_.reset();  // the next one is new
+        throw;
+    }
+}
+
+/// The stores first: an edge that is asked meanwhile would fetch it again.
+void storekeeper::clear_away(const photo_stack::store_repair& repair) {
+    std::string fault;
+    if (!stores_.remove(repair.photo)) fault = "an object store is away";
+    for (auto& edge : edges_) {
+        try {
+            for (const auto& file : repair.files) purge(edge, repair.photo, file);
+        } catch (const photo_stack::peer_unavailable& why) {
+            fault = why.what();
+        }
+    }
+    if (!fault.empty()) throw photos_unavailable("photo " + std::to_string(repair.photo) + " is not gone everywhere: " + fault);
+}
+
+}  // namespace photo_storekeeper

@@ -1,0 +1,36 @@
+// Sees to it that object stores and edges have of a photo what its row says: all stores the same files; or, when it was deleted, none of them, and no edge either.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <pqxx/connection>
+#include <string>
+#include <vector>
+
+#include "examples/photo_stack/photos/http_peer.hpp"
+#include "examples/photo_stack/photos/object_stores.hpp"
+#include "examples/photo_stack/photos/photo_messages.hpp"
+
+namespace photo_storekeeper {
+
+/// One thread, and one storekeeper for all: what one copies another one must not remove meanwhile.
+class storekeeper {
+public:
+    /// `edges`: "http://ADDRESS:PORT" each, where they take purges. `database`: a libpq connection string.
+    storekeeper(const std::vector<std::string>& stores, const std::vector<std::string>& edges, std::string database);
+
+    /// Does what can be done now. Throws when that was not all: it is to be tried again.
+    void settle(const photo_stack::store_repair& repair);
+
+private:
+    bool is_there(std::int64_t photo);
+    void clear_away(const photo_stack::store_repair& repair);
+
+    photo_stack::object_stores stores_;
+    std::deque<photo_stack::http_peer> edges_;
+    std::string database_;
+    std::optional<pqxx::connection> connection_;
+};
+
+}  // namespace photo_storekeeper
