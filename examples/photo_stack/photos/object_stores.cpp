@@ -92,8 +92,7 @@ std::optional<std::string> object_stores::read(std::int64_t photo, const std::st
     if (!is_file_name(file_name)) return std::nullopt;
     const auto target = path_of_photo_file(photo, file_name);
     std::string fault;
-    for (std::size_t i = 0; i < stores_.size(); ++i) {
-        auto& store = stores_[(static_cast<std::size_t>(photo) + i) % stores_.size()];
+    for (auto& store : stores_) {
         try {
             if (auto content = get(store, target)) return content;
         } catch (const peer_unavailable& why) {

@@ -19,7 +19,7 @@ std::string path_of_photo_file(std::int64_t photo, const std::string& file_name)
 /// Who is away is passed over: it suffices that one store takes what is kept, or has what is read.
 class object_stores final : public photo_files {
 public:
-    /// "http://ADDRESS:PORT" each; at least one. Throws std::invalid_argument.
+    /// "http://ADDRESS:PORT" each; at least one, and the nearest one first: there is read. Throws std::invalid_argument.
     explicit object_stores(const std::vector<std::string>& addresses);
 
     bool keep(std::int64_t photo, const std::filesystem::path& draft) override;

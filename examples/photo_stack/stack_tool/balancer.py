@@ -9,8 +9,8 @@ FORGET_SECONDS = 0.5
 
 
 class Balancer:
-    def __init__(self, place):
-        self._socket = str(place.data("haproxy") / "admin.sock")
+    def __init__(self, place, process_name="haproxy"):
+        self._socket = str(place.data(process_name) / "admin.sock")
 
     def _ask(self, command):
         with socket.socket(socket.AF_UNIX) as s:

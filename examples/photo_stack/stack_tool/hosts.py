@@ -16,10 +16,16 @@ class Hosts:
 
     def kill(self, process_name):
         """Everything on it at once, and nobody starts it again."""
-        host = self.of(process_name)
-        there = [p.name for p in self._stack.topology.processes if p.host == host]
+        self._kill([self.of(process_name)])
+
+    def kill_all_of(self, site):
+        """A whole data centre."""
+        self._kill([host for host in self._stack.topology.hosts if host.site == site])
+
+    def _kill(self, hosts):
+        there = [p.name for p in self._stack.topology.processes if p.host in hosts]
         self._stack.place.hold({*self._stack.place.held(), *there})
-        for pid in network.pids_in([self._stack.network.namespace(host)]):
+        for pid in network.pids_in([self._stack.network.namespace(host) for host in hosts]):
             processes.send(processes.identity(pid), signal.SIGKILL)
 
     def revive(self):

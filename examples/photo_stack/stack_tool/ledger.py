@@ -14,8 +14,10 @@ class Ledger(threading.Thread):
     def __init__(self, stack, host_name):
         super().__init__(daemon=True)
         self._stack = stack
-        self._namespace = stack.network.namespace(stack.topology.host(host_name))
-        self._address = f"host={stack.network.address(stack.topology.host('lb'), 'private')} port=5000 {stack.value('database')}"
+        here = stack.topology.host(host_name)
+        balancer = next(host for host in stack.topology.hosts if host.role == "lb" and host.site == here.site)
+        self._namespace = stack.network.namespace(here)
+        self._address = f"host={stack.network.address(balancer, 'private')} port=5000 {stack.value('database')}"
         self._connection = None
         self._ending = threading.Event()
         self.answered = []  # (number, begun, answered)

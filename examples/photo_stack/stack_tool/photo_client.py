@@ -36,11 +36,14 @@ def multipart(files):
 
 
 class Client:
-    def __init__(self, entry, certificate=None, source=None):
+    """Where `line` is given, it says by which address the entry is reached, and connects."""
+
+    def __init__(self, entry, certificate=None, source=None, line=None):
         where = urllib.parse.urlsplit(entry)
         self._certificate = certificate
         self._source = source and (source, 0)
         self._host, self._port = where.hostname, where.port
+        self._line, self._address = line, None
         self._tls = ssl.create_default_context(cafile=certificate) if where.scheme == "https" else None
         self._connection = None
         self._edges = {}  # address → client
@@ -52,13 +55,25 @@ class Client:
             return http.client.HTTPSConnection(self._host, self._port, timeout=ANSWER_SECONDS, context=self._tls, source_address=self._source)
         return http.client.HTTPConnection(self._host, self._port, timeout=ANSWER_SECONDS, source_address=self._source)
 
+    def _go_where_the_name_leads(self):
+        """Also with a connection that is there: names are worth their time to live, and no longer."""
+        address = self._line.address(self._host)
+        if self._connection is None or self._connection.sock is None or address != self._address:
+            self.close()
+            connection = self._connect()
+            connection.sock = self._tls.wrap_socket(self._line.connected(address, 443), server_hostname=self._host)
+            self._connection, self._address = connection, address
+
     def ask(self, method, path, body=None, headers=None):
         """Whatever the answer is. Raises OSError or HTTPException when there is none; the next call connects again."""
         sent = dict(headers or {})
         if self.token:
             sent["Authorization"] = f"Bearer {self.token}"
-        self._connection = self._connection or self._connect()
         try:
+            if self._line:
+                self._go_where_the_name_leads()
+                self._connection.sock.settimeout(self._line.patience(method))
+            self._connection = self._connection or self._connect()
             self._connection.request(method, path, body, sent)
             answer = self._connection.getresponse()
             return Answer(answer.status, answer.headers, answer.read())
@@ -121,7 +136,7 @@ class Client:
         """A client of the edge in that address, which is told nothing of who asks."""
         where = urllib.parse.urlsplit(url)
         if where.netloc not in self._edges:
-            self._edges[where.netloc] = Client(f"{where.scheme}://{where.netloc}", self._certificate, self._source and self._source[0])
+            self._edges[where.netloc] = Client(f"{where.scheme}://{where.netloc}", self._certificate, self._source and self._source[0], self._line)
         return self._edges[where.netloc]
 
     def photos_of(self, user_id):

@@ -14,7 +14,9 @@ from stack_tool.cluster import Cluster
 from stack_tool.failure import StackFailed
 from stack_tool.photo_client import Client
 from stack_tool.place import Place, write_json
+from stack_tool.region import SITE_NAME, Region
 from stack_tool.session_store import SessionStore
+from stack_tool.wan import Wan
 
 READY_SECONDS = 60
 ACCOUNTS = ("ann", "bob")  # for whoever looks around
@@ -35,6 +37,7 @@ class Stack:
         self.supervisor = state.get("supervisor")
         self.topology = topology.at_stage(self.stage)
         self.network = network.Network(name, state["subnet"], self.topology)
+        self.wan = Wan(self.network) if self.topology.sites else None
 
     def _filled(self, text):
         return configuration.fill(text, configuration.values_of_stack(self.place, self.network, self.topology, self.build))
@@ -49,7 +52,7 @@ class Stack:
 
     def outside_addresses(self):
         """Of the hosts that browsers, or who looks after the stack, can reach."""
-        return [self.network.address(host, name) for host in self.topology.hosts for name in host.networks if self.topology.networks[name]]
+        return [self.network.address(host, name) for host in self.topology.hosts for name in host.networks if self.topology.networks[name].outside]
 
     def value(self, name):
         """Of `values` in the topology."""
@@ -58,6 +61,10 @@ class Stack:
     def client(self, source=None):
         """From this machine; `source` is one of its addresses there."""
         return Client(self.entry, certificate=self.place.secrets / "site.crt", source=source)
+
+    def region(self, site):
+        """The people beside a data centre."""
+        return Region(self, site)
 
     def psql(self):
         """At the primary."""
@@ -108,10 +115,12 @@ def up(name, stage, build):
         _make_hosts(stack)
         _write_secrets(stack)
         _start_supervisor(stack)
+        _start(stack, "wan_link")  # or nobody reaches another data centre
         _start_databases(stack)
         if shape.of_component("redis_sessions"):
             SessionStore(stack).start()
-        _start_broker(stack)
+        _start(stack, "millrace")
+        _make_topics(stack)
         rest = [p.name for p in shape.processes if not p.spare and p.name not in place.wanted()]
         say(f"starting {', '.join(rest)}")
         stack.start(rest)
@@ -122,9 +131,12 @@ def up(name, stage, build):
 
 
 def _make_hosts(stack):
-    say(f"making {len(stack.topology.hosts)} host(s), each a network namespace: {', '.join(stack.network.namespace(h) for h in stack.topology.hosts)}")
-    stack.place.note(namespaces=[stack.network.namespace(host) for host in stack.topology.hosts])
+    hosts = [stack.network.namespace(host) for host in stack.topology.hosts]
+    say(f"making {len(hosts)} host(s), each a network namespace: {', '.join(hosts)}")
+    stack.place.note(namespaces=hosts + (stack.wan.namespaces() if stack.wan else []))
     stack.network.make()
+    if stack.wan:
+        stack.wan.make()
     for host in stack.topology.hosts:
         cgroups.make(stack.place.name, host.name)
     for process in stack.topology.processes:
@@ -143,7 +155,7 @@ def _write_secrets(stack):
         file.touch(mode=0o600)
         file.write_text(secrets.token_urlsafe(32) + "\n")
         shutil.chown(file, reader, reader)
-    names = ",".join(["DNS:photo.test", *(f"IP:{address}" for address in stack.outside_addresses())])
+    names = ",".join(["DNS:photo.test", f"DNS:{SITE_NAME}", *(f"IP:{address}" for address in stack.outside_addresses())])
     key, certificate = place.secrets / "site.key", place.secrets / "site.crt"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", "/CN=photo.test",
                     "-addext", f"subjectAltName={names}", "-keyout", key, "-out", certificate], check=True, capture_output=True)
@@ -172,12 +184,15 @@ def _start_databases(stack):
         say(f"  applied {file}")
 
 
-def _start_broker(stack):
-    names = [p.name for p in stack.topology.of_component("millrace")]
+def _start(stack, component):
+    names = [p.name for p in stack.topology.of_component(component)]
     stack.start(names)
     stack.wait_until_ready(names)
-    for name in names:
-        Broker(stack, name).make_topics(stack.topology.topics)
+
+
+def _make_topics(stack):
+    for process in stack.topology.of_component("millrace"):
+        Broker(stack, process.name).make_topics(stack.topology.topics)
 
 
 def _make_accounts(stack):
@@ -213,9 +228,9 @@ def status(name):
         ready = lives and readiness.is_ready(process, stack.place, stack.network)
         sound = sound and (ready or not wanted)
         state = "ready" if ready else "not ready" if lives else "dead" if wanted else "not started"
-        where = stack.network.address(process.host, process.network)
+        where = " ".join(filter(None, [process.host.name, stack.network.address(process.host, process.network)]))
         pid = f"pid {who['pid']}" if lives else ""
-        say(f"  {process.name:12} {state:12} {pid:12} on {process.host.name} ({where})")
+        say(f"  {process.name:12} {state:12} {pid:12} on {where}")
     return sound
 
 

@@ -10,10 +10,19 @@ STAGES = range(1, 11)
 
 
 @dataclasses.dataclass(frozen=True)
+class Network:
+    number: int  # of its addresses
+    outside: bool  # this machine is on it
+
+
+@dataclasses.dataclass(frozen=True)
 class Host:
     name: str
     number: int
     networks: tuple
+    site: str = ""  # its data centre, where there are several
+    role: str = ""  # its name without that
+    resolvers: str = ""  # the role of those who tell it addresses by names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +45,8 @@ class Process:
 @dataclasses.dataclass(frozen=True)
 class Topology:
     stage: int
-    networks: dict  # name → whether this machine is on it
+    networks: dict  # name → Network
+    sites: dict  # name of a data centre → its number; none where all is in one
     hosts: tuple
     processes: tuple
     entry: str  # where people come in, still with ${…}
@@ -62,30 +72,45 @@ def _first_and_last(stages):
     return int(first), (int(last) if last else STAGES[-1]) if dash else int(first)
 
 
+def _is_in(stage, stages):
+    return any(first <= stage <= last for first, last in map(_first_and_last, stages.split(",")))
+
+
 def _at(stage, rows):
-    for row in rows:
-        first, last = _first_and_last(row["stages"])
-        if first <= stage <= last:
-            yield row
+    return [row for row in rows if _is_in(stage, row["stages"])]
 
 
-def _process(row, components, arguments, hosts):
+def _hosts(row, sites):
+    """One, or one in each of its data centres, whose names then begin with that."""
+    rest = {"number": row["number"], "networks": tuple(row["networks"]), "role": row["name"], "resolvers": row.get("resolvers", "")}
+    if sites and "each_of" in row:
+        return [Host(f"{site}-{row['name']}", site=site, **rest) for site in row["each_of"]]
+    return [Host(row["name"], site=row.get("site", "") if sites else "", **rest)]
+
+
+def _process(name, row, host, components, arguments):
     component = components[row["component"]]
-    given = [each for each in arguments if each["component"] == row["component"]]
-    more, templates = ([word for each in given for word in each.get(kind, [])] for kind in ("words", "templates"))
-    metrics = next((each["metrics"] for each in given if "metrics" in each), component.get("metrics", ""))
-    return Process(name=row["name"], component=row["component"], host=hosts[row["host"]], network=row["network"], user=component["user"],
+    its = [each for each in arguments if each["component"] == row["component"] and each.get("site", host.site) == host.site]
+    more, templates = ([word for each in its for word in each.get(kind, [])] for kind in ("words", "templates"))
+    metrics = next((each["metrics"] for each in its if "metrics" in each), component.get("metrics", ""))
+    return Process(name=name, component=row["component"], host=host, network=row.get("network", ""), user=component["user"],
                    data_user=component.get("data_user", component["user"]),
                    templates=tuple(component["templates"] + templates), keeps_configuration=component.get("keeps_configuration", False),
-                   command=tuple(component["command"] + more), stop_signal=component["stop_signal"],
+                   command=tuple(component["command"] + row.get("words", []) + more), stop_signal=component["stop_signal"],
                    ready=component["ready"], metrics=metrics, spare=row.get("spare", False))
 
 
-def _on_every_host(row, hosts):
-    """A row for each host, where it has the word `every_host`."""
-    if not row.get("every_host"):
-        return [row]
-    return [{**row, "name": f"{row['name']}-{host}", "host": host} for host in hosts]
+def _names_and_hosts(row, hosts):
+    """Where a process is: on its host, in each data centre that has one, or on every host."""
+    if row.get("every_host"):
+        return [(f"{row['name']}-{host.name}", host) for host in hosts]
+    there = [host for host in hosts if host.role == row["host"]]
+    return [(row["name"] if host.name == host.role else f"{host.site}-{row['name']}", host) for host in there]
+
+
+def _value(stage, value):
+    """The same at all stages, or by stages."""
+    return value if isinstance(value, str) else next((text for stages, text in value.items() if _is_in(stage, stages)), "")
 
 
 def _read():
@@ -99,15 +124,17 @@ def stages_there_are():
 
 def at_stage(stage):
     whole = _read()
-    entry = next(_at(stage, whole["entries"]), None)
+    entry = next(iter(_at(stage, whole["entries"])), None)
     if entry is None:
         raise StackFailed(f"there is no stage {stage}: choose one of {', '.join(map(str, stages_there_are()))}")
-    hosts = {row["name"]: Host(row["name"], row["number"], tuple(row["networks"])) for row in _at(stage, whole["hosts"])}
+    sites = {row["name"]: row["number"] for row in _at(stage, whole["sites"])}
+    hosts = tuple(host for row in _at(stage, whole["hosts"]) for host in _hosts(row, sites))
     arguments = list(_at(stage, whole["arguments"]))
-    processes = tuple(_process(row, whole["components"], arguments, hosts) for each in _at(stage, whole["processes"]) for row in _on_every_host(each, hosts))
+    processes = tuple(_process(name, row, host, whole["components"], arguments) for row in _at(stage, whole["processes"]) for name, host in _names_and_hosts(row, hosts))
     used = {p.component for p in processes}
     packages, targets = (sorted({word for name in used for word in whole["components"][name].get(kind, [])}) for kind in ("packages", "targets"))
     topics = tuple((row["name"], row["subscriptions"]) for row in _at(stage, whole["topics"]))
-    networks = {name: row["outside"] for name, row in whole["networks"].items()}
+    networks = {name: Network(row["number"], row["outside"]) for name, row in whole["networks"].items()}
     pages = {row["what"]: row["url"] for row in _at(stage, whole["pages"])}
-    return Topology(stage, networks, tuple(hosts.values()), processes, entry["url"], tuple(packages), tuple(targets), topics, whole["values"], whole["secrets"], pages)
+    values = {name: _value(stage, value) for name, value in whole["values"].items()}
+    return Topology(stage, networks, sites, hosts, processes, entry["url"], tuple(packages), tuple(targets), topics, values, whole["secrets"], pages)

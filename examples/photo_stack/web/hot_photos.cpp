@@ -35,8 +35,8 @@ std::string key_of(std::int64_t photo) { return "photo:" + std::to_string(photo)
 
 }  // namespace
 
-hot_photos::hot_photos(asio::any_io_executor loop, database& rows, photo_catalog& catalog, redis_cache* cache)
-    : loop_(std::move(loop)), rows_(rows), catalog_(catalog), cache_(cache), reads_(loop_, patience_here) {}
+hot_photos::hot_photos(asio::any_io_executor loop, database& rows, photo_catalog& catalog, redis_cache* cache, std::vector<redis_cache*> far_caches)
+    : loop_(std::move(loop)), rows_(rows), catalog_(catalog), cache_(cache), far_caches_(std::move(far_caches)), reads_(loop_, patience_here) {}
 
 asio::awaitable<std::vector<photo_row>> hot_photos::newest(log_position after) {
     if (!cache_) co_return co_await catalog_.newest(newest_photos, std::move(after));
@@ -57,8 +57,9 @@ asio::awaitable<void> hot_photos::purge(std::vector<std::int64_t> photos) {
     if (!cache_) co_return;
     std::vector<std::string> keys{key_of_newest};
     for (const auto photo : photos) keys.push_back(key_of(photo));
-    auto at = co_await rows_.position();
-    co_await cache_->purge(std::move(keys), std::move(at));
+    const auto at = co_await rows_.position();
+    co_await cache_->purge(keys, at);
+    for (auto* far : far_caches_) co_await far->purge(keys, at);
 }
 
 asio::awaitable<hot_photos::found> hot_photos::through_cache(std::string key, log_position after, reading read) {

@@ -25,8 +25,8 @@ class hot_photos {
 public:
     static constexpr int newest_photos = 24;
 
-    /// `cache` is null where there is none.
-    hot_photos(boost::asio::any_io_executor loop, database& rows, photo_catalog& catalog, redis_cache* cache);
+    /// `cache` is null where there is none. `far_caches` are those of other data centres, which are read by nobody here, but purged.
+    hot_photos(boost::asio::any_io_executor loop, database& rows, photo_catalog& catalog, redis_cache* cache, std::vector<redis_cache*> far_caches);
 
     /// As of `after`, or later.
     boost::asio::awaitable<std::vector<photo_row>> newest(log_position after);
@@ -50,6 +50,7 @@ private:
     database& rows_;
     photo_catalog& catalog_;
     redis_cache* cache_;
+    std::vector<redis_cache*> far_caches_;
     shared_reads reads_;
 };
 

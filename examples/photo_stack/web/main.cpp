@@ -63,12 +63,18 @@ void run(const options& o) {
     const template_folder templates(o.templates);
     database rows(io.get_executor(), o.database);
     const auto session_redis = o.sessions ? std::make_unique<redis_client>(*o.sessions) : nullptr;
-    const auto logged_in = session_redis ? sessions_in_redis(*session_redis) : sessions_in_database(rows);
+    const auto near_redis = o.near_sessions ? std::make_unique<redis_client>(*o.near_sessions) : nullptr;
+    const auto logged_in = session_redis ? sessions_in_redis(*session_redis, near_redis.get()) : sessions_in_database(rows);
     accounts people(rows, *logged_in, imaging);
     photo_catalog catalog(rows, !o.object_stores.empty());
     const auto cache_redis = o.cache ? std::make_unique<redis_client>(*o.cache) : nullptr;
     const auto cache = cache_redis ? std::make_unique<redis_cache>(*cache_redis) : nullptr;
-    hot_photos hot(io.get_executor(), rows, catalog, cache.get());
+    std::vector<std::unique_ptr<redis_client>> far_redis;
+    std::vector<std::unique_ptr<redis_cache>> far_caches;
+    for (const auto& each : o.far_caches) far_caches.push_back(std::make_unique<redis_cache>(*far_redis.emplace_back(std::make_unique<redis_client>(each))));
+    std::vector<redis_cache*> to_be_purged;
+    for (const auto& each : far_caches) to_be_purged.push_back(each.get());
+    hot_photos hot(io.get_executor(), rows, catalog, cache.get(), std::move(to_be_purged));
     uploads incoming(catalog, hot, *files, imaging, o.uploads);
 
     const form_guard forms(o.form_secret, o.secure_cookies);

@@ -10,7 +10,7 @@ namespace photo_web {
 namespace {
 
 /// Whoever is not answered by then asks the database, and has the time for it.
-constexpr auto cache_deadline = std::chrono::milliseconds{150};
+constexpr auto near_deadline = std::chrono::milliseconds{150};
 
 boost::asio::ip::tcp::endpoint endpoint_from(const std::string& text) {
     const auto colon = text.rfind(':');
@@ -67,16 +67,18 @@ void add_size(CLI::App& app, const char* name, std::size_t& out, const char* hel
 
 options read_options(int argc, char** argv) {
     options o;
-    std::string listen, secret_file, redis_password_file, cache;
-    std::vector<std::string> sentinels, edges, edges_inside;
+    std::string listen, secret_file, redis_password_file, near_sessions, cache;
+    std::vector<std::string> sentinels, far_caches, edges, edges_inside;
     CLI::App app("The web server of the sample photo stack", "photo-web");
     app.add_option("--listen", listen, "ADDRESS:PORT")->required();
     app.add_option("--database", o.database.primary.address, "connection string of libpq")->required();
     app.add_option("--replicas", o.database.replicas, "connection string of libpq, for what only reads; without it the database is asked");
     app.add_option("--database-connections", o.database.primary.connections)->capture_default_str()->check(CLI::Range(1, 100));
     app.add_option("--session-sentinels", sentinels, "ADDRESS:PORT,… of those who know where in Redis the sessions are; without it they are in the database")->delimiter(',');
+    app.add_option("--near-sessions", near_sessions, "ADDRESS:PORT of the Redis of these in this data centre, for when their master cannot be reached");
     app.add_option("--cache", cache, "ADDRESS:PORT of a Redis that may forget; without it there is no cache");
-    app.add_option("--redis-password-file", redis_password_file, "of both");
+    app.add_option("--far-caches", far_caches, "ADDRESS:PORT,… of other data centres' caches: they are told what has changed")->delimiter(',');
+    app.add_option("--redis-password-file", redis_password_file, "of all of these");
     auto* folder = app.add_option("--photos", o.photos, "folder for the photos' files");
     auto* stores = app.add_option("--object-stores", o.object_stores, "http://ADDRESS:PORT,… for the photos' files, instead of a folder: each has all of them")->delimiter(',');
     app.add_option("--drafts", o.uploads.drafts, "folder for files that are being made; default: in that for the photos")->needs(stores);
@@ -108,7 +110,12 @@ options read_options(int argc, char** argv) {
         o.form_secret = first_line_of(secret_file);
         const auto redis_password = redis_password_file.empty() ? "" : first_line_of(redis_password_file);
         if (!sentinels.empty()) o.sessions = redis_settings{.name = "sessions", .servers = redis_addresses_from(sentinels), .master = "sessions", .password = redis_password};
-        if (!cache.empty()) o.cache = redis_settings{.name = "cache", .servers = redis_addresses_from({cache}), .password = redis_password, .deadline = cache_deadline};
+        const auto redis_at = [&](const char* name, const redis_address& where) {
+            return redis_settings{.name = name, .servers = {where}, .password = redis_password, .deadline = near_deadline};
+        };
+        if (!near_sessions.empty()) o.near_sessions = redis_at("sessions", redis_addresses_from({near_sessions}).front());
+        if (!cache.empty()) o.cache = redis_at("cache", redis_addresses_from({cache}).front());
+        for (const auto& where : redis_addresses_from(far_caches)) o.far_caches.push_back(redis_at("cache", where));
         if (o.photos.empty() && (o.object_stores.empty() || o.uploads.drafts.empty()))
             throw CLI::ValidationError("where are the photos' files? Say --photos, or --object-stores and --drafts");
         if (o.object_stores.empty()) o.uploads.drafts = o.photos / "drafts";

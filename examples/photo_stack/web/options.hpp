@@ -31,7 +31,9 @@ struct options {
     std::chrono::milliseconds drain{10'000};
     database_settings database;
     std::optional<redis_settings> sessions;  // without it, sessions are rows of the database
+    std::optional<redis_settings> near_sessions;
     std::optional<redis_settings> cache;
+    std::vector<redis_settings> far_caches;
     http_settings http;
     site_settings site;
     upload_settings uploads;

@@ -3,6 +3,7 @@
 #include <hiredis/hiredis.h>
 #include <sys/time.h>
 
+#include <map>
 #include <utility>
 
 namespace photo_web {
@@ -109,20 +110,23 @@ std::unique_ptr<redis_client::connection> redis_client::connect(time_point until
     return made;
 }
 
-/// As the first one says that answers; each may take its part of the time that is left.
+/// As most of them say: one that has been away, together with who was master then, names that one still. Each may take its part of the time that is left.
 redis_address redis_client::address_of_master(time_point until) const {
+    std::map<std::pair<std::string, int>, std::size_t> named;
     for (std::size_t i = 0; i < settings_.servers.size(); ++i) {
         const auto now = clock::now();
         const auto share = now + (until - now) / (settings_.servers.size() - i + 1);
         try {
             connection sentinel(settings_.servers[i], share);
             const auto told = sentinel.run({{"SENTINEL", "get-master-addr-by-name", settings_.master}}, share)[0];
-            if (!told.is_nothing) return {told.list.at(0).text, std::stoi(told.list.at(1).text)};
+            if (told.is_nothing) continue;
+            const std::pair who(told.list.at(0).text, std::stoi(told.list.at(1).text));
+            if (++named[who] > settings_.servers.size() / 2) return {who.first, who.second};
         } catch (const redis_unavailable&) {
-            continue;  // the next one may know
+            continue;  // the others may know
         }
     }
-    throw redis_unavailable("no sentinel says who is master");
+    throw redis_unavailable("too few sentinels say the same of who is master");
 }
 
 std::unique_ptr<redis_client::connection> redis_client::idle_one() {

@@ -49,6 +49,8 @@ public:
 std::unique_ptr<sessions> sessions_in_database(database& rows);
 
 /// In memory, and on the disk a second later: at the master that the sentinels name, and on its replica before it is answered.
-std::unique_ptr<sessions> sessions_in_redis(redis_client& redis);
+/// `near`, if there is one, is in this data centre, and follows the master or is it: it says who somebody is while the master cannot be reached. Who has logged
+/// out since then, elsewhere, is still known here.
+std::unique_ptr<sessions> sessions_in_redis(redis_client& master, redis_client* near);
 
 }  // namespace photo_web
