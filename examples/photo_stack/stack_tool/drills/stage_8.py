@@ -176,7 +176,7 @@ def _delete_while_in_work(stack, report, broker):
     for number in range(DELETIONS):
         awaited(lambda: broker.unsettled(UPLOADED, WORKERS) == 0, PATIENCE_SECONDS)
         photo_id = uploader.client.upload(*sample_photos()[0], f"deleted-{number}")["id"]
-        awaited(lambda: broker.progress(UPLOADED, WORKERS)["leased"] > 0, PATIENCE_SECONDS, pause=0.01)
+        awaited(lambda: broker.progress(UPLOADED, WORKERS)["leased"] > 0 or open_rows(stack) == 0, PATIENCE_SECONDS, pause=0.01)
         for name in _sizers(stack):
             processes.send(stack.who(name), signal.SIGSTOP)
         uploader.client.delete(photo_id)
