@@ -18,3 +18,17 @@ TEST_CASE("everything is later than the beginning") {
     CHECK(later_of({"0/1"}, {}).text == "0/1");
     CHECK(later_of({}, {}).text.empty());
 }
+
+TEST_CASE("places in the logs of several shards are compared one by one") {
+    const log_positions a{{{"s1", {"0/20"}}, {"s2", {"0/9"}}}};
+    const log_positions b{{{"s2", {"0/10"}}, {"s3", {"0/1"}}}};
+    CHECK(later_of(a, b).to_text() == "s1=0/20 s2=0/10 s3=0/1");
+    CHECK(later_of(b, a).to_text() == "s1=0/20 s2=0/10 s3=0/1");
+    CHECK(later_of(a, {}).to_text() == a.to_text());
+    CHECK(a.of("s3").text.empty());
+}
+
+TEST_CASE("places in the logs of several shards are read as they were written") {
+    CHECK(log_positions::from_text("s1=0/20 s2=A/9").to_text() == "s1=0/20 s2=A/9");
+    CHECK(log_positions::from_text("").of_shard.empty());
+}

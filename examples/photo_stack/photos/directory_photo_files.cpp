@@ -55,8 +55,10 @@ public:
     }
 
 private:
-    /// A thousand photos a folder: there are tools that do not like a million.
-    fs::path place_of(std::int64_t photo) const { return kept_ / std::to_string(photo / 1000) / std::to_string(photo); }
+    /// A thousand photos a folder: there are tools that do not like a million. A photo's number ends with its bucket, one of 256.
+    static constexpr std::int64_t photos_a_folder = 256'000;
+
+    fs::path place_of(std::int64_t photo) const { return kept_ / std::to_string(photo / photos_a_folder) / std::to_string(photo); }
 
     fs::path kept_;
 };

@@ -45,7 +45,8 @@ std::vector<claimed_photo> outbox_rows::claim(std::uint64_t first_batch, int cou
     pqxx::work tx(connection_);
     require_current(tx, producer_, epoch_);
     const auto rows = tx.exec_params(
-        "with free as (select photo_id, version from outbox where batch is null order by photo_id, version limit $3 for update skip locked),"
+        "with free as (select photo_id, version from outbox where batch is null"
+        "   and exists (select from own_buckets where bucket = photo_id % 256 and state = 'owned') order by photo_id, version limit $3 for update skip locked),"
         " numbered as (select photo_id, version, $1::bigint + row_number() over (order by photo_id, version) - 1 as batch from free),"
         " claimed as (update outbox set producer_epoch = $2, batch = numbered.batch from numbered"
         "   where outbox.photo_id = numbered.photo_id and outbox.version = numbered.version returning outbox.photo_id, outbox.version, outbox.batch, outbox.traceparent)"
@@ -61,7 +62,7 @@ std::vector<claimed_photo> outbox_rows::claim(std::uint64_t first_batch, int cou
 void outbox_rows::mark_published(const std::vector<claimed_photo>& photos) {
     pqxx::work tx(connection_);
     for (const auto& p : photos)
-        tx.exec_params("update outbox set published_at = now() where photo_id = $1 and version = $2", p.photo.photo, p.photo.version);
+        tx.exec_params("update outbox set published_at = now() where photo_id = $1 and version = $2 and batch = $3", p.photo.photo, p.photo.version, p.batch);
     tx.commit();
 }
 

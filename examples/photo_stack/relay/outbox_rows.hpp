@@ -3,6 +3,9 @@
 //   open ──claim──► claimed (producer epoch, batch) ──publish, mark──► published ──last result is in──► gone
 //     ▲               │ the broker has not taken that batch: found out by the next incarnation
 //     └───────────────┘
+//
+// A row whose bucket moves to another shard is published there when it was so here; one that was claimed is open again, as the new shard's relay cannot know how
+// far this one came. A photo whose sizes are made twice is none the worse for it.
 #pragma once
 
 #include <chrono>

@@ -9,7 +9,7 @@
 namespace photo_relay {
 
 struct repairs_settings {
-    std::string database;                          // a libpq connection string
+    std::string database;                          // a libpq connection string, of one shard
     millrace::client::connection_settings broker;
 };
 

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <chrono>
+#include <map>
 #include <optional>
 #include <pqxx/connection>
 #include <pqxx/result>
@@ -10,7 +11,7 @@
 #include <vector>
 
 #include "examples/photo_stack/photos/photo_messages.hpp"
-#include "examples/photo_stack/relay/database_connection.hpp"
+#include "examples/photo_stack/shards/shard_connections.hpp"
 #include "examples/photo_stack/spans/message_trace.hpp"
 #include "millrace/blocking_client.hpp"
 
@@ -61,26 +62,60 @@ std::string line_of(photo_spans::span span, const client::delivery& d, const pho
     return span.line("take in the last of " + photo_stack::results_topic, {{"photo", std::to_string(r.photo)}});
 }
 
-void take_in(pqxx::connection& database, client::blocking_consumer& results, const std::vector<client::delivery>& arrived) {
+struct understood_result {
+    const client::delivery* delivery;
+    photo_stack::size_result result;
+};
+
+/// One transaction in one shard; what it ended, as lines of the log. Throws when it is not committed.
+std::vector<std::string> take_in(pqxx::connection& database, const photo_stack::shard_map& map, const std::vector<understood_result>& results) {
     const photo_spans::span span;
     pqxx::work tx(database);
-    std::vector<const client::delivery*> understood;
     std::vector<std::string> ends;
-    for (const auto& d : arrived) {
-        const auto result = read(d);
-        if (!result) {
-            results.reject(d, "this is no result");
-            continue;
-        }
-        if (result->uneven) tx.exec_params("insert into store_repairs (photo_id) values ($1)", result->photo);
-        const bool ended = result->fault.empty() ? note_size(tx, *result) : note_fault(tx, *result);
-        if (ended) ends.push_back(line_of(span, d, *result));
-        understood.push_back(&d);
+    for (const auto& [delivery, result] : results) {
+        photo_stack::hold_bucket(tx, map.place_of(result.photo));
+        if (result.uneven) tx.exec_params("insert into store_repairs (photo_id) values ($1)", result.photo);
+        const bool ended = result.fault.empty() ? note_size(tx, result) : note_fault(tx, result);
+        if (ended) ends.push_back(line_of(span, *delivery, result));
     }
     tx.commit();
-    for (const auto* d : understood) results.ack(*d);
+    return ends;
+}
+
+/// By the shard that the photo is in, as far as is known.
+std::map<std::size_t, std::vector<understood_result>> sort_out(client::blocking_consumer& results, const photo_stack::shard_map& map, const std::vector<client::delivery>& arrived) {
+    std::map<std::size_t, std::vector<understood_result>> of_shard;
+    for (const auto& d : arrived) {
+        if (auto result = read(d)) of_shard[map.place_of(result->photo).shard].push_back({&d, std::move(*result)});
+        else results.reject(d, "this is no result");
+    }
+    return of_shard;
+}
+
+/// What a shard does not take now comes again in a moment, and the others do not wait for it.
+void take_in(photo_stack::shard_connections& shards, client::blocking_consumer& results, const std::vector<client::delivery>& arrived) {
+    const auto map = shards.map();
+    bool moved = false;
+    for (const auto& [shard, of_shard] : sort_out(results, map, arrived)) {
+        const auto& part = map.shards.at(shard);
+        std::string refused;
+        try {
+            const auto ends = take_in(shards.to(part), map, of_shard);
+            for (const auto& r : of_shard) results.ack(*r.delivery);
+            for (const auto& line : ends) spdlog::info("{}", line);
+            continue;
+        } catch (const photo_stack::bucket_elsewhere& why) {
+            moved = true;
+            refused = why.what();
+        } catch (const std::exception& why) {
+            shards.forget(part);
+            refused = why.what();
+        }
+        spdlog::warn("{} results for shard {} come again: {}", of_shard.size(), part.name, refused);
+        for (const auto& r : of_shard) results.nack(*r.delivery, refused);
+    }
     results.settle();
-    for (const auto& line : ends) spdlog::info("{}", line);
+    if (moved) shards.new_map();
 }
 
 }  // namespace
@@ -88,12 +123,11 @@ void take_in(pqxx::connection& database, client::blocking_consumer& results, con
 void take_results_in(const inbox_settings& settings, const std::atomic<bool>& ending) {
     client::blocking_client broker(settings.broker);
     auto results = broker.subscribe(photo_stack::results_topic, photo_stack::inbox_subscription, {.credit_messages = results_at_once});
-    pqxx::connection database(settings.database);
-    forbid_reactivation(database);
+    photo_stack::shard_connections shards(settings.database);
     spdlog::info("taking results in");
     while (!ending) {
         const auto arrived = results.receive(look_up);
-        if (!arrived.empty()) take_in(database, results, arrived);
+        if (!arrived.empty()) take_in(shards, results, arrived);
     }
     results.close();
 }

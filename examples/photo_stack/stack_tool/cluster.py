@@ -1,4 +1,4 @@
-"""The database of three: who its primary is, as Patroni on each host says, and the command to make another one so."""
+"""A shard's databases: who their primary is, as Patroni on each host says, and the command to make another one so."""
 import contextlib
 import http.client
 import json
@@ -16,9 +16,12 @@ WAIT_SECONDS = 60
 
 
 class Cluster:
-    def __init__(self, stack):
+    """Of the first shard, unless another one is named."""
+
+    def __init__(self, stack, shard=None):
         self._stack = stack
-        self.names = [process.name for process in stack.topology.of_component("patroni")]
+        self.shard = shard or stack.topology.shards[0].name
+        self.names = [process.name for process in stack.topology.of_component("patroni") if process.shard == self.shard]
         self._synchronous_replicas = int(stack.value("synchronous_replicas"))
 
     def _ask(self, name, method, path, body=None, seconds=ASK_SECONDS):
@@ -59,7 +62,7 @@ class Cluster:
         took = seconds_until(self._is_whole, seconds, pause=0.1)
         if took is not None:
             return took
-        raise StackFailed(f"the database is not whole after {seconds} s: primary {self.primary()}, replicas {self.replicas()} (see {self._stack.place.log}/db*/)")
+        raise StackFailed(f"shard {self.shard} is not whole after {seconds} s: primary {self.primary()}, replicas {self.replicas()} (see {self._stack.place.log}/db*/)")
 
     def _is_whole(self):
         return self.primary() and len(self.replicas()) == len(self.names) - 1 and len(self.synchronous()) == self._synchronous_replicas
@@ -88,11 +91,12 @@ class Cluster:
             for who in replaying:
                 processes.send(who, signal.SIGCONT)
 
-    def start(self):
-        """The first one alone, so that it is the primary; those who vote before, or it would wait for them."""
-        witnesses = [process.name for process in self._stack.topology.of_component("etcd")]
-        first, *others = self.names
-        for names in (witnesses, [first], others):
-            self._stack.start(names)
-            self._stack.wait_until_ready(names)
-        self.wait_until_whole()
+
+def start(stack, clusters):
+    """All at once, but one database of each before the others, so that it is the primary; and before them who votes, or they would wait for it."""
+    witnesses = [process.name for process in stack.topology.of_component("etcd") if process.name not in stack.place.wanted()]
+    for names in (witnesses, [cluster.names[0] for cluster in clusters], [name for cluster in clusters for name in cluster.names[1:]]):
+        stack.start(names)
+        stack.wait_until_ready(names)
+    for cluster in clusters:
+        cluster.wait_until_whole()

@@ -1,4 +1,4 @@
-"""stack up|down|status|drill|load|compare|open|trace"""
+"""stack up|down|status|drill|load|compare|open|trace|migrate|shard"""
 import argparse
 import os
 import pathlib
@@ -13,6 +13,7 @@ COMMANDS = {"up": "start the stack at a stage, with all that it needs", "down": 
             "load": "upload and look at photos for a while, and say how fast that was",
             "compare": "look at pages of two stages, and upload to them, in turns, and say how fast each was", "open": "show it in a browser",
             "trace": "show one request on its way, or the newest ones (stage 9)",
+            "migrate": "change the schema while everything goes on, in all shards", "shard": "add a shard, move buckets, and see that each is where it belongs",
             "supervise": None, "autoscale": None}
 
 
@@ -24,7 +25,7 @@ def _name(text):
 
 def _parser():
     parser = argparse.ArgumentParser(prog="stack", description="The sample photo stack, from one server upwards. README.md beside it tells the story.")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="up|down|status|drill|load|compare|open|trace")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="up|down|status|drill|load|compare|open|trace|migrate|shard")
     for command, what in COMMANDS.items():
         sub = subparsers.add_parser(command, help=what) if what else subparsers.add_parser(command)
         sub.add_argument("--name", type=_name, default="photo", help="of the stack: several may be up (default: photo)")
@@ -41,6 +42,10 @@ def _parser():
             sub.add_argument("--clients", type=int, default=4, help="how many at once (default: 4)")
         if command == "trace":
             sub.add_argument("id", nargs="?", help="of the trace, as the answer's header X-Trace-Id has it")
+        if command == "shard":
+            sub.add_argument("what", choices=("status", "add", "move", "resume"), help="resume: end the moves that were begun")
+            sub.add_argument("shard", nargs="?", help="that is added, or that buckets are moved to")
+            sub.add_argument("--buckets", type=int, nargs="+", metavar="N", help="that are moved (default: as many as make the shards even)")
     return parser
 
 
@@ -79,6 +84,12 @@ def _run(options):
     if options.command == "trace":
         from stack_tool import trace
         return trace.run(stack.Stack(options.name), options.id)
+    if options.command == "migrate":
+        from stack_tool import shard_commands
+        return shard_commands.migrate(stack.Stack(options.name))
+    if options.command == "shard":
+        from stack_tool import shard_commands
+        return shard_commands.run(stack.Stack(options.name), options.what, options.shard, options.buckets)
     if options.command == "up":
         return stack.up(options.name, options.stage or topology.stages_there_are()[0], options.build.resolve())
     if options.command == "compare":

@@ -37,7 +37,7 @@ def values_of_stack(place, network, topology, build, site=""):
 
 def values_of(process, place, network, topology, build):
     here = {f"here.{each}": network.address(process.host, each) for each in process.host.networks}
-    return {**values_of_stack(place, network, topology, build, process.host.site), **here, "name": process.name, "host": process.host.name,
+    return {**values_of_stack(place, network, topology, build, process.host.site), **here, "name": process.name, "host": process.host.name, "shard": process.shard,
             "address": network.address(process.host, process.network), "network.subnet": network.neighbourhood(process.network),
             "config": place.config / process.name, "data": place.data(process.name)}
 

@@ -72,13 +72,14 @@ def make_user(psql, password_file):
         password_file.chmod(0o600)
     password = password_file.read_text().strip().rpartition(":")[2]
     if not psql.run("select 1 from pg_roles where rolname = 'photos'", "postgres").strip():
-        psql.run(f"create role photos login password '{password}'", "postgres")
+        psql.run(f"create role photos login password '{password}'; grant pg_monitor to photos", "postgres")  # who moves a bucket asks how far replicas are
     if not psql.run("select 1 from pg_database where datname = 'photos'", "postgres").strip():
         psql.run("create database photos owner photos", "postgres")
 
 
 def migrate(psql):
-    """The files that the database has not seen yet, each in a transaction with the note that it has."""
+    """The files that the database has not seen yet, each in a transaction with the note that it has. (A folder there is a change that is made while the
+    database is in use: see migration.py.)"""
     psql.run("set client_min_messages = warning;"
              " create table if not exists schema_migrations (number int primary key, name text not null, applied_at timestamptz not null default now())")
     seen = set(psql.run("select number from schema_migrations").split())

@@ -4,6 +4,7 @@ import os
 
 from stack_tool import network as networks
 from stack_tool.photo_client import Client
+from stack_tool.shards import Shards
 
 PURGE_PORT = 8080
 ASK_SECONDS = 3
@@ -88,4 +89,4 @@ class ObjectStores:
                 yield f"photo {photo_id}: " + ", ".join(f"{name} has {len(files)} files" for name, files in zip(self.names, there))
 
     def open_repairs(self):
-        return int(self._stack.psql().run("select count(*) from store_repairs"))
+        return sum(int(self._stack.psql(name).run("select count(*) from store_repairs")) for name in Shards(self._stack).registered())

@@ -3,6 +3,7 @@ import threading
 import time
 
 from stack_tool import network as networks
+from stack_tool.shards import Shards
 from stack_tool.waiting import awaited
 
 PAUSE_SECONDS = 0.005
@@ -17,7 +18,7 @@ class Ledger(threading.Thread):
         here = stack.topology.host(host_name)
         balancer = next(host for host in stack.topology.hosts if host.role == "lb" and host.site == here.site)
         self._namespace = stack.network.namespace(here)
-        self._address = f"host={stack.network.address(balancer, 'private')} port=5000 {stack.value('database')}"
+        self._address = Shards(stack).address(stack.topology.shards[0].name, balancer)
         self._connection = None
         self._ending = threading.Event()
         self.answered = []  # (number, begun, answered)

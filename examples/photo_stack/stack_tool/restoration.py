@@ -6,7 +6,7 @@ from stack_tool import database
 from stack_tool.failure import StackFailed
 from stack_tool.waiting import awaited
 
-STANZA = "photos"
+STANZA = "s1"  # the first shard
 START_SECONDS = 60
 
 # Whatever belongs to the cluster that was backed up does not belong to the copy: it listens nowhere but in its folder, follows nobody and archives nothing.
@@ -71,4 +71,4 @@ class Copy:
 
     def text(self):
         """All of it, as SQL that puts it in the place of what is there."""
-        return database.as_postgres([database.BIN / "pg_dump", "-h", self.folder, "--clean", "--if-exists", STANZA])
+        return database.as_postgres([database.BIN / "pg_dump", "-h", self.folder, "--clean", "--if-exists", "photos"])

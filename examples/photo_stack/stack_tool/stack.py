@@ -15,6 +15,7 @@ from stack_tool.failure import StackFailed
 from stack_tool.photo_client import Client
 from stack_tool.place import Place, write_json
 from stack_tool.region import SITE_NAME, Region
+from stack_tool.shards import Shards
 from stack_tool.session_store import SessionStore
 from stack_tool.wan import Wan
 
@@ -66,10 +67,13 @@ class Stack:
         """The people beside a data centre."""
         return Region(self, site)
 
-    def psql(self):
-        """At the primary."""
+    def psql(self, shard=None):
+        """At the primary; of the first shard, unless another one is named."""
         alone = self.topology.of_component("postgres")
-        return database.Psql(self.place.data(alone[0].name if alone else Cluster(self).primary()))
+        primary = alone[0].name if alone else Cluster(self, shard).primary()
+        if primary is None:
+            raise StackFailed(f"shard {shard or self.topology.shards[0].name} has no primary now: try again in some seconds")
+        return database.Psql(self.place.data(primary))
 
     def who(self, process_name):
         return processes.recorded(self.place, process_name)
@@ -172,16 +176,11 @@ def _start_supervisor(stack):
 
 def _start_databases(stack):
     say("making and starting the database")
-    alone = [p.name for p in stack.topology.of_component("postgres")]
-    for name in alone:
-        database.make(stack.place.data(name))
-        stack.start([name])
-        stack.wait_until_ready([name])
-    if not alone:
-        Cluster(stack).start()
-    database.make_user(stack.psql(), stack.place.secrets / "pgpass")
-    for file in database.migrate(stack.psql()):
-        say(f"  applied {file}")
+    shards = Shards(stack)
+    first_ones = [shard.name for shard in stack.topology.shards if not shard.spare]
+    for name, files in shards.start(first_ones):
+        say(f"  {name} has {', '.join(files)}")
+    shards.deal_out(first_ones)
 
 
 def _start(stack, component):

@@ -39,7 +39,16 @@ class Process:
     stop_signal: str
     ready: str
     metrics: str  # the address where Prometheus finds its numbers, still with ${…}; empty: it has none
-    spare: bool  # there, but not started until a drill asks for it
+    spare: bool  # there, but not started until somebody asks for it
+    shard: str  # whose database it is of; empty: it is of none
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    name: str
+    address: str  # what a connection string has instead of the first one's; so for its replicas
+    replicas: str
+    spare: bool  # there once somebody adds it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +65,7 @@ class Topology:
     values: dict  # for ${values.…}, still with ${…}
     secrets: dict  # name → who may read it
     pages: dict  # what people may look at beside the product → its address, still with ${…}
+    shards: tuple
 
     def host(self, name):
         return next(h for h in self.hosts if h.name == name)
@@ -97,7 +107,7 @@ def _process(name, row, host, components, arguments):
                    data_user=component.get("data_user", component["user"]),
                    templates=tuple(component["templates"] + templates), keeps_configuration=component.get("keeps_configuration", False),
                    command=tuple(component["command"] + row.get("words", []) + more), stop_signal=component["stop_signal"],
-                   ready=component["ready"], metrics=metrics, spare=row.get("spare", False))
+                   ready=component["ready"], metrics=metrics, spare=row.get("spare", False), shard=row.get("shard", ""))
 
 
 def _names_and_hosts(row, hosts):
@@ -137,4 +147,5 @@ def at_stage(stage):
     networks = {name: Network(row["number"], row["outside"]) for name, row in whole["networks"].items()}
     pages = {row["what"]: row["url"] for row in _at(stage, whole["pages"])}
     values = {name: _value(stage, value) for name, value in whole["values"].items()}
-    return Topology(stage, networks, sites, hosts, processes, entry["url"], tuple(packages), tuple(targets), topics, values, whole["secrets"], pages)
+    shards = tuple(Shard(row["name"], row["address"], row["replicas"], row.get("spare", False)) for row in _at(stage, whole["shards"]))
+    return Topology(stage, networks, sites, hosts, processes, entry["url"], tuple(packages), tuple(targets), topics, values, whole["secrets"], pages, shards)

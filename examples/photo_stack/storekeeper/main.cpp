@@ -42,7 +42,7 @@ int main(int argc, char** argv) {
     CLI::App app("Keeps the object stores of the photo stack the same", "photo-storekeeper");
     app.add_option("--object-stores", stores, "http://ADDRESS:PORT,… that are to have the same")->required()->delimiter(',');
     app.add_option("--edges-inside", edges, "http://ADDRESS:PORT,… where edges take purges")->delimiter(',');
-    app.add_option("--database", database, "connection string of libpq")->required();
+    app.add_option("--database", database, "connection string of libpq: of the first shard, which knows of the others; where there is no queue it is the only one")->required();
     photo_workers::add_broker_options(app, broker)->required(false);
     CLI11_PARSE(app, argc, argv);
     spdlog::flush_on(spdlog::level::info);

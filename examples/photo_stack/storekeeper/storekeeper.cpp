@@ -22,8 +22,8 @@ void purge(photo_stack::http_peer& edge, std::int64_t photo, const std::string& 
 
 }  // namespace
 
-storekeeper::storekeeper(const std::vector<std::string>& stores, const std::vector<std::string>& edges, std::string database)
-    : stores_(stores), database_(std::move(database)) {
+storekeeper::storekeeper(const std::vector<std::string>& stores, const std::vector<std::string>& edges, std::string directory)
+    : stores_(stores), shards_(std::move(directory)) {
     for (const auto& address : edges) edges_.emplace_back(address, purge_deadline);
 }
 
@@ -37,13 +37,20 @@ void storekeeper::settle(const photo_stack::store_repair& repair) {
     spdlog::info("photo {} is gone from object stores and edges", repair.photo);
 }
 
+/// Asked where its bucket is now, which may not be where the order was written. A shard that does not have the bucket does not know: then it is asked again later.
 bool storekeeper::is_there(std::int64_t photo) {
+    const auto place = shards_.map().place_of(photo);
+    const auto part = shards_.map().shards.at(place.shard);
     try {
-        if (!connection_) connection_.emplace(database_);
-        pqxx::nontransaction tx(*connection_);
-        return !tx.exec_params("select from photos where id = $1", photo).empty();
+        pqxx::nontransaction tx(shards_.to(part));
+        const bool there = !tx.exec_params("select from photos where id = $1", photo).empty();
+        photo_stack::require_bucket(tx, place);
+        return there;
+    } catch (const photo_stack::bucket_elsewhere&) {
+        shards_.new_map();
+        throw;
     } catch (const std::exception&) {
-        connection_.reset();  // the next one is new
+        shards_.forget(part);  // the next one is new
         throw;
     }
 }

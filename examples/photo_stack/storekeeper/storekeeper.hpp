@@ -3,22 +3,21 @@
 
 #include <cstdint>
 #include <deque>
-#include <optional>
-#include <pqxx/connection>
 #include <string>
 #include <vector>
 
 #include "examples/photo_stack/photos/http_peer.hpp"
 #include "examples/photo_stack/photos/object_stores.hpp"
 #include "examples/photo_stack/photos/photo_messages.hpp"
+#include "examples/photo_stack/shards/shard_connections.hpp"
 
 namespace photo_storekeeper {
 
 /// One thread, and one storekeeper for all: what one copies another one must not remove meanwhile.
 class storekeeper {
 public:
-    /// `edges`: "http://ADDRESS:PORT" each, where they take purges. `database`: a libpq connection string.
-    storekeeper(const std::vector<std::string>& stores, const std::vector<std::string>& edges, std::string database);
+    /// `edges`: "http://ADDRESS:PORT" each, where they take purges. `directory`: a libpq connection string, of the first shard.
+    storekeeper(const std::vector<std::string>& stores, const std::vector<std::string>& edges, std::string directory);
 
     /// Does what can be done now. Throws when that was not all: it is to be tried again.
     void settle(const photo_stack::store_repair& repair);
@@ -29,8 +28,7 @@ private:
 
     photo_stack::object_stores stores_;
     std::deque<photo_stack::http_peer> edges_;
-    std::string database_;
-    std::optional<pqxx::connection> connection_;
+    photo_stack::shard_connections shards_;
 };
 
 }  // namespace photo_storekeeper

@@ -18,44 +18,61 @@ std::optional<account> first_account(const pqxx::result& found) {
     return account{found[0]["id"].as<std::int64_t>(), found[0]["name"].as<std::string>()};
 }
 
-struct stored_password {
-    std::optional<account> whose;
-    std::string hash;
-};
+/// The number that belongs to the name, whether there is an account of it yet or not.
+std::int64_t take_name(transaction& tx, const std::string& name) {
+    tx.exec_params0("insert into names (name) values ($1) on conflict do nothing", name);
+    return tx.exec_params1("select user_id from names where name = $1", name)[0].as<std::int64_t>();
+}
 
-stored_password find_password(transaction& tx, const std::string& name) {
-    const auto found = tx.exec_params("select id, name, password_hash from users where name = $1", name);
-    if (found.empty()) return {std::nullopt, hash_of_nobody()};
-    return {first_account(found), found[0]["password_hash"].as<std::string>()};
+std::optional<std::string> find_password(transaction& tx, std::int64_t user) {
+    const auto found = tx.exec_params("select password_hash from users where id = $1", user);
+    if (found.empty()) return std::nullopt;
+    return found[0][0].as<std::string>();
 }
 
 }  // namespace
 
+/// The account is made by its row in the shard: who comes second there, with the same name, finds it taken. What stands in the directory before is no account.
 asio::awaitable<account> accounts::sign_up(std::string name, std::string password) {
     if (const auto fault = fault_in_user_name(name)) throw refusal(422, "invalid_name", *fault);
     if (const auto fault = fault_in_password(password)) throw refusal(422, "invalid_password", *fault);
     auto hashing = [password] { return hash_password(password); };
     const auto hash = co_await work_.run(std::move(hashing));
-    auto adding = [name, hash](transaction& tx) {
-        const auto made = tx.exec_params("insert into users (name, password_hash) values ($1, $2) on conflict (name) do nothing returning id, name", name, hash);
-        if (made.empty()) throw refusal(409, "name_taken", "The name '" + name + "' is taken.");
-        return *first_account(made);
+    auto taking = [name](transaction& tx) { return take_name(tx, name); };
+    const auto id = co_await rows_.directory().run(std::move(taking));
+    auto adding = [id, name, hash](transaction& tx) {
+        if (tx.exec_params("insert into users (id, name, password_hash) values ($1, $2, $3) on conflict do nothing", id, name, hash).affected_rows() == 0)
+            throw refusal(409, "name_taken", "The name '" + name + "' is taken.");
+        return account{id, name};
     };
-    co_return co_await rows_.run(std::move(adding));
+    co_return co_await rows_.run(id, std::move(adding));
 }
 
 asio::awaitable<std::optional<account>> accounts::check_password(std::string name, std::string password) {
     if (fault_in_user_name(name) || fault_in_password(password)) co_return std::nullopt;  // nobody has such a one
-    auto finding = [name](transaction& tx) { return find_password(tx, name); };
-    const auto stored = co_await rows_.run(std::move(finding));
-    auto comparing = [password, hash = stored.hash] { return password_matches(password, hash); };
+    const auto id = co_await number_of(name);
+    std::optional<std::string> stored;
+    if (id) {
+        auto finding = [user = *id](transaction& tx) { return find_password(tx, user); };
+        stored = co_await rows_.ask(*id, std::move(finding));
+    }
+    auto comparing = [password, hash = stored.value_or(hash_of_nobody())] { return password_matches(password, hash); };
     const bool matches = co_await work_.run(std::move(comparing));
-    if (!matches) co_return std::nullopt;
-    co_return stored.whose;
+    if (!matches || !stored) co_return std::nullopt;
+    co_return account{*id, name};
+}
+
+/// A name never gets another number.
+asio::awaitable<std::optional<std::int64_t>> accounts::number_of(std::string name) {
+    return rows_.directory().find({}, [name](transaction& tx) -> std::optional<std::int64_t> {
+        const auto found = tx.exec_params("select user_id from names where name = $1", name);
+        if (found.empty()) return std::nullopt;
+        return found[0][0].as<std::int64_t>();
+    });
 }
 
 asio::awaitable<std::string> accounts::open_session(account who, session_kind kind) {
-    auto written = co_await position();
+    auto written = co_await position(who.id);
     session of{std::move(who), std::move(written)};  // named, as GCC 12 destroys an aggregate twice in a call that is awaited
     co_return co_await logged_in_.open(std::move(of), kind);
 }
@@ -64,25 +81,27 @@ asio::awaitable<void> accounts::close_session(std::string token, session_kind ki
 
 asio::awaitable<std::optional<session>> accounts::session_of(std::string token, session_kind kind) { return logged_in_.find(std::move(token), kind); }
 
-asio::awaitable<void> accounts::note_write(std::string token, session_kind kind) {
+asio::awaitable<void> accounts::note_write(std::int64_t user, std::string token, session_kind kind) {
     if (!rows_.has_replicas()) co_return;
-    auto written = co_await position();
+    auto written = co_await position(user);
     co_await logged_in_.note_write(std::move(token), kind, std::move(written));
 }
 
 /// Where everything is read at the primary, nobody needs to know.
-asio::awaitable<log_position> accounts::position() {
-    if (!rows_.has_replicas()) co_return log_position{};
-    co_return co_await rows_.position();
+asio::awaitable<log_positions> accounts::position(std::int64_t user) {
+    if (!rows_.has_replicas()) co_return log_positions{};
+    co_return co_await rows_.position(user);
 }
 
-asio::awaitable<std::optional<account>> accounts::find(std::int64_t user, log_position after) {
-    return rows_.find(std::move(after), [user](transaction& tx) { return first_account(tx.exec_params("select id, name from users where id = $1", user)); });
+asio::awaitable<std::optional<account>> accounts::find(std::int64_t user, log_positions after) {
+    return rows_.find(user, std::move(after), [user](transaction& tx) { return first_account(tx.exec_params("select id, name from users where id = $1", user)); });
 }
 
-asio::awaitable<std::optional<account>> accounts::find(std::string name, log_position after) {
-    if (fault_in_user_name(name)) name.clear();  // nobody's; what is no text for the database must not get there
-    return rows_.find(std::move(after), [name](transaction& tx) { return first_account(tx.exec_params("select id, name from users where name = $1", name)); });
+asio::awaitable<std::optional<account>> accounts::find(std::string name, log_positions after) {
+    if (fault_in_user_name(name)) co_return std::nullopt;  // nobody's; what is no text for the database must not get there
+    const auto id = co_await number_of(std::move(name));
+    if (!id) co_return std::nullopt;
+    co_return co_await find(*id, std::move(after));
 }
 
 }  // namespace photo_web

@@ -28,15 +28,16 @@ public:
 
     boost::asio::awaitable<std::optional<session>> session_of(std::string token, session_kind kind);
 
-    /// From now on the session sees what is written by now.
-    boost::asio::awaitable<void> note_write(std::string token, session_kind kind);
+    /// From now on the session sees what the user has written by now.
+    boost::asio::awaitable<void> note_write(std::int64_t user, std::string token, session_kind kind);
 
     /// As of `after`, or later.
-    boost::asio::awaitable<std::optional<account>> find(std::int64_t user, log_position after);
-    boost::asio::awaitable<std::optional<account>> find(std::string name, log_position after);
+    boost::asio::awaitable<std::optional<account>> find(std::int64_t user, log_positions after);
+    boost::asio::awaitable<std::optional<account>> find(std::string name, log_positions after);
 
 private:
-    boost::asio::awaitable<log_position> position();
+    boost::asio::awaitable<std::optional<std::int64_t>> number_of(std::string name);
+    boost::asio::awaitable<log_positions> position(std::int64_t user);
 
     database& rows_;
     sessions& logged_in_;

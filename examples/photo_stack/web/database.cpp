@@ -2,8 +2,10 @@
 
 #include <spdlog/spdlog.h>
 
-#include <pqxx/result>
-#include <utility>
+#include <algorithm>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <exception>
 
 namespace photo_web {
 
@@ -11,51 +13,92 @@ namespace asio = boost::asio;
 
 namespace {
 
-/// Of a read's time a replica gets a third: whoever it leaves waiting, because it was unplugged, has the time to ask the primary.
-constexpr int replica_share = 3;
+/// With a bucket that moves just now: far longer than a move keeps anybody out, and with the time of a transaction still what an answer may take.
+constexpr auto patience = std::chrono::milliseconds{1'000};
+constexpr auto look_again = std::chrono::milliseconds{20};
 
-struct replica_is_behind {};
-
-void require_at(transaction& tx, const log_position& after) {
-    if (after.text.empty()) return;
-    const auto row = tx.exec_params("select coalesce(pg_last_wal_replay_lsn() >= $1::pg_lsn, false)", after.text).at(0);
-    if (!row[0].as<bool>()) throw replica_is_behind();
-}
-
-std::unique_ptr<transaction_pool> pool_of_replicas(const asio::any_io_executor& loop, const database_settings& settings) {
-    if (settings.replicas.empty()) return nullptr;
-    auto pool = settings.primary;
-    pool.name = "database replica";
-    pool.address = settings.replicas;
-    pool.deadline /= replica_share;
-    return std::make_unique<transaction_pool>(loop, std::move(pool));
+bool is_same(const photo_stack::shard_map& a, const photo_stack::shard_map& b) {
+    return a.shards.size() == b.shards.size() && std::equal(a.shards.begin(), a.shards.end(), b.shards.begin(), [](const shard_part& x, const shard_part& y) {
+               return x.name == y.name && x.holdings == y.holdings;
+           });
 }
 
 }  // namespace
 
-database::database(const asio::any_io_executor& loop, const database_settings& settings)
-    : primary_(loop, settings.primary), replicas_(pool_of_replicas(loop, settings)) {}
+database::database(const asio::any_io_executor& loop, shard_settings directory)
+    : loop_(loop), settings_(std::move(directory)), directory_(std::make_shared<shard>(loop, settings_)), loaded_(loop) {}
 
-asio::awaitable<log_position> database::position() {
-    return run([](transaction& tx) { return log_position{tx.exec1("select pg_current_wal_flush_lsn()")[0].as<std::string>()}; });
+asio::awaitable<log_positions> database::position(std::int64_t id) {
+    return at(id, [](shard& rows, const shard_part& part, const place&) { return named_position(rows, part.name); });
 }
 
-/// False when no replica could say, or none that has seen enough.
-asio::awaitable<bool> database::read_at_replica(log_position after, std::function<void(transaction&)> job) {
-    if (!replicas_) co_return false;
-    std::function<void(transaction&)> checked = [after = std::move(after), job = std::move(job)](transaction& tx) {
-        require_at(tx, after);
-        job(tx);
-    };
-    try {
-        co_await replicas_->perform(std::move(checked));
-        co_return true;
-    } catch (const replica_is_behind&) {
-        spdlog::debug("a replica is behind what its reader has written");
-    } catch (const database_unavailable& why) {
-        spdlog::info("no replica can be read: {}", why.what());
+asio::awaitable<log_positions> database::named_position(shard& rows, std::string name) {
+    log_positions out;
+    out.of_shard[name] = co_await rows.position();
+    co_return out;
+}
+
+database::clock::time_point database::end_of_patience() { return clock::now() + patience; }
+
+asio::awaitable<database::map_pointer> database::current_map(clock::time_point until) {
+    while (!map_) co_await renew(nullptr, until);
+    co_return map_;
+}
+
+/// Whoever finds the map wrong waits here for another one; one of them reads it.
+asio::awaitable<void> database::renew(map_pointer known, clock::time_point until) {
+    if (map_ != known) co_return;
+    if (clock::now() >= until) throw database_unavailable(known ? "a bucket is between two shards" : "nobody has told where the shards are", false);
+    if (loading_) {
+        loaded_.expires_at(clock::time_point::max());
+        co_await loaded_.async_wait(asio::as_tuple(asio::use_awaitable));
+        co_return;
     }
-    co_return false;
+    loading_ = true;
+    std::exception_ptr failed;
+    try {
+        co_await load();
+        if (map_ == known) {
+            asio::steady_timer pause(loop_, look_again);
+            co_await pause.async_wait(asio::use_awaitable);
+        }
+    } catch (...) {
+        failed = std::current_exception();
+    }
+    loading_ = false;
+    loaded_.cancel();
+    if (failed) std::rethrow_exception(failed);
+}
+
+/// The first one a replica may tell: if that is an old one, whoever uses it is told.
+asio::awaitable<void> database::load() {
+    const auto reading = [](transaction& tx) { return photo_stack::read_shard_map(tx); };
+    std::optional<photo_stack::shard_map> fresh;
+    if (map_) {
+        fresh = co_await directory_->run(reading);
+    } else {
+        log_position any;
+        fresh = co_await directory_->read(std::move(any), reading);
+    }
+    take(std::move(*fresh));
+}
+
+void database::take(photo_stack::shard_map map) {
+    if (map_ && is_same(*map_, map)) return;
+    for (const auto& part : map.shards) {
+        auto& rows = shards_[part.name];
+        if (rows) continue;
+        if (part.address.empty()) {
+            rows = directory_;
+            continue;
+        }
+        auto settings = settings_;
+        settings.primary.address += " " + part.address;  // of a word that comes twice libpq takes the last
+        if (!part.replicas.empty()) settings.replicas += " " + part.replicas;
+        rows = std::make_shared<shard>(loop_, settings);
+    }
+    map_ = std::make_shared<const photo_stack::shard_map>(std::move(map));
+    spdlog::info("there is a new map of {} shard(s)", map_->shards.size());
 }
 
 }  // namespace photo_web

@@ -1,78 +1,159 @@
-// The database: a primary, where everything is written, and replicas, which say the same a moment later.
+// The database, in shards: whoever asks says for which user or photo, and it is asked where that is.
 //
-//   run  ──► primary
-//   read ──► a replica, when it is there and not behind what the reader has written; else the primary
+//   run  ──► the primary of the shard; the bucket stays there until the transaction ends
+//   ask  ──► the primary, without a change
+//   read, find ──► a replica, where one knows enough; else the primary
+//
+// A bucket may move meanwhile, and its shard says so (shards/shard_map.hpp): then the map is read again, and the question asked at the other shard. Nobody
+// above this notices more than a moment's wait.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <functional>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <type_traits>
+#include <utility>
+#include <vector>
 
+#include "examples/photo_stack/shards/shard_map.hpp"
 #include "examples/photo_stack/web/parsing/log_position.hpp"
-#include "examples/photo_stack/web/transaction_pool.hpp"
+#include "examples/photo_stack/web/shard.hpp"
 
 namespace photo_web {
 
-struct database_settings {
-    pool_settings primary{};
-    std::string replicas{};  // a libpq connection string; empty: there are none
-};
+using photo_stack::shard_part;
 
 /// One thread, that of `loop`, which outlives the database. Everything throws database_unavailable.
 class database {
 public:
-    database(const boost::asio::any_io_executor& loop, const database_settings& settings);
+    /// `directory` is the first shard, which knows of the others.
+    database(const boost::asio::any_io_executor& loop, shard_settings directory);
 
-    /// What `job` returns, once it is committed at the primary; see transaction_pool::perform for what a job may do.
+    /// What `job` returns once it is committed, where the user or photo `id` is; see transaction_pool::perform for what a job may do.
     template <class Job>
-    boost::asio::awaitable<std::invoke_result_t<Job&, transaction&>> run(Job job) {
-        using value = std::invoke_result_t<Job&, transaction&>;
-        if constexpr (std::is_void_v<value>) {
-            co_await primary_.perform(std::move(job));
-        } else {
-            const auto out = std::make_shared<std::optional<value>>();
-            auto keeping = keep(std::move(job), out);
-            co_await primary_.perform(std::move(keeping));  // named, as GCC 12 destroys captures twice in a call that is awaited
-            co_return std::move(**out);
-        }
+    boost::asio::awaitable<std::invoke_result_t<Job&, transaction&>> run(std::int64_t id, Job job) {
+        return at(id, [job = std::move(job)](shard& rows, const shard_part&, const place& where) {
+            return rows.run([job, where](transaction& tx) mutable {
+                photo_stack::hold_bucket(tx, where);
+                return job(tx);
+            });
+        });
+    }
+
+    /// What `job`, which changes nothing of the bucket, finds at the primary.
+    template <class Job>
+    boost::asio::awaitable<std::invoke_result_t<Job&, transaction&>> ask(std::int64_t id, Job job) {
+        return at(id, [job = std::move(job)](shard& rows, const shard_part&, const place& where) { return rows.run(reading(job, where)); });
     }
 
     /// What `job`, which only reads, finds in a database that is at `after` at least.
     template <class Job>
-    boost::asio::awaitable<std::invoke_result_t<Job&, transaction&>> read(log_position after, Job job) {
-        const auto out = std::make_shared<std::optional<std::invoke_result_t<Job&, transaction&>>>();
-        auto keeping = keep(job, out);
-        if (co_await read_at_replica(std::move(after), std::move(keeping))) co_return std::move(**out);
-        co_return co_await run(std::move(job));
+    boost::asio::awaitable<std::invoke_result_t<Job&, transaction&>> read(std::int64_t id, log_positions after, Job job) {
+        return at(id, [after = std::move(after), job = std::move(job)](shard& rows, const shard_part& part, const place& where) {
+            return rows.read(after.of(part.name), reading(job, where));
+        });
     }
 
     /// The same for one thing that may not be there. A replica that has none may only be behind: then the primary is asked.
     template <class Job>
-    boost::asio::awaitable<std::invoke_result_t<Job&, transaction&>> find(log_position after, Job job) {
-        auto found = co_await read(std::move(after), job);
-        if (!found && has_replicas()) found = co_await run(std::move(job));
-        co_return found;
+    boost::asio::awaitable<std::invoke_result_t<Job&, transaction&>> find(std::int64_t id, log_positions after, Job job) {
+        return at(id, [after = std::move(after), job = std::move(job)](shard& rows, const shard_part& part, const place& where) {
+            return rows.find(after.of(part.name), reading(job, where));
+        });
     }
 
-    bool has_replicas() const { return replicas_ != nullptr; }
+    /// What `question` gives for each shard; all of them anew when a bucket has moved meanwhile, so that each is in one of them. A shard that is not available
+    /// is left out, unless all are.
+    template <class Question>
+    auto of_each_shard(Question question) -> boost::asio::awaitable<std::vector<typename std::invoke_result_t<Question&, const shard_part&>::value_type>> {
+        const auto until = end_of_patience();
+        while (true) {
+            const auto map = co_await current_map(until);
+            std::vector<typename std::invoke_result_t<Question&, const shard_part&>::value_type> answers;
+            std::optional<database_unavailable> missing;
+            bool moved = false;
+            for (const auto& part : map->shards) {
+                try {
+                    answers.push_back(co_await question(part));
+                } catch (const database_unavailable& why) {
+                    missing = why;
+                } catch (const photo_stack::bucket_elsewhere&) {
+                    moved = true;
+                }
+            }
+            if (!moved && answers.empty() && missing) throw *missing;
+            if (!moved) co_return answers;
+            co_await renew(map, until);
+        }
+    }
 
-    /// Behind everything that is committed by now.
-    boost::asio::awaitable<log_position> position();
+    /// What `job`, which only reads, finds in all of a shard's own buckets. Throws photo_stack::bucket_elsewhere when they are others than `part` says.
+    template <class Job>
+    boost::asio::awaitable<std::invoke_result_t<Job&, transaction&>> read_all(const shard_part& part, log_positions after, Job job) {
+        return shards_.at(part.name)->read(after.of(part.name), [job = std::move(job), part](transaction& tx) mutable {
+            auto found = job(tx);
+            photo_stack::require_holdings(tx, part);
+            return found;
+        });
+    }
+
+    /// What is no user's: names, and the map itself.
+    shard& directory() { return *directory_; }
+
+    bool has_replicas() const { return directory_->has_replicas(); }
+
+    /// Behind everything that is committed by now, in the shard of that user or photo.
+    boost::asio::awaitable<log_positions> position(std::int64_t id);
 
 private:
-    template <class Job, class Value>
-    static std::function<void(transaction&)> keep(Job job, std::shared_ptr<std::optional<Value>> out) {
-        return [job = std::move(job), out = std::move(out)](transaction& tx) mutable { *out = job(tx); };
+    using clock = std::chrono::steady_clock;
+    using place = photo_stack::bucket_place;
+    using map_pointer = std::shared_ptr<const photo_stack::shard_map>;
+
+    template <class Job>
+    static auto reading(Job job, const place& where) {
+        return [job = std::move(job), where](transaction& tx) mutable {
+            auto found = job(tx);
+            photo_stack::require_bucket(tx, where);
+            return found;
+        };
     }
 
-    boost::asio::awaitable<bool> read_at_replica(log_position after, std::function<void(transaction&)> job);
+    template <class Question>
+    auto at(std::int64_t id, Question question) -> std::invoke_result_t<Question&, shard&, const shard_part&, const place&> {
+        const auto until = end_of_patience();
+        while (true) {
+            const auto map = co_await current_map(until);
+            const auto& where = map->place_of(id);
+            const auto& part = map->shards.at(where.shard);
+            try {
+                co_return co_await question(*shards_.at(part.name), part, where);
+            } catch (const photo_stack::bucket_elsewhere&) {
+            }
+            co_await renew(map, until);
+        }
+    }
 
-    transaction_pool primary_;
-    std::unique_ptr<transaction_pool> replicas_;
+    static boost::asio::awaitable<log_positions> named_position(shard& rows, std::string name);
+    static clock::time_point end_of_patience();
+    boost::asio::awaitable<map_pointer> current_map(clock::time_point until);
+    boost::asio::awaitable<void> renew(map_pointer known, clock::time_point until);
+    boost::asio::awaitable<void> load();
+    void take(photo_stack::shard_map map);
+
+    boost::asio::any_io_executor loop_;
+    shard_settings settings_;
+    std::shared_ptr<shard> directory_;
+    map_pointer map_;
+    std::map<std::string, std::shared_ptr<shard>> shards_;
+    bool loading_ = false;
+    boost::asio::steady_timer loaded_;
 };
 
 }  // namespace photo_web

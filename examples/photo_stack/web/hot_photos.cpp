@@ -4,7 +4,9 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
+#include <exception>
 
+#include "examples/photo_stack/web/parsing/text_rules.hpp"
 #include "examples/photo_stack/web/photo_text.hpp"
 #include "examples/photo_stack/web/secrets.hpp"
 
@@ -29,59 +31,123 @@ std::chrono::seconds lifetime_of(const std::vector<photo_row>& photos) {
     return std::any_of(photos.begin(), photos.end(), [](const photo_row& p) { return p.in_work; }) ? lifetime_in_work : lifetime;
 }
 
-const std::string key_of_newest = "newest";
+/// A bucket that has moved takes its photos from one shard's newest to another's: so whoever moves it forgets both (stack_tool/bucket_move.py), and the text
+/// says for which buckets it was made.
+std::string key_of_newest(const std::string& shard) { return "newest:" + shard; }
 
 std::string key_of(std::int64_t photo) { return "photo:" + std::to_string(photo); }
+std::string key_of_first(std::int64_t user) { return "first:" + std::to_string(user); }
+std::string key_of_name(const std::string& name) { return "name:" + name; }
+
+constexpr char end_of_holdings = '\n';
 
 }  // namespace
 
-hot_photos::hot_photos(asio::any_io_executor loop, database& rows, photo_catalog& catalog, redis_cache* cache, std::vector<redis_cache*> far_caches)
-    : loop_(std::move(loop)), rows_(rows), catalog_(catalog), cache_(cache), far_caches_(std::move(far_caches)), reads_(loop_, patience_here) {}
+hot_photos::hot_photos(asio::any_io_executor loop, database& rows, photo_catalog& catalog, accounts& people, redis_cache* cache, std::vector<redis_cache*> far_caches)
+    : loop_(std::move(loop)), rows_(rows), catalog_(catalog), people_(people), cache_(cache), far_caches_(std::move(far_caches)), reads_(loop_, patience_here) {}
 
-asio::awaitable<std::vector<photo_row>> hot_photos::newest(log_position after) {
+// ---- the newest ones of all --------------------------------------------------------------------------------------------------------
+
+asio::awaitable<std::vector<photo_row>> hot_photos::newest(log_positions after) {
     if (!cache_) co_return co_await catalog_.newest(newest_photos, std::move(after));
-    reading read = [this](log_position at) { return newest_rows(std::move(at)); };
-    const auto text = co_await through_cache(key_of_newest, std::move(after), std::move(read));
-    co_return photos_from_text(*text);
+    const auto asking = [&](const shard_part& part) { return newest_in(part, after); };
+    auto of_each = co_await rows_.of_each_shard(asking);
+    co_return photo_catalog::newest_of(std::move(of_each), newest_photos);
 }
 
-asio::awaitable<std::optional<photo_row>> hot_photos::find(std::int64_t photo, log_position after) {
+/// What was made for other buckets is not told: the shard says which ones it has.
+asio::awaitable<std::vector<photo_row>> hot_photos::newest_in(const shard_part& part, log_positions after) {
+    making make = [this, part](log_positions at) { return make_newest(part, std::move(at)); };
+    const auto text = co_await through_cache(key_of_newest(part.name), after, std::move(make));
+    const auto end = text->find(end_of_holdings);
+    if (text->compare(0, end, part.holdings) != 0) co_return co_await catalog_.newest_in(part, newest_photos, std::move(after));
+    co_return photos_from_text(text->substr(end + 1));
+}
+
+asio::awaitable<hot_photos::made> hot_photos::make_newest(shard_part part, log_positions after) {
+    const auto rows = co_await catalog_.newest_in(part, newest_photos, std::move(after));
+    co_return made{part.holdings + end_of_holdings + text_from_photos(rows), lifetime_of(rows)};
+}
+
+// ---- one photo, and somebody's -----------------------------------------------------------------------------------------------------
+
+asio::awaitable<std::optional<photo_row>> hot_photos::find(std::int64_t photo, log_positions after) {
     if (!cache_) co_return co_await catalog_.find(photo, std::move(after));
-    reading read = [this, photo](log_position at) { return row_of(photo, std::move(at)); };
-    const auto text = co_await through_cache(key_of(photo), std::move(after), std::move(read));
+    making make = [this, photo](log_positions at) { return make_photo(photo, std::move(at)); };
+    const auto text = co_await through_cache(key_of(photo), std::move(after), std::move(make));
     if (!text) co_return std::nullopt;
     co_return photos_from_text(*text).at(0);
 }
 
-asio::awaitable<void> hot_photos::purge(std::vector<std::int64_t> photos) {
+asio::awaitable<hot_photos::made> hot_photos::make_photo(std::int64_t photo, log_positions after) {
+    auto row = co_await catalog_.find(photo, std::move(after));
+    if (!row) co_return made{std::nullopt, lifetime};
+    const std::vector rows{std::move(*row)};
+    co_return made{text_from_photos(rows), lifetime_of(rows)};
+}
+
+asio::awaitable<std::vector<photo_row>> hot_photos::of_user(std::int64_t user, std::optional<std::int64_t> before, int count_max, log_positions after) {
+    if (!cache_ || before || count_max > first_photos) co_return co_await catalog_.of_user(user, before, count_max, std::move(after));
+    making make = [this, user](log_positions at) { return make_first_of_user(user, std::move(at)); };
+    const auto text = co_await through_cache(key_of_first(user), std::move(after), std::move(make));
+    auto photos = photos_from_text(*text);
+    if (photos.size() > static_cast<std::size_t>(count_max)) photos.resize(static_cast<std::size_t>(count_max));
+    co_return photos;
+}
+
+asio::awaitable<hot_photos::made> hot_photos::make_first_of_user(std::int64_t user, log_positions after) {
+    const auto rows = co_await catalog_.of_user(user, std::nullopt, first_photos, std::move(after));
+    co_return made{text_from_photos(rows), lifetime_of(rows)};
+}
+
+/// An account never changes.
+asio::awaitable<std::optional<account>> hot_photos::find_user(std::string name, log_positions after) {
+    if (!cache_ || fault_in_user_name(name)) co_return co_await people_.find(std::move(name), std::move(after));
+    making make = [this, name](log_positions at) { return make_account(name, std::move(at)); };
+    const auto number = co_await through_cache(key_of_name(name), std::move(after), std::move(make));
+    if (!number) co_return std::nullopt;
+    co_return account{std::stoll(*number), std::move(name)};
+}
+
+asio::awaitable<hot_photos::made> hot_photos::make_account(std::string name, log_positions after) {
+    const auto who = co_await people_.find(std::move(name), std::move(after));
+    co_return made{who ? found(std::to_string(who->id)) : std::nullopt, lifetime};
+}
+
+// ---- the cache ---------------------------------------------------------------------------------------------------------------------
+
+asio::awaitable<void> hot_photos::purge(std::int64_t user, std::vector<std::int64_t> photos) {
     if (!cache_) co_return;
-    std::vector<std::string> keys{key_of_newest};
+    auto at = co_await rows_.position(user);
+    std::vector<std::string> keys{key_of_first(user)};
+    for (const auto& [shard, position] : at.of_shard) keys.push_back(key_of_newest(shard));
     for (const auto photo : photos) keys.push_back(key_of(photo));
-    const auto at = co_await rows_.position();
     co_await cache_->purge(keys, at);
     for (auto* far : far_caches_) co_await far->purge(keys, at);
 }
 
-asio::awaitable<hot_photos::found> hot_photos::through_cache(std::string key, log_position after, reading read) {
+asio::awaitable<hot_photos::found> hot_photos::through_cache(std::string key, log_positions after, making make) {
     auto text = co_await cache_->peek(key);
     if (text) co_return text;
-    shared_reads::reading filling = [this, key, read = std::move(read)](log_position at) { return fill(key, std::move(at), read); };
+    shared_reads::reading filling = [this, key, make = std::move(make)](log_positions at) { return fill(key, std::move(at), make); };
     co_return co_await reads_.run(std::move(key), std::move(after), std::move(filling));
 }
 
-asio::awaitable<hot_photos::found> hot_photos::fill(std::string key, log_position after, reading read) {
+asio::awaitable<hot_photos::found> hot_photos::fill(std::string key, log_positions after, making make) {
     const auto filler = new_token();
     const auto seen = co_await wait_for(key, filler);
     if (seen.text) co_return seen.text;
     auto at = later_of(after, seen.purged);
-    const auto rows = co_await read(std::move(at));
-    found text;
-    if (rows) text = text_from_photos(*rows);
-    if (seen.state == cached::to_be_filled_by_you) {
-        const auto kept = rows ? lifetime_of(*rows) : lifetime;
-        co_await cache_->fill(key, filler, text, kept);
+    made out;
+    std::exception_ptr failed;
+    try {
+        out = co_await make(std::move(at));
+    } catch (...) {
+        failed = std::current_exception();
     }
-    co_return text;
+    if (seen.state == cached::to_be_filled_by_you) co_await cache_->fill(key, filler, out.text, out.lifetime);
+    if (failed) std::rethrow_exception(failed);
+    co_return out.text;
 }
 
 /// Until it is filled, or this one may do it; or it took too long.
@@ -95,13 +161,5 @@ asio::awaitable<cached> hot_photos::wait_for(const std::string& key, const std::
     }
     co_return seen;
 }
-
-asio::awaitable<hot_photos::found_rows> hot_photos::row_of(std::int64_t photo, log_position after) {
-    auto row = co_await catalog_.find(photo, std::move(after));
-    if (!row) co_return std::nullopt;
-    co_return std::vector{std::move(*row)};
-}
-
-asio::awaitable<hot_photos::found_rows> hot_photos::newest_rows(log_position after) { co_return co_await catalog_.newest(newest_photos, std::move(after)); }
 
 }  // namespace photo_web

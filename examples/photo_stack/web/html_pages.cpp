@@ -171,7 +171,7 @@ answer html_pages::home(visit& v) {
 }
 
 answer html_pages::gallery_page(visit& v, std::optional<std::int64_t> before, std::string fault) {
-    auto data = grid_page(co_await catalog_.of_user(v.who->id, before, page_photos + 1, v.written), links_);
+    auto data = grid_page(co_await hot_.of_user(v.who->id, before, page_photos + 1, v.written), links_);
     data.texts["name"] = v.who->name;
     data.texts["once"] = new_token();
     data.lists["fault"] = shown_fault(fault);
@@ -197,10 +197,10 @@ answer html_pages::upload(visit& v) {
 }
 
 answer html_pages::profile(visit& v) {
-    const auto owner = co_await people_.find(v.where.segments.at(1), v.written);
+    const auto owner = co_await hot_.find_user(v.where.segments.at(1), v.written);
     if (!owner) throw not_found();
     const auto before = before_in(v);
-    auto data = grid_page(co_await catalog_.of_user(owner->id, before, page_photos + 1, v.written), links_);
+    auto data = grid_page(co_await hot_.of_user(owner->id, before, page_photos + 1, v.written), links_);
     data.texts["name"] = owner->name;
     data.lists["newest"] = shown_if(before.has_value());
     co_return frame_.page(v, "profile.html", owner->name, std::move(data));

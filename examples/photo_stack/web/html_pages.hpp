@@ -4,7 +4,6 @@
 #include "examples/photo_stack/web/accounts.hpp"
 #include "examples/photo_stack/web/hot_photos.hpp"
 #include "examples/photo_stack/web/page_frame.hpp"
-#include "examples/photo_stack/web/photo_catalog.hpp"
 #include "examples/photo_stack/web/photo_links.hpp"
 #include "examples/photo_stack/web/routes.hpp"
 #include "examples/photo_stack/web/uploads.hpp"
@@ -14,8 +13,8 @@ namespace photo_web {
 /// One thread; outlives the routes that it adds.
 class html_pages {
 public:
-    html_pages(accounts& people, photo_catalog& catalog, hot_photos& hot, uploads& incoming, const photo_links& links, const page_frame& frame, bool secure_cookies)
-        : people_(people), catalog_(catalog), hot_(hot), incoming_(incoming), links_(links), frame_(frame), secure_cookies_(secure_cookies) {}
+    html_pages(accounts& people, hot_photos& hot, uploads& incoming, const photo_links& links, const page_frame& frame, bool secure_cookies)
+        : people_(people), hot_(hot), incoming_(incoming), links_(links), frame_(frame), secure_cookies_(secure_cookies) {}
 
     void add_to(route_table& routes);
 
@@ -39,7 +38,6 @@ private:
     boost::asio::awaitable<void> begin_session(visit& v, account who);
 
     accounts& people_;
-    photo_catalog& catalog_;
     hot_photos& hot_;
     uploads& incoming_;
     const photo_links& links_;

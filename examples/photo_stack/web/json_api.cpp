@@ -120,8 +120,8 @@ answer json_api::photos_of_user(visit& v) {
     const auto user = id_in(v, id_segment);
     const auto limit = number_in_query(v, "limit").value_or(photos_default);
     if (limit > photos_max) throw refusal(400, "bad_request", "'limit' is at most " + std::to_string(photos_max) + ".");
-    if (!co_await people_.find(user, v.written)) throw not_found();
-    auto photos = co_await catalog_.of_user(user, number_in_query(v, "before"), static_cast<int>(limit) + 1, v.written);
+    auto photos = co_await hot_.of_user(user, number_in_query(v, "before"), static_cast<int>(limit) + 1, v.written);
+    if (photos.empty() && !co_await people_.find(user, v.written)) throw not_found();
     json::value next;  // null
     if (photos.size() > static_cast<std::size_t>(limit)) {
         photos.pop_back();

@@ -14,7 +14,6 @@
 
 #include "examples/photo_stack/web/accounts.hpp"
 #include "examples/photo_stack/web/hot_photos.hpp"
-#include "examples/photo_stack/web/photo_catalog.hpp"
 #include "examples/photo_stack/web/photo_links.hpp"
 #include "examples/photo_stack/web/routes.hpp"
 #include "examples/photo_stack/web/uploads.hpp"
@@ -24,8 +23,7 @@ namespace photo_web {
 /// One thread; outlives the routes that it adds.
 class json_api {
 public:
-    json_api(accounts& people, photo_catalog& catalog, hot_photos& hot, uploads& incoming, const photo_links& links)
-        : people_(people), catalog_(catalog), hot_(hot), incoming_(incoming), links_(links) {}
+    json_api(accounts& people, hot_photos& hot, uploads& incoming, const photo_links& links) : people_(people), hot_(hot), incoming_(incoming), links_(links) {}
 
     void add_to(route_table& routes);
 
@@ -42,7 +40,6 @@ private:
     answer remove_photo(visit& v);
 
     accounts& people_;
-    photo_catalog& catalog_;
     hot_photos& hot_;
     uploads& incoming_;
     const photo_links& links_;

@@ -64,7 +64,7 @@ void run(const options& o) {
     database rows(io.get_executor(), o.database);
     const auto session_redis = o.sessions ? std::make_unique<redis_client>(*o.sessions) : nullptr;
     const auto near_redis = o.near_sessions ? std::make_unique<redis_client>(*o.near_sessions) : nullptr;
-    const auto logged_in = session_redis ? sessions_in_redis(*session_redis, near_redis.get()) : sessions_in_database(rows);
+    const auto logged_in = session_redis ? sessions_in_redis(*session_redis, near_redis.get()) : sessions_in_database(rows.directory());
     accounts people(rows, *logged_in, imaging);
     photo_catalog catalog(rows, !o.object_stores.empty());
     const auto cache_redis = o.cache ? std::make_unique<redis_client>(*o.cache) : nullptr;
@@ -74,13 +74,13 @@ void run(const options& o) {
     for (const auto& each : o.far_caches) far_caches.push_back(std::make_unique<redis_cache>(*far_redis.emplace_back(std::make_unique<redis_client>(each))));
     std::vector<redis_cache*> to_be_purged;
     for (const auto& each : far_caches) to_be_purged.push_back(each.get());
-    hot_photos hot(io.get_executor(), rows, catalog, cache.get(), std::move(to_be_purged));
+    hot_photos hot(io.get_executor(), rows, catalog, people, cache.get(), std::move(to_be_purged));
     uploads incoming(catalog, hot, *files, imaging, o.uploads);
 
     const form_guard forms(o.form_secret, o.secure_cookies);
     const page_frame frame(templates, forms);
-    html_pages pages(people, catalog, hot, incoming, links, frame, o.secure_cookies);
-    json_api api(people, catalog, hot, incoming, links);
+    html_pages pages(people, hot, incoming, links, frame, o.secure_cookies);
+    json_api api(people, hot, incoming, links);
     plain_routes plain(catalog, *files, disk);
     live_results results(io.get_executor(), links, o.live);
     progress_events progress(rows, catalog, results);

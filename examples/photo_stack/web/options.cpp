@@ -71,7 +71,7 @@ options read_options(int argc, char** argv) {
     std::vector<std::string> sentinels, far_caches, edges, edges_inside;
     CLI::App app("The web server of the sample photo stack", "photo-web");
     app.add_option("--listen", listen, "ADDRESS:PORT")->required();
-    app.add_option("--database", o.database.primary.address, "connection string of libpq")->required();
+    app.add_option("--database", o.database.primary.address, "connection string of libpq: of the first shard, which knows of the others")->required();
     app.add_option("--replicas", o.database.replicas, "connection string of libpq, for what only reads; without it the database is asked");
     app.add_option("--database-connections", o.database.primary.connections)->capture_default_str()->check(CLI::Range(1, 100));
     app.add_option("--session-sentinels", sentinels, "ADDRESS:PORT,… of those who know where in Redis the sessions are; without it they are in the database")->delimiter(',');

@@ -29,7 +29,7 @@ struct options {
     std::size_t imaging_threads = 2;
     std::string metrics;  // HOST:PORT, or nothing
     std::chrono::milliseconds drain{10'000};
-    database_settings database;
+    shard_settings database;
     std::optional<redis_settings> sessions;  // without it, sessions are rows of the database
     std::optional<redis_settings> near_sessions;
     std::optional<redis_settings> cache;

@@ -26,6 +26,7 @@ struct photo_row {
 
     // as read; not written
     std::string created_at;         // "2026-01-31T12:00:00Z"
+    std::int64_t created_us = 0;    // the same since 1970: numbers of photos in different shards do not say which one is newer
     std::int64_t stored_bytes = 0;  // the original and its sizes
     bool in_work = false;           // more sizes will come
     std::string fault;              // why none will: the photo is damaged
@@ -50,12 +51,17 @@ public:
     photo_catalog(database& rows, bool storekeeper) : rows_(rows), storekeeper_(storekeeper) {}
 
     /// Newest first, those before the photo `before` when it is given, as of `after` or later. Without sizes.
-    boost::asio::awaitable<std::vector<photo_row>> of_user(std::int64_t user, std::optional<std::int64_t> before, int count_max, log_position after);
-    boost::asio::awaitable<std::vector<photo_row>> newest(int count_max, log_position after);
-    boost::asio::awaitable<std::optional<photo_row>> find(std::int64_t photo, log_position after);
+    boost::asio::awaitable<std::vector<photo_row>> of_user(std::int64_t user, std::optional<std::int64_t> before, int count_max, log_positions after);
+    boost::asio::awaitable<std::vector<photo_row>> newest(int count_max, log_positions after);
 
-    /// Numbers that no photo has, nor will have unless add() gives it them.
-    boost::asio::awaitable<std::vector<std::int64_t>> reserve(std::size_t count);
+    /// Those of one shard; for database::of_each_shard.
+    boost::asio::awaitable<std::vector<photo_row>> newest_in(const shard_part& part, int count_max, log_positions after);
+    static std::vector<photo_row> newest_of(std::vector<std::vector<photo_row>> of_each_shard, int count_max);
+
+    boost::asio::awaitable<std::optional<photo_row>> find(std::int64_t photo, log_positions after);
+
+    /// Numbers that no photo has, nor will have unless add() gives it them, for photos of that user.
+    boost::asio::awaitable<std::vector<std::int64_t>> reserve(std::int64_t user, std::size_t count);
 
     /// The answer to an earlier write of that user and key. Throws refusal when it was another request.
     boost::asio::awaitable<std::optional<stored_answer>> answer_to(std::int64_t user, write_key key);

@@ -17,7 +17,7 @@ json::value value_from_photo(const photo_row& p) {
     for (const auto& s : p.sizes) sizes.push_back({s.file, s.width, s.height, s.bytes});
     return {{"id", p.id},           {"user_id", p.user_id},       {"user_name", p.user_name},       {"title", p.title},     {"original", p.original},
             {"bytes", p.bytes},     {"width", p.width},           {"height", p.height},             {"version", p.version}, {"sizes", std::move(sizes)},
-            {"created_at", p.created_at}, {"stored_bytes", p.stored_bytes}, {"in_work", p.in_work}, {"fault", p.fault},     {"square", p.square}};
+            {"created_at", p.created_at}, {"created_us", p.created_us}, {"stored_bytes", p.stored_bytes}, {"in_work", p.in_work}, {"fault", p.fault},     {"square", p.square}};
 }
 
 photo_row photo_from_value(const json::value& v) {
@@ -33,6 +33,7 @@ photo_row photo_from_value(const json::value& v) {
                 .version = v.at("version").to_number<int>(),
                 .sizes = {},
                 .created_at = text("created_at"),
+                .created_us = v.at("created_us").to_number<std::int64_t>(),
                 .stored_bytes = v.at("stored_bytes").to_number<std::int64_t>(),
                 .in_work = v.at("in_work").as_bool(),
                 .fault = text("fault"),

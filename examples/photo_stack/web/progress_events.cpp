@@ -12,7 +12,7 @@ void progress_events::add_to(route_table& routes) {
 boost::asio::awaitable<response> progress_events::of_photo(visit& v) {
     const auto id = id_in(v, 1);
     const auto watch = results_.watch(id);
-    auto now = co_await rows_.position();  // a replica may not know yet what the workers have done since
+    auto now = co_await rows_.position(id);  // a replica may not know yet what the workers have done since
     const auto photo = co_await catalog_.find(id, std::move(now));
     if (!photo) throw not_found();
     for (const auto& size : photo->sizes) watch->tell_size(size);

@@ -49,7 +49,7 @@ asio::awaitable<cached> redis_cache::get(std::string key, std::string filler) {
     auto& text = reply->list.at(1).text;
     out.state = state == "filled" ? cached::filled : state == "fill" ? cached::to_be_filled_by_you : cached::being_filled;
     if (out.state == cached::filled) out.text = std::move(text);
-    else out.purged.text = std::move(text);
+    else out.purged = log_positions::from_text(text);
     co_return out;
 }
 
@@ -58,10 +58,10 @@ asio::awaitable<void> redis_cache::fill(std::string key, std::string filler, std
     co_await ask(std::move(command));
 }
 
-asio::awaitable<void> redis_cache::purge(std::vector<std::string> keys, log_position at) {
+asio::awaitable<void> redis_cache::purge(std::vector<std::string> keys, log_positions at) {
     redis_command command{"EVAL", purge_script, std::to_string(keys.size())};
     command.insert(command.end(), keys.begin(), keys.end());
-    command.push_back(at.text);
+    command.push_back(at.to_text());
     rests_until_ = {};  // what is old is worth another try
     co_await ask(std::move(command));
 }

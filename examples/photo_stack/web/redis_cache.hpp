@@ -5,7 +5,7 @@
 //       ─► nothing, and this one may fill it: nobody else does until it has, or half a second has passed
 //       ─► nothing, and somebody else fills it
 //
-// A purge leaves behind at which place in the database's log it was made: what is filled in afterwards must be at least as new. Whoever was filling the key when
+// A purge leaves behind at which place in its shard's log it was made: what is filled in afterwards must be at least as new. Whoever was filling the key when
 // it was purged has read too early, and is not heard.
 #pragma once
 
@@ -22,7 +22,7 @@ namespace photo_web {
 
 struct cached {
     std::optional<std::string> text{};
-    log_position purged{};  // when there is no text
+    log_positions purged{};  // when there is no text
     enum { filled, to_be_filled_by_you, being_filled, unreachable } state = unreachable;
 };
 
@@ -40,7 +40,7 @@ public:
     boost::asio::awaitable<void> fill(std::string key, std::string filler, std::optional<std::string> text, std::chrono::seconds lifetime);
 
     /// REQUIRES: what changed is committed, at `at` or before.
-    boost::asio::awaitable<void> purge(std::vector<std::string> keys, log_position at);
+    boost::asio::awaitable<void> purge(std::vector<std::string> keys, log_positions at);
 
 private:
     boost::asio::awaitable<std::optional<redis_reply>> ask(redis_command command);

@@ -32,7 +32,7 @@ public:
     asio::awaitable<std::string> open(session of, session_kind kind) override {
         auto token = new_token();
         const auto key = key_of(token, kind);
-        std::vector<redis_command> commands{{"HSET", key, "user", std::to_string(of.who.id), "name", of.who.name, "written", of.written.text},
+        std::vector<redis_command> commands{{"HSET", key, "user", std::to_string(of.who.id), "name", of.who.name, "written", of.written.to_text()},
                                             {"EXPIRE", key, lifetime_seconds},
                                             wait_for_a_replica};
         co_await change(std::move(commands));
@@ -59,8 +59,8 @@ public:
         co_return co_await find_near(asked);
     }
 
-    asio::awaitable<void> note_write(std::string token, session_kind kind, log_position written) override {
-        std::vector<redis_command> commands{{"EVAL", note_if_there, "1", key_of(token, kind), written.text}, wait_for_a_replica};
+    asio::awaitable<void> note_write(std::string token, session_kind kind, log_positions written) override {
+        std::vector<redis_command> commands{{"EVAL", note_if_there, "1", key_of(token, kind), written.to_text()}, wait_for_a_replica};
         co_await change(std::move(commands));
     }
 
@@ -69,7 +69,7 @@ private:
 
     static std::optional<session> session_from(const std::vector<redis_reply>& found) {
         if (found.at(0).is_nothing) return std::nullopt;
-        return session{{std::stoll(found[0].text), found.at(1).text}, {found.at(2).text}};
+        return session{{std::stoll(found[0].text), found.at(1).text}, log_positions::from_text(found.at(2).text)};
     }
 
     /// Whoever is not there may have logged in elsewhere a moment ago.

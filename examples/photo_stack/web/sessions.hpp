@@ -23,7 +23,7 @@ enum class session_kind { cookie, bearer };
 
 struct session {
     account who;
-    log_position written;  // behind its last write: what it reads is at least as new
+    log_positions written;  // behind its last write: what it reads is at least as new
 };
 
 /// The sessions cannot be reached; a session that was to be opened may be open.
@@ -42,11 +42,11 @@ public:
     virtual boost::asio::awaitable<std::optional<session>> find(std::string token, session_kind kind) = 0;
 
     /// Nothing when the session is closed.
-    virtual boost::asio::awaitable<void> note_write(std::string token, session_kind kind, log_position written) = 0;
+    virtual boost::asio::awaitable<void> note_write(std::string token, session_kind kind, log_positions written) = 0;
 };
 
-/// Rows, at the primary: a session must be there right after the log-in, and gone right after the log-out.
-std::unique_ptr<sessions> sessions_in_database(database& rows);
+/// Rows of the directory, at its primary: a session must be there right after the log-in, and gone right after the log-out. REQUIRES: there is one shard.
+std::unique_ptr<sessions> sessions_in_database(shard& directory);
 
 /// In memory, and on the disk a second later: at the master that the sentinels name, and on its replica before it is answered.
 /// `near`, if there is one, is in this data centre, and follows the master or is it: it says who somebody is while the master cannot be reached. Who has logged

@@ -19,14 +19,14 @@ struct shared_reads::batch {
     batch(const asio::any_io_executor& loop, std::chrono::milliseconds patience, reading r) : read(std::move(r)), changed(loop, patience) {}
 
     const reading read;
-    log_position after;
+    log_positions after;
     bool started = false, ended = false, given_up = false;
     asio::steady_timer changed;  // runs out when it was not started in time
     found text;
     std::exception_ptr thrown;
 };
 
-asio::awaitable<shared_reads::found> shared_reads::run(std::string key, log_position after, reading read) {
+asio::awaitable<shared_reads::found> shared_reads::run(std::string key, log_positions after, reading read) {
     const auto mine = join(key, after, std::move(read));
     while (!mine->ended && !mine->given_up) {
         const auto [interrupted] = co_await mine->changed.async_wait(asio::as_tuple(asio::use_awaitable));
@@ -39,7 +39,7 @@ asio::awaitable<shared_reads::found> shared_reads::run(std::string key, log_posi
     co_return mine->text;
 }
 
-shared_reads::batch_pointer shared_reads::join(const std::string& key, const log_position& after, reading read) {
+shared_reads::batch_pointer shared_reads::join(const std::string& key, const log_positions& after, reading read) {
     auto& those = reads_[key];
     if (!those.next) those.next = std::make_shared<batch>(loop_, patience_, std::move(read));
     const auto joined = those.next;

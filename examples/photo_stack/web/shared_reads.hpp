@@ -20,13 +20,13 @@ namespace photo_web {
 class shared_reads {
 public:
     using found = std::optional<std::string>;
-    using reading = std::function<boost::asio::awaitable<found>(log_position)>;
+    using reading = std::function<boost::asio::awaitable<found>(log_positions)>;
 
     /// `patience` is how long somebody waits for the read before the one that is shared.
     shared_reads(boost::asio::any_io_executor loop, std::chrono::milliseconds patience) : loop_(std::move(loop)), patience_(patience) {}
 
     /// What `read` finds, or throws, at `after` or later. All who ask for a key bring the same `read`. Throws overloaded when patience ends.
-    boost::asio::awaitable<found> run(std::string key, log_position after, reading read);
+    boost::asio::awaitable<found> run(std::string key, log_positions after, reading read);
 
 private:
     struct batch;
@@ -35,7 +35,7 @@ private:
         batch_pointer now, next;
     };
 
-    batch_pointer join(const std::string& key, const log_position& after, reading read);
+    batch_pointer join(const std::string& key, const log_positions& after, reading read);
     void start(const std::string& key);
     boost::asio::awaitable<void> perform(std::string key, batch_pointer b);
 

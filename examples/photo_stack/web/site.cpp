@@ -96,7 +96,7 @@ asio::awaitable<response> site::answer(visit& v) {
             forms_.require_own(v);
         }
         auto answered = co_await v.to->handler(v);
-        if (is_write(v.method) && v.who) co_await people_.note_write(v.token, v.kind);  // before it is answered: what this client asks next has to show it
+        if (is_write(v.method) && v.who) co_await people_.note_write(v.who->id, v.token, v.kind);  // before it is answered: what this client asks next has to show it
         co_return answered;
     } catch (...) {
         thrown = std::current_exception();

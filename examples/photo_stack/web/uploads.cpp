@@ -44,14 +44,14 @@ asio::awaitable<stored_answer> uploads::add(account owner, std::vector<uploaded_
     if (by) {
         const auto earlier = co_await catalog_.answer_to(owner.id, *by);
         if (earlier) {
-            co_await hot_.purge(none);  // whoever was answered first may have died before its purge
+            co_await hot_.purge(owner.id, none);  // whoever was answered first may have died before its purge
             co_return *earlier;
         }
     }
     auto rows = co_await keep(owner, photos);
     auto answer = tell(rows);
     const auto earlier = co_await add_rows(rows, by, answer);
-    co_await hot_.purge(none);
+    co_await hot_.purge(owner.id, none);
     if (!earlier) co_return answer;
     co_await forget(rows);  // the same request came twice at once, and the other one was first
     co_return *earlier;
@@ -69,7 +69,7 @@ photo_row uploads::keep_one(std::int64_t id, const uploaded_file& photo) {
 
 /// On the disk; not in the catalog yet.
 asio::awaitable<std::vector<photo_row>> uploads::keep(const account& owner, const std::vector<uploaded_file>& photos) {
-    const auto ids = co_await catalog_.reserve(photos.size());
+    const auto ids = co_await catalog_.reserve(owner.id, photos.size());
     std::vector<photo_row> rows;
     std::exception_ptr failed;
     try {
@@ -112,7 +112,7 @@ asio::awaitable<void> uploads::remove(account owner, std::int64_t photo, std::op
     auto by = write_key_of(std::move(key), digest_of("remove " + std::to_string(photo)));
     if (!co_await catalog_.remove(owner.id, photo, std::move(by))) throw not_found();
     std::vector<std::int64_t> removed{photo};
-    co_await hot_.purge(std::move(removed));
+    co_await hot_.purge(owner.id, std::move(removed));
     co_await work_.run([this, photo] { return files_.remove(photo); });
 }
 

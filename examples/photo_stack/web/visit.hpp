@@ -47,7 +47,7 @@ struct visit {
     std::optional<account> who;  // has shown a token
     std::string token;           // that one
     session_kind kind{};
-    log_position written;        // behind the last write of who has shown it
+    log_positions written;       // behind the last write of who has shown it
     std::string session;         // the cookie's token, valid or not
     std::string visitor;         // the token of somebody who is not logged in, for forms
     sent_form form;

@@ -1,0 +1,1 @@
+create index concurrently if not exists photos_by_bucket on photos (bucket);
