@@ -19,6 +19,7 @@ ANSWER_SECONDS_MAX = 2.0
 HOT, COLD, KEY_BYTES = 1_000, 30_000, 400  # rows that are read again and again, and rows that are read once
 CROWD = 60  # who want the same photo at one moment
 SLOW_SECONDS = 0.1  # that the database takes for it then
+TOO_SLOW_SECONDS, CROWDS_MAX = 0.3, 5  # a reader has asked a second database then; a machine with other work may make it so long
 
 
 class _Scene:
@@ -117,7 +118,7 @@ def _waiting(scene):
 
 
 def _crowd(scene, photo):
-    """All of them want the photo while the database is slow to say what it is: how many ask it at once, and how they are answered."""
+    """All of them want the photo while the database is slow to say what it is: how many ask it at once, how they are answered, and how slow it was."""
     def ask(client):
         ready.wait()
         try:
@@ -137,17 +138,20 @@ def _crowd(scene, photo):
         while not all(each.is_locked("renditions") for each in databases):
             time.sleep(0.01)
         ready.wait()
-        until = time.monotonic() + SLOW_SECONDS
-        while time.monotonic() < until:
+        begun = time.monotonic()
+        while time.monotonic() < begun + SLOW_SECONDS:
             asked.append(_waiting(scene))
+    took = time.monotonic() - begun
     for one in crowd:
         one.join()
-    return max(asked, default=0), statuses
+    return max(asked, default=0), statuses, took
 
 
 def _stampede(scene, what, most):
-    photo = scene.upload()
-    at_once, statuses = _crowd(scene, photo)
+    for _ in range(CROWDS_MAX):
+        at_once, statuses, took = _crowd(scene, scene.upload())
+        if took < TOO_SLOW_SECONDS:
+            break
     scene.report.figure(f"{what}, and {CROWD} want one photo: questions to the database at once", at_once, "")
     scene.report.require(f"  some, and not more than {most}", 1 <= at_once <= most)
     scene.report.no_faults("  of them not answered", [f"answers: {statuses}"] * sum(status != 200 for status in statuses))
