@@ -24,10 +24,38 @@ constexpr int large_pixels = 1280;
 constexpr int placeholder_pixels = 32;
 constexpr int probe_pixels = 16;
 
-/// The photo upright, at most as large as the largest rendition. Decoding fails at the first damaged byte instead of filling up with grey.
-VImage decode(const fs::path& photo) {
-    return VImage::thumbnail(photo.c_str(), large_pixels, VImage::option()->set("height", large_pixels)->set("size", VIPS_SIZE_DOWN)->set("fail_on", VIPS_FAIL_ON_WARNING))
-        .copy_memory();
+/// The photo upright, within a box. Decoding fails at the first damaged byte instead of filling up with grey.
+VImage upright(const fs::path& photo, int width_max, int height_max) {
+    return VImage::thumbnail(photo.c_str(), width_max, VImage::option()->set("height", height_max)->set("size", VIPS_SIZE_DOWN)->set("fail_on", VIPS_FAIL_ON_WARNING));
+}
+
+/// At most as large as the largest rendition.
+VImage decode(const fs::path& photo) { return upright(photo, large_pixels, large_pixels).copy_memory(); }
+
+/// Width and height once turned upright.
+std::pair<int, int> upright_size(const VImage& image) {
+    const auto turned = image.get_typeof("orientation") != 0 && image.get_int("orientation") >= 5;
+    return turned ? std::pair(image.height(), image.width()) : std::pair(image.width(), image.height());
+}
+
+/// The same of a part of it: the whole is made smaller first, as far as the part stays large enough, so that it takes no more memory than it must.
+VImage decode_part(const fs::path& photo, const rectangle& part) {
+    const auto [width, height] = upright_size(VImage::new_from_file(photo.c_str()));
+    if (part.left + part.width > width || part.top + part.height > height) throw unusable(photo.filename().string() + " has no such part");
+    const auto scale = std::min(1.0, double(large_pixels) / std::max(part.width, part.height));
+    const auto whole = upright(photo, int(std::ceil(width * scale)), int(std::ceil(height * scale)));
+    const auto across = double(whole.width()) / width, down = double(whole.height()) / height;
+    const auto left = std::min(int(part.left * across), whole.width() - 1), top = std::min(int(part.top * down), whole.height() - 1);
+    const auto w = std::clamp(int(std::lround(part.width * across)), 1, std::min(large_pixels, whole.width() - left));
+    const auto h = std::clamp(int(std::lround(part.height * down)), 1, std::min(large_pixels, whole.height() - top));
+    return whole.extract_area(left, top, w, h);
+}
+
+VImage develop(const fs::path& photo, const edit& wanted) {
+    auto image = wanted.crop ? decode_part(photo, *wanted.crop) : decode(photo);
+    if (wanted.blur > 0) image = image.gaussblur(wanted.blur);
+    if (wanted.sharpen > 0) image = image.sharpen(VImage::option()->set("sigma", 1.5)->set("x1", 0.5)->set("m2", double(wanted.sharpen)));  // x1: noise is left alone
+    return image.copy_memory();
 }
 
 VImage shrink(const VImage& photo, int pixels, VipsInteresting crop = VIPS_INTERESTING_NONE) {
@@ -104,12 +132,6 @@ std::string stem_of(const fs::path& photo) {
     return out.str();
 }
 
-/// Width and height once turned upright.
-std::pair<int, int> upright_size(const VImage& image) {
-    const auto turned = image.get_typeof("orientation") != 0 && image.get_int("orientation") >= 5;
-    return turned ? std::pair(image.height(), image.width()) : std::pair(image.width(), image.height());
-}
-
 bool is_near(int a, double b) { return std::abs(a - b) <= 1.0; }
 
 /// The picture as 16 × 16 grey values, whatever its size and colours.
@@ -162,17 +184,24 @@ void start_imaging(const char* program) {
 
 std::size_t renditions_of_a_photo() noexcept { return std::size(recipes) * std::size(formats); }
 
-std::vector<rendition> make_renditions(const fs::path& photo, const fs::path& directory) {
+std::vector<std::string> rendition_names() {
+    std::vector<std::string> names;
+    for (const auto& recipe : recipes)
+        for (const auto& format : formats) names.push_back(std::string(recipe.kind) + format.extension);
+    return names;
+}
+
+std::vector<rendition> make_renditions(const fs::path& photo, const fs::path& directory, const edit& wanted) {
     if (!fs::exists(photo)) throw unusable("there is no file " + photo.string());
-    VImage upright;
+    VImage developed;
     try {
-        upright = decode(photo);  // a damaged file fails here, before anything is written
+        developed = develop(photo, wanted);  // a damaged file fails here, before anything is written
     } catch (const VError&) {
         throw unusable(photo.filename().string() + " is not a usable photograph: " + last_words());
     }
     std::vector<rendition> made;
     for (const auto& recipe : recipes) {
-        const auto image = recipe.make(upright).copy_memory();
+        const auto image = recipe.make(developed).copy_memory();
         for (const auto& format : formats) {
             const auto file = directory / (stem_of(photo) + "-" + recipe.kind + format.extension);
             const auto half_made = directory / ("." + std::to_string(getpid()) + "-" + file.filename().string());

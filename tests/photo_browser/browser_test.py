@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Goes through the pages of a stack as people do, in headless Chromium: with a large and a small window, with JavaScript and without.
 
-Usage: tests/photo_browser/browser_test.py BUILD_FOLDER [--screenshots FOLDER] [--stack NAME]
-Brings up a stack of its own at stage 3, unless it is given the name of one that is up. Exit code 77 when it is not root, or there can be no browser.
+Usage: tests/photo_browser/browser_test.py BUILD_FOLDER [--stage N] [--screenshots FOLDER] [--stack NAME]
+Brings up a stack of its own, unless it is given the name of one that is up. Exit code 77 when it is not root, or there can be no browser.
 """
 import argparse
 import os
@@ -18,8 +18,6 @@ sys.path[:0] = [str(HERE.parent.parent / "examples/photo_stack")]
 from stack_tool import packages, stack, uploaders  # noqa: E402
 from stack_tool.failure import StackFailed  # noqa: E402
 
-STACK_NAME = "browser"
-STAGE = 3
 SKIPPED = 77
 
 
@@ -45,19 +43,21 @@ def journey(this, modules, screenshots):
     return subprocess.run(command, env={**os.environ, "NODE_PATH": str(modules)}).returncode
 
 
-def journey_through_own_stack(build, modules, screenshots):
-    stack.down(STACK_NAME)  # of a run that was killed
+def journey_through_own_stack(build, stage, modules, screenshots):
+    name = f"browser{stage}"
+    stack.down(name)  # of a run that was killed
     try:
-        stack.up(STACK_NAME, STAGE, build)
-        return journey(stack.Stack(STACK_NAME), modules, screenshots)
+        stack.up(name, stage, build)
+        return journey(stack.Stack(name), modules, screenshots)
     finally:
-        stack.down(STACK_NAME)
+        stack.down(name)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", type=pathlib.Path)
-    parser.add_argument("--screenshots", type=pathlib.Path, help="default: BUILD_FOLDER/photo_browser/screenshots")
+    parser.add_argument("--stage", type=int, default=3, help="of its own stack (default: 3)")
+    parser.add_argument("--screenshots", type=pathlib.Path, help="default: BUILD_FOLDER/photo_browser/screenshots-STAGE")
     parser.add_argument("--stack", help="the name of one that is up")
     options = parser.parse_args()
     if os.geteuid() != 0:
@@ -69,8 +69,8 @@ def main():
     except (StackFailed, OSError) as why:
         print(f"skipped: there can be no browser here: {why}")
         return SKIPPED
-    screenshots = (options.screenshots or build / "photo_browser/screenshots").resolve()
-    return journey(stack.Stack(options.stack), modules, screenshots) if options.stack else journey_through_own_stack(build, modules, screenshots)
+    screenshots = (options.screenshots or build / f"photo_browser/screenshots-{options.stage}").resolve()
+    return journey(stack.Stack(options.stack), modules, screenshots) if options.stack else journey_through_own_stack(build, options.stage, modules, screenshots)
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ async function go(browser, entry, journey, photos, screenshots) {
     console.log(`${journey.name}: ${watch.looks} pages looked at, ${((Date.now() - begun) / 1000).toFixed(1)} s`);
     return true;
   } catch (why) {
-    await page.screenshot({ path: `${screenshots}/${journey.name}-FAILED.png` });
     console.log(`${journey.name}: FAILED at ${page.url()}: ${why.stack}`);
+    await page.screenshot({ path: `${screenshots}/${journey.name}-FAILED.png` });
     return false;
   } finally {
     await context.close();

@@ -6,9 +6,11 @@ const crypto = require('crypto');
 const { take } = require('./sample_photos');
 
 const password = 'a good password';
+const newPassword = 'a better password';
 const pagePhotos = 24; // of the server's galleries
 const formPhotosMax = 10; // in one request
 const photoCount = pagePhotos + 3;
+const readyMilliseconds = 180_000; // where workers have all of the photos to do first
 
 class Visit {
   constructor(page, watch, journey, photos) {
@@ -24,9 +26,11 @@ class Visit {
     await this.upload();
     await this.galleryWithPages();
     await this.photo();
+    await this.edit();
     await this.profile();
     await this.policyHolds();
     await this.removal();
+    await this.changePassword();
     await this.logOut();
     await this.logInAgain();
   }
@@ -37,6 +41,23 @@ class Visit {
 
   async waitForPath(path) {
     await this.page.waitForURL((url) => url.pathname + url.search === path);
+  }
+
+  /// In a grid; one that is being made ready says so.
+  photoLink(title) {
+    return this.page.getByRole('link', { name: new RegExp(`^${title.replace(/[^\w ]/g, '\\$&')}(: not ready yet)?$`) });
+  }
+
+  /// By itself, or by looking again.
+  async untilReady() {
+    const progress = this.page.locator('#progress');
+    if (this.scripts) return progress.waitFor({ state: 'detached', timeout: readyMilliseconds });
+    const until = Date.now() + readyMilliseconds;
+    while (await progress.count()) {
+      assert.ok(Date.now() < until, 'the photo is ready in time');
+      await progress.getByRole('link', { name: 'Look again' }).click();
+    }
+    return undefined;
   }
 
   async firstPage() {
@@ -98,7 +119,7 @@ class Visit {
     for (let i = 0; i < all.length; i += formPhotosMax) {
       await this.choose(all.slice(i, i + formPhotosMax));
       await this.send();
-      await this.page.getByRole('link', { name: all[Math.min(i + formPhotosMax, all.length) - 1].name, exact: true }).waitFor();
+      await this.photoLink(all[Math.min(i + formPhotosMax, all.length) - 1].name).waitFor();
     }
     await this.waitForPath('/photos');
     return undefined;
@@ -115,7 +136,7 @@ class Visit {
     await this.watch.look('upload-chosen');
     await this.choose(all); // others than before
     await this.send();
-    await this.page.getByRole('status').filter({ hasText: `2 of ${photoCount} uploaded…` }).waitFor();
+    await this.page.getByRole('status').filter({ hasText: new RegExp(`[1-9]\\d* of ${photoCount} uploaded…`) }).waitFor();
     await this.watch.look('upload-under-way');
     await this.page.getByRole('status').filter({ hasText: `${photoCount} of ${photoCount} uploaded.` }).waitFor({ timeout: 120_000 });
     assert.strictEqual(await this.page.evaluate(() => window.samePage), true, 'the page has stayed');
@@ -136,8 +157,9 @@ class Visit {
 
   async photo() {
     this.title = take(this.photos, photoCount)[photoCount - 1].name;
-    await this.page.getByRole('link', { name: this.title, exact: true }).click();
+    await this.photoLink(this.title).click();
     await this.heading(this.title).waitFor();
+    await this.untilReady();
     this.address = new URL(this.page.url()).pathname;
     const names = await this.page.getByRole('rowheader').allTextContents();
     assert.deepStrictEqual(names.sort(), ['large', 'original', 'placeholder', 'square', 'thumbnail']);
@@ -148,6 +170,64 @@ class Visit {
     }
     this.original = await this.page.getByRole('link', { name: 'as it was sent' }).getAttribute('href');
     await this.watch.look('photo');
+  }
+
+  number(name) { return this.page.getByRole('spinbutton', { name }); }
+
+  async openEdit() {
+    await this.page.getByText('Edit this photo…').click();
+    await this.page.getByRole('button', { name: 'Apply' }).waitFor();
+  }
+
+  async edit() {
+    await this.openEdit();
+    await this.number('Left').fill('1'); // and as wide as it is
+    await this.page.getByRole('button', { name: 'Apply' }).click();
+    await this.alert('and no rectangle of');
+    assert.strictEqual(await this.number('Left').inputValue(), '1', 'what was entered is there still');
+    await this.watch.look('edit-refused');
+    if (this.scripts) await this.drawRectangle();
+    for (const [name, value] of [['Left', '40'], ['Top', '20'], ['Width', '400'], ['Height', '300'], ['Blur', '2']]) await this.number(name).fill(value);
+    await this.watch.look('edit');
+    await this.page.getByRole('button', { name: 'Apply' }).click();
+    await this.waitForPath(this.address);
+    await this.requireShown('cropped to 400 × 300, blurred by 2', (size) => size.join() === '400,300');
+    await this.watch.look('photo-edited');
+    await this.openEdit();
+    assert.strictEqual(await this.number('Width').inputValue(), '400', 'the form has what was done');
+    await this.page.getByRole('button', { name: 'Back to the original' }).click();
+    await this.waitForPath(this.address);
+    await this.requireShown('', (size) => Math.max(...size) > 400);
+    await this.openEdit();
+    assert.strictEqual(await this.page.getByRole('button', { name: 'Back to the original' }).count(), 0, 'it is the original');
+  }
+
+  /// From a quarter to the middle.
+  async drawRectangle() {
+    const picture = this.page.getByRole('img', { name: 'The original, on which' });
+    await picture.scrollIntoViewIfNeeded();
+    await this.page.waitForFunction(() => document.querySelector('.crop img').naturalWidth > 0);
+    const box = await picture.boundingBox();
+    await this.page.mouse.move(box.x + box.width / 4, box.y + box.height / 4);
+    await this.page.mouse.down();
+    await this.page.mouse.move(box.x + box.width / 2, box.y + box.height / 2, { steps: 3 });
+    await this.page.mouse.up();
+    const whole = Number(await this.number('Width').getAttribute('max'));
+    for (const name of ['Left', 'Width']) {
+      const part = Number(await this.number(name).inputValue()) / whole;
+      assert.ok(Math.abs(part - 0.25) < 0.02, `${name} as it was drawn: ${part} of the width`);
+    }
+  }
+
+  /// Until it is, what was before.
+  async requireShown(edit, isSize) {
+    await this.untilReady();
+    const image = this.page.getByRole('figure').getByRole('img');
+    await this.page.waitForFunction(() => [...document.querySelectorAll('figure img')].every((each) => each.complete && each.naturalWidth > 0));
+    const size = await image.evaluate((each) => [each.naturalWidth, each.naturalHeight]);
+    assert.ok(isSize(size), `it is ${size.join(' × ')} pixels large`);
+    const caption = await this.page.getByRole('figure').locator('figcaption').textContent();
+    assert.ok(edit ? caption.endsWith(` · ${edit}`) : /B$/.test(caption.trim()), caption);
   }
 
   /// As somebody sees it who is not logged in.
@@ -189,10 +269,26 @@ class Visit {
     await this.watch.look('photo-removal');
     await this.page.getByRole('button', { name: 'Delete it' }).click();
     await this.waitForPath('/photos');
-    assert.strictEqual(await this.page.getByRole('link', { name: this.title, exact: true }).count(), 0);
+    assert.strictEqual(await this.photoLink(this.title).count(), 0);
     assert.strictEqual((await this.page.goto(this.address)).status(), 404);
     await this.heading('There is nothing here.').waitFor();
     await this.watch.look('nothing-here');
+  }
+
+  async changePassword() {
+    await this.page.goto('/photos');
+    await this.page.getByRole('link', { name: 'Change password' }).click();
+    await this.heading('Change password').waitFor();
+    const send = async (until, from) => {
+      await this.page.getByLabel('Password until now').fill(until);
+      await this.page.getByLabel('New password').fill(from);
+      await this.page.getByRole('button', { name: 'Change password' }).click();
+    };
+    await send('not my password', newPassword);
+    await this.alert('This is not your password.');
+    await this.watch.look('password-refused');
+    await send(password, newPassword);
+    await this.waitForPath('/photos');
   }
 
   async logOut() {
@@ -203,10 +299,10 @@ class Visit {
   }
 
   async logInAgain() {
-    await this.fillAndSend('Log in', this.name, 'another password');
+    await this.fillAndSend('Log in', this.name, password); // which it was once
     await this.alert('Name and password do not belong together.');
     await this.watch.look('log-in-refused');
-    await this.fillAndSend('Log in', this.name, password);
+    await this.fillAndSend('Log in', this.name, newPassword);
     await this.waitForPath('/photos');
     assert.strictEqual(await this.grid().count(), pagePhotos);
     await this.page.goto('/');

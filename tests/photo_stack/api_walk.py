@@ -24,13 +24,23 @@ class Phone:
         headers += [("Idempotency-Key", key)] if key else []
         return patient_exchange(self.entry, request(method, path, headers, body))[0]
 
-    def ask_with(self, path, value):
-        return self.ask("POST", path, json.dumps(value).encode(), "application/json")
+    def ask_with(self, path, value, method="POST", key=None):
+        return self.ask(method, path, json.dumps(value).encode(), "application/json", key)
 
 
 def _expect(status, answer):
     assert answer.status == status, f"answered with {answer.status}, and not {status}: {answer.body[:200]!r}"
     return json.loads(answer.body) if answer.body[:1] == b"{" else None
+
+
+def _password(phone, password):
+    changed = {"password": password, "new_password": secrets.token_urlsafe(12)}
+    _expect(400, phone.ask_with("/api/password", {"password": password}))
+    _expect(403, phone.ask_with("/api/password", {**changed, "password": "another one"}))
+    _expect(415, phone.ask("POST", "/api/password", b"password=x", "application/x-www-form-urlencoded"))
+    _expect(422, phone.ask_with("/api/password", {**changed, "new_password": "short"}))
+    phone.token = _expect(200, phone.ask_with("/api/password", changed))["token"]
+    phone.token = _expect(200, phone.ask_with("/api/password", changed))["token"]  # as if the first answer had not come
 
 
 def _account(phone):
@@ -39,6 +49,7 @@ def _account(phone):
     me = {"name": f"walker_{secrets.token_hex(5)}", "password": secrets.token_urlsafe(12)}
     user = _expect(201, phone.ask_with("/api/users", me))
     phone.token = _expect(200, phone.ask_with("/api/login", me))["token"]
+    _password(phone, me["password"])
     _expect(200, phone.ask("GET", f"/api/users/{user['id']}"))
     _expect(200, phone.ask("HEAD", f"/api/users/{user['id']}"))
     _expect(404, phone.ask("GET", f"/api/users/{NOBODY}"))
@@ -74,6 +85,19 @@ def _look(scene, phone, photo):
     _expect(404, phone.ask("GET", f"/api/photos/{NOBODY}"))
 
 
+def _edit(phone, photo):
+    path, crop = f"/api/photos/{photo}/edit", {"left": 100, "top": 50, "width": 640, "height": 480}
+    first = _expect(200, phone.ask_with(path, {"crop": crop, "sharpen": 2, "blur": 0}, "PUT", "walk-edits"))
+    again = _expect(200, phone.ask_with(path, {"crop": crop, "sharpen": 2, "blur": 0}, "PUT", "walk-edits"))
+    assert first == again, "the same edit under the same key was answered with something else"
+    assert first.get("next_edit", first["edit"]) == {"crop": crop, "sharpen": 2}, f"it is another edit: {first}"
+    _expect(422, phone.ask_with(path, {"blur": 1}, "PUT", "walk-edits"))
+    _expect(422, phone.ask_with(path, {"blur": 11}, "PUT"))
+    _expect(400, phone.ask_with(path, {"blurr": 1}, "PUT"))
+    _expect(415, phone.ask("PUT", path, b"blur=1", "application/x-www-form-urlencoded"))
+    _expect(404, phone.ask_with(f"/api/photos/{NOBODY}/edit", {}, "PUT"))
+
+
 def _delete(phone, photos):
     path = f"/api/photos/{photos[0]}"
     _expect(400, phone.ask("DELETE", path, key="two words"))
@@ -105,6 +129,7 @@ def walk(scene, document):
         user = _account(phone)
         photos = _upload(phone, scene.samples["photo"][0][1])
         _pages(phone, user, photos)
+        _edit(phone, photos[-1])
         _look(scene, phone, photos[-1])
         _delete(phone, photos)
         _too_large_everywhere(phone, document, photos[-1])

@@ -6,11 +6,14 @@ import time
 import urllib.parse
 
 from stack_tool import photo_client
+from stack_tool.waiting import awaited
 from visitors import Visitor, exchange, path_of, patient_exchange, request
 
 FORM = ("Content-Type", "application/x-www-form-urlencoded")
+JSON = ("Content-Type", "application/json")
 HEADER_SECONDS = 10  # the web server's, for the head of a request
 BOB_IS_LIMITED_AFTER = 200
+EDIT_SECONDS = 30  # until workers are done with it
 
 
 def _log_in(scene, who, planted):
@@ -18,6 +21,11 @@ def _log_in(scene, who, planted):
     cookies = f"visitor={who.visitor}; session={planted}"
     answer, _ = patient_exchange(scene.entry, request("POST", "/login", [("Cookie", cookies), FORM], form))
     return answer, re.search(r"session=([^;]+)", answer.headers.get("Set-Cookie", ""))
+
+
+def alive_and_ready(scene):
+    answers = [(exchange(scene.entry, request("GET", path)).status, exchange(scene.entry, request("GET", path)).body) for path in ("/healthz", "/readyz")]
+    return None if answers == [(200, b"ok\n"), (200, b"ready\n")] else f"answered with {answers}"
 
 
 def session_fixation(scene):
@@ -39,6 +47,19 @@ def a_session_that_was_logged_out(scene):
     token = re.search(rb'form_token" value="([0-9a-f]+)', page.body).group(1).decode()
     patient_exchange(scene.entry, request("POST", "/logout", [*mine, FORM], f"form_token={token}".encode()))
     return None if exchange(scene.entry, request("GET", "/photos", mine)).status == 303 else "it is logged in still"
+
+
+def a_changed_password(scene):
+    """Whoever was logged in is not so any more, and has to know the new one."""
+    carol, new = Visitor(scene.entry, "carol_tried"), "a better password"
+    body = json.dumps({"password": carol.password, "new_password": new}).encode()
+    change = request("POST", "/api/password", [("Authorization", f"Bearer {carol.token}"), JSON], body)
+    token = json.loads(patient_exchange(scene.entry, change)[0].body)["token"]
+    page = exchange(scene.entry, request("GET", "/photos", [("Cookie", f"session={carol.cookie}")])).status
+    statuses = [patient_exchange(scene.entry, request("POST", "/api/logout", [("Authorization", f"Bearer {each}")]))[0].status for each in (carol.token, token)]
+    log_ins = [patient_exchange(scene.entry, request("POST", "/api/login", [JSON], json.dumps({"name": carol.name, "password": each}).encode()))[0].status
+               for each in (carol.password, new)]
+    return None if (page, statuses, log_ins) == (303, [401, 204], [403, 200]) else f"page {page}, tokens {statuses}, log-ins {log_ins}"
 
 
 def a_photo_that_others_have_just_seen_and_is_deleted(scene):
@@ -76,6 +97,36 @@ def a_replayed_deletion(scene):
     without_key = patient_exchange(scene.entry, request("DELETE", photo["url"], headers[:1]))[0].status
     gone = exchange(scene.entry, request("GET", path_of(photo["renditions"][0]["url"]))).status
     return None if (answers, without_key, gone) == ([204, 204], 404, 404) else f"answered with {answers}, without a key {without_key}, its files {gone}"
+
+
+def an_edited_photo(scene):
+    """Seen at once by whoever has just seen it as it was, unless workers are to do it; under the same key it is done once; and it is as it was when that is asked for."""
+    photo = scene.finished(json.loads(_upload(scene, "to-be-edited").body)["photos"][0]["id"])
+    mine, address = [("Authorization", f"Bearer {scene.people['bob'].token}")], f"/photos/{photo['id']}"
+    patience = EDIT_SECONDS if scene.has_workers else 0
+    exchange(scene.entry, request("GET", photo["url"]))
+
+    def edit(wanted, key):
+        return patient_exchange(scene.entry, request("PUT", f"{photo['url']}/edit", [*mine, JSON, ("Idempotency-Key", key)], json.dumps(wanted).encode()))[0]
+
+    def seen_with(wanted):
+        return awaited(lambda: next((told for told in [scene.finished(photo["id"])] if told["edit"] == wanted), None), patience)
+    wanted = {"crop": {"left": 10, "top": 20, "width": 300, "height": 200}, "blur": 4}
+    first, seen, second = edit(wanted, "edit-1"), seen_with(wanted), edit(wanted, "edit-1")
+    if first.status != 200 or seen is None or (first.status, first.body) != (second.status, second.body):
+        return f"answered with {first.status} and {second.status}, seen as {seen}"
+    if {f"{r['width']}x{r['height']}" for r in seen["renditions"] if "-large." in r["file"]} != {"300x200"}:
+        return f"its sizes are {seen['renditions']}"
+    page = exchange(scene.entry, request("GET", address)).body
+    if b"cropped to 300 \xc3\x97 200, blurred by 4" not in page or b"/v2-large.jpg" not in page or b"/v1-" in page:
+        return f"the page shows another one: {page[-3000:]!r}"
+    there = [exchange(scene.entry, request("GET", path_of(r["url"]))).status for r in photo["renditions"] + seen["renditions"]]
+    edit({"crop": {"left": 0, "top": 0, "width": photo["width"], "height": photo["height"]}, "blur": 0}, "edit-2")
+    back = seen_with({})
+    same = back and [(r["width"], r["height"]) for r in back["renditions"]] == [(r["width"], r["height"]) for r in photo["renditions"]]
+    original = exchange(scene.entry, request("GET", photo["original"], mine)).body
+    whole = photo_client.digest(original) == photo_client.digest(scene.samples["photo"][0][1])
+    return None if (set(there), same, whole) == ({200}, True, True) else f"files {there}, seen as it was: {same}, original {whole}"
 
 
 def a_title_that_is_html(scene):
@@ -141,6 +192,6 @@ def writes_without_end(scene):
 
 
 BEHAVIOURS = {f.__name__.replace("_", " "): f for f in (
-    session_fixation, a_session_that_was_logged_out, a_photo_that_others_have_just_seen_and_is_deleted, a_replayed_upload, a_replayed_deletion, a_title_that_is_html,
+    alive_and_ready, session_fixation, a_session_that_was_logged_out, a_changed_password, a_photo_that_others_have_just_seen_and_is_deleted, a_replayed_upload, a_replayed_deletion, an_edited_photo, a_title_that_is_html,
     a_watched_photo, a_slow_head,
     two_hundred_slow_ones_beside_somebody_else, writes_without_end)}

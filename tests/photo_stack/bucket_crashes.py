@@ -26,13 +26,15 @@ insert into photos (id, user_id, title, original, bytes, width, height)
     select (nextval('photo_numbers') * 256) + users.id % 256, users.id, 'ö "' || n, 'original.jpg', 9007199254740993, 4, 3 from users, generate_series(1, {PHOTOS_EACH}) as n;
 insert into renditions (photo_id, version, file, width, height, bytes) select id, 1, 'v1-' || n || '.jpg', 4, 3, 7 from photos, generate_series(1, {SIZES}) as n;
 insert into outbox (photo_id, version, producer_epoch, batch, published_at, traceparent) select id, 1, 3, id, case when id % 2 = 0 then now() end, 't' from photos where id % 3 = 0;
+insert into loose_files (photo_id, version) select id, 2 from photos;
+insert into loose_files (photo_id, version) select (nextval('photo_numbers') * 256) + id % 256, 0 from users;
 insert into idempotency_keys (user_id, key, request, status, answer) select id, 'key', 'digest', 201, '{{"a": [1, null]}}' from users;
 insert into own_buckets select bucket, 1, 'owned' from generate_series(0, 255) as bucket;
 insert into shards values ('s1', '', ''), ('s2', '', '');
 insert into shard_map select bucket, 's1', 1 from generate_series(0, 255) as bucket;
 """
 
-WHOLE = {"users": USERS, "photos": USERS * PHOTOS_EACH, "renditions": USERS * PHOTOS_EACH * SIZES, "idempotency_keys": USERS}
+WHOLE = {"users": USERS, "photos": USERS * PHOTOS_EACH, "renditions": USERS * PHOTOS_EACH * SIZES, "idempotency_keys": USERS, "loose_files": USERS * (PHOTOS_EACH + 1)}
 
 
 class Crash(BaseException):

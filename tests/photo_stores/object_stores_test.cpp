@@ -100,6 +100,19 @@ TEST_CASE("a removal says whether it was everywhere") {
     CHECK_FALSE(t.second.has("/media/7"));
 }
 
+TEST_CASE("one file is removed from both, and the others stay") {
+    two_stores t;
+    REQUIRE(t.keep(7, {"original.jpg", "v1-square.jpg"}));
+    CHECK(t.stores.remove(7, "v1-square.jpg"));
+    CHECK(t.stores.remove(7, "v1-square.jpg"));
+    CHECK_FALSE(t.first.has("/media/7/v1-square.jpg"));
+    CHECK_FALSE(t.second.has("/media/7/v1-square.jpg"));
+    CHECK(t.second.has("/media/7/original.jpg"));
+    t.first.stop();
+    CHECK_FALSE(t.stores.remove(7, "original.jpg"));
+    CHECK_FALSE(t.second.has("/media/7/original.jpg"));
+}
+
 TEST_CASE("without any store nothing is kept") {
     two_stores t;
     t.first.stop();

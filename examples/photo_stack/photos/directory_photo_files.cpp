@@ -50,6 +50,11 @@ public:
         return true;
     }
 
+    bool remove(std::int64_t photo, const std::string& file_name) override {
+        fs::remove(place_of(photo) / file_name);
+        return true;
+    }
+
     void check() override {
         if (::access(kept_.c_str(), R_OK | W_OK | X_OK) != 0) throw std::system_error(errno, std::generic_category(), kept_.string());
     }

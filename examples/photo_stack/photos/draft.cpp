@@ -22,4 +22,13 @@ draft::~draft() {
     fs::remove_all(folder_, ignored);
 }
 
+void remove_old_drafts(const fs::path& beside, std::chrono::milliseconds age) {
+    std::error_code ignored;  // others take theirs away meanwhile
+    const auto before = fs::file_time_type::clock::now() - age;
+    for (const auto& each : fs::directory_iterator(beside, ignored)) {
+        const auto touched = fs::last_write_time(each, ignored);
+        if (!ignored && touched < before) fs::remove_all(each, ignored);
+    }
+}
+
 }  // namespace photo_stack

@@ -1,6 +1,7 @@
 // A folder to make a photo's files in: what nobody has taken out of it goes with it.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 
 namespace photo_stack {
@@ -18,5 +19,8 @@ public:
 private:
     std::filesystem::path folder_;
 };
+
+/// Those below `beside` that nobody has touched for so long: whoever has made them was killed.
+void remove_old_drafts(const std::filesystem::path& beside, std::chrono::milliseconds age);
 
 }  // namespace photo_stack

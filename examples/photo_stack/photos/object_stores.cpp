@@ -103,14 +103,18 @@ std::optional<std::string> object_stores::read(std::int64_t photo, const std::st
     return std::nullopt;
 }
 
-bool object_stores::remove(std::int64_t photo) {
+bool object_stores::remove(std::int64_t photo) { return remove_at(folder_of(photo)); }
+
+bool object_stores::remove(std::int64_t photo, const std::string& file_name) { return remove_at(path_of_photo_file(photo, file_name)); }
+
+bool object_stores::remove_at(const std::string& target) {
     bool everywhere = true;
     for (auto& store : stores_) {
         try {
-            const auto status = store.ask(verb::delete_, folder_of(photo)).status;
-            if (status != 204 && status != 404) throw unexpected(store, "DELETE " + folder_of(photo), status);
+            const auto status = store.ask(verb::delete_, target).status;
+            if (status != 204 && status != 404) throw unexpected(store, "DELETE " + target, status);
         } catch (const peer_unavailable& why) {
-            spdlog::warn("photo {} stays in an object store for now: {}", photo, why.what());
+            spdlog::warn("{} stays in an object store for now: {}", target, why.what());
             everywhere = false;
         }
     }

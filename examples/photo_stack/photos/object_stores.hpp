@@ -28,12 +28,15 @@ public:
     std::optional<std::string> read(std::int64_t photo, const std::string& file_name) override;
 
     bool remove(std::int64_t photo) override;
+    bool remove(std::int64_t photo, const std::string& file_name) override;
     void check() override;
 
     /// Each gets what others have of the photo, and it has not. Throws when one of them is away.
     void even_out(std::int64_t photo);
 
 private:
+    bool remove_at(const std::string& target);
+
     std::deque<http_peer> stores_;
 };
 

@@ -29,6 +29,9 @@ public:
     /// All files of the photo; none is no error. Whether they are gone everywhere.
     virtual bool remove(std::int64_t photo) = 0;
 
+    /// One of them.
+    virtual bool remove(std::int64_t photo, const std::string& file_name) = 0;
+
     /// Throws when files cannot be read or written now.
     virtual void check() = 0;
 };

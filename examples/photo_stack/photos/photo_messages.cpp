@@ -30,13 +30,13 @@ T field(const json::object& o, const char* name) {
 }  // namespace
 
 std::string uploaded_photo::to_text() const {
-    return json::serialize(json::value{{"photo", photo}, {"version", version}, {"original", original}, {"owner", owner}, {"title", title}});
+    return json::serialize(json::value{{"photo", photo}, {"version", version}, {"original", original}, {"owner", owner}, {"title", title}, {"edit", json_of(edit)}});
 }
 
 uploaded_photo uploaded_photo::from_text(const std::string& text) {
     return read_object(text, [](const json::object& o) {
         return uploaded_photo{field<std::int64_t>(o, "photo"), field<int>(o, "version"), field<std::string>(o, "original"), field<std::string>(o, "owner"),
-                              field<std::string>(o, "title")};
+                              field<std::string>(o, "title"), edit_from(o.at("edit").as_object())};
     });
 }
 
@@ -66,10 +66,12 @@ size_result size_result::from_text(const std::string& text) {
     });
 }
 
-std::string store_repair::to_text() const { return json::serialize(json::value{{"photo", photo}, {"files", json::value_from(files)}}); }
+std::string store_repair::to_text() const { return json::serialize(json::value{{"photo", photo}, {"files", json::value_from(files)}, {"version", version}}); }
 
 store_repair store_repair::from_text(const std::string& text) {
-    return read_object(text, [](const json::object& o) { return store_repair{field<std::int64_t>(o, "photo"), field<std::vector<std::string>>(o, "files")}; });
+    return read_object(text, [](const json::object& o) {
+        return store_repair{field<std::int64_t>(o, "photo"), field<std::vector<std::string>>(o, "files"), field<int>(o, "version")};
+    });
 }
 
 }  // namespace photo_stack

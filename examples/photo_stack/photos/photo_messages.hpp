@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "examples/photo_stack/photos/photo_edit.hpp"
 #include "examples/photo_stack/photos/photo_sizes.hpp"
 
 namespace photo_stack {
@@ -32,6 +33,7 @@ struct uploaded_photo {
     std::string original;  // the name of its file
     std::string owner;
     std::string title;
+    photo_edit edit{};  // of this version
 
     std::string to_text() const;
     static uploaded_photo from_text(const std::string& text);
@@ -49,10 +51,12 @@ struct size_result {
     static size_result from_text(const std::string& text);
 };
 
-/// What the object stores have of a photo is to become what its row says: the same files in all of them, or, when it was deleted, none.
+/// What the object stores have of a photo is to become what its row says: the same files in all of them, or, when it was deleted, none. Or one of its versions
+/// is to go, as nobody asks for it any more.
 struct store_repair {
     std::int64_t photo = 0;
-    std::vector<std::string> files{};  // that edges may have
+    std::vector<std::string> files{};  // that edges may have of a photo that was deleted
+    int version = 0;                   // that is to go; 0: what the row says
 
     std::string to_text() const;
     static store_repair from_text(const std::string& text);

@@ -1,7 +1,5 @@
 #include "examples/photo_stack/photos/photo_sizes.hpp"
 
-#include "examples/photo_workers/renditions.hpp"
-
 namespace photo_stack {
 
 namespace fs = std::filesystem;
@@ -13,9 +11,15 @@ std::string kind_of_size(const std::string& file) {
     return file.substr(begin, file.find('.') - begin);
 }
 
-std::vector<photo_size> make_sizes(const fs::path& original, const fs::path& folder, int version) {
+std::vector<std::string> files_of_version(int version) {
+    std::vector<std::string> files;
+    for (const auto& name : photos::rendition_names()) files.push_back(file_of_size(version, name, ""));
+    return files;
+}
+
+std::vector<photo_size> make_sizes(const fs::path& original, const fs::path& folder, int version, const photos::edit& edit) {
     std::vector<photo_size> sizes;
-    for (const auto& r : photos::make_renditions(original, folder)) {
+    for (const auto& r : photos::make_renditions(original, folder, edit)) {
         sizes.push_back({file_of_size(version, r.kind, r.file.extension()), r.width, r.height, static_cast<std::int64_t>(fs::file_size(r.file))});
         fs::rename(r.file, folder / sizes.back().file);
     }

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "examples/photo_workers/renditions.hpp"
+
 namespace photo_stack {
 
 struct photo_size {
@@ -20,8 +22,11 @@ std::string file_of_size(int version, const std::string& kind, const std::string
 /// "large" of such a name.
 std::string kind_of_size(const std::string& file);
 
-/// Makes all sizes of the photo in the file `original`, in `folder`. Throws photos::unusable when the photo is damaged, before anything is made, and
+/// All that a version has.
+std::vector<std::string> files_of_version(int version);
+
+/// Makes all sizes of the photo in the file `original`, edited, in `folder`. Throws photos::unusable when the photo is damaged, before anything is made, and
 /// std::runtime_error when the disk or memory fails. Thread-safe. REQUIRES: photos::start_imaging() was called.
-std::vector<photo_size> make_sizes(const std::filesystem::path& original, const std::filesystem::path& folder, int version);
+std::vector<photo_size> make_sizes(const std::filesystem::path& original, const std::filesystem::path& folder, int version, const photos::edit& edit = {});
 
 }  // namespace photo_stack

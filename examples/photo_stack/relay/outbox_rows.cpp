@@ -16,7 +16,8 @@ void require_current(pqxx::work& tx, const std::string& producer, std::uint32_t 
 }
 
 claimed_photo claimed_from(const pqxx::row& r) {
-    return {{r["photo_id"].as<std::int64_t>(), r["version"].as<int>(), r["original"].as<std::string>(), r["owner"].as<std::string>(), r["title"].as<std::string>()},
+    return {{r["photo_id"].as<std::int64_t>(), r["version"].as<int>(), r["original"].as<std::string>(), r["owner"].as<std::string>(), r["title"].as<std::string>(),
+             photo_stack::edit_from_text(r["edit"].as<std::string>())},
             r["batch"].as<std::uint64_t>(),
             r["traceparent"].as<std::string>()};
 }
@@ -49,8 +50,9 @@ std::vector<claimed_photo> outbox_rows::claim(std::uint64_t first_batch, int cou
         "   and exists (select from own_buckets where bucket = photo_id % 256 and state = 'owned') order by photo_id, version limit $3 for update skip locked),"
         " numbered as (select photo_id, version, $1::bigint + row_number() over (order by photo_id, version) - 1 as batch from free),"
         " claimed as (update outbox set producer_epoch = $2, batch = numbered.batch from numbered"
-        "   where outbox.photo_id = numbered.photo_id and outbox.version = numbered.version returning outbox.photo_id, outbox.version, outbox.batch, outbox.traceparent)"
-        " select photo_id, claimed.version, claimed.batch, traceparent, original, users.name as owner, title"
+        "   where outbox.photo_id = numbered.photo_id and outbox.version = numbered.version returning outbox.photo_id, outbox.version, outbox.batch, outbox.traceparent,"
+        "   outbox.edit)"
+        " select photo_id, claimed.version, claimed.batch, traceparent, claimed.edit, original, users.name as owner, title"
         " from claimed join photos on photos.id = photo_id join users on users.id = user_id order by batch",
         first_batch, epoch_, count_max);
     tx.commit();

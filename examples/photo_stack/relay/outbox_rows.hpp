@@ -6,6 +6,8 @@
 //
 // A row whose bucket moves to another shard is published there when it was so here; one that was claimed is open again, as the new shard's relay cannot know how
 // far this one came. A photo whose sizes are made twice is none the worse for it.
+//
+// A row that is not published yet may be taken away, with its photo, or when a later version is asked for.
 #pragma once
 
 #include <chrono>

@@ -24,7 +24,7 @@ constexpr long look_again_seconds = 1;  // also without a notification, which is
 std::size_t carry_some(pqxx::connection& database, client::blocking_client& broker) {
     pqxx::work tx(database);
     const auto rows = tx.exec_params("delete from store_repairs where id in (select id from store_repairs order by id limit $1 for update skip locked) returning photo_id,"
-                                     " json_build_object('photo', photo_id, 'files', files) as message",
+                                     " json_build_object('photo', photo_id, 'files', files, 'version', version) as message",
                                      rows_at_once);
     std::vector<millrace::message> orders;
     for (const auto& r : rows) orders.push_back({.key = r["photo_id"].as<std::string>(), .payload = r["message"].as<std::string>()});

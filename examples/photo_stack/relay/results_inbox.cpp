@@ -23,28 +23,57 @@ namespace client = millrace::client;
 constexpr auto look_up = std::chrono::milliseconds{500};  // whether it is to end
 constexpr std::uint32_t results_at_once = 200;            // one transaction
 
+enum class standing {
+    shown,      // its sizes are shown as they come
+    asked_for,  // it is shown once it has all of them
+    given_up    // the photo was deleted, or has a later version
+};
+
+/// Whoever else takes in something of that photo waits here, so that one of them is the last.
+standing standing_of(pqxx::work& tx, const photo_stack::size_result& r) {
+    const auto photo = tx.exec_params("select version from photos where id = $1 for update", r.photo);
+    if (!photo.empty() && photo[0][0].as<int>() == r.version) return standing::shown;
+    const bool asked_for = !tx.exec_params("select from outbox where photo_id = $1 and version = $2", r.photo, r.version).empty();
+    return asked_for ? standing::asked_for : standing::given_up;
+}
+
+/// Files that have come back: those of a deleted photo go at once; those of a version may still be shown by a page that somebody has.
+void note_given_up(pqxx::work& tx, const photo_stack::size_result& r) {
+    if (!r.fault.empty()) return;
+    const bool deleted = tx.exec_params("select from photos where id = $1", r.photo).empty();
+    if (deleted) tx.exec_params("insert into store_repairs (photo_id, files) values ($1, array[$2])", r.photo, r.size.file);
+    else tx.exec_params("insert into loose_files (photo_id, version) values ($1, $2) on conflict do nothing", r.photo, r.version);
+}
+
 bool close_outbox_row(pqxx::work& tx, const photo_stack::size_result& r) {
     return tx.exec_params("delete from outbox where photo_id = $1 and version = $2", r.photo, r.version).affected_rows() > 0;
 }
 
-/// Whether that was the end of the photo's work; so for note_size.
+/// Whether that was the end of the version's work; so for note_size.
 bool note_fault(pqxx::work& tx, const photo_stack::size_result& r) {
-    tx.exec_params("update photos set fault = $3 where id = $1 and version = $2", r.photo, r.version, r.fault);
+    tx.exec_params("update photos set fault = $2 where id = $1", r.photo, r.fault);
     return close_outbox_row(tx, r);
 }
 
-/// The key of the row makes the effect once. Whoever else takes in another size of that photo waits at the photo's row, so that one of them is the last.
-bool note_size(pqxx::work& tx, const photo_stack::size_result& r) {
-    const auto fresh = tx.exec_params("insert into renditions (photo_id, version, file, width, height, bytes) select id, $2, $3, $4, $5, $6 from photos where id = $1"
+/// The key of the row makes the effect once.
+bool note_size(pqxx::work& tx, const photo_stack::size_result& r, bool is_shown) {
+    const auto fresh = tx.exec_params("insert into renditions (photo_id, version, file, width, height, bytes) values ($1, $2, $3, $4, $5, $6)"
                                       " on conflict do nothing returning photo_id",
                                       r.photo, r.version, r.size.file, r.size.width, r.size.height, r.size.bytes);
-    if (fresh.empty()) {  // it came before; or the photo was deleted meanwhile, and a file has come back
-        tx.exec_params("insert into store_repairs (photo_id, files) select $1, array[$2] where not exists (select from photos where id = $1)", r.photo, r.size.file);
-        return false;
-    }
-    tx.exec_params("update photos set stored_bytes = stored_bytes + $2 where id = $1", r.photo, r.size.bytes);
+    if (fresh.empty()) return false;  // it came before
+    if (is_shown) tx.exec_params("update photos set stored_bytes = stored_bytes + $2 where id = $1", r.photo, r.size.bytes);
     const auto there = tx.exec_params1("select count(*) from renditions where photo_id = $1 and version = $2", r.photo, r.version)[0].as<std::size_t>();
-    return there >= r.sizes && close_outbox_row(tx, r);
+    if (there < r.sizes) return false;
+    if (is_shown) return close_outbox_row(tx, r);
+    tx.exec_params("select show_version(photo_id, version, edit) from outbox where photo_id = $1 and version = $2", r.photo, r.version);
+    return true;
+}
+
+bool note(pqxx::work& tx, const photo_stack::size_result& r) {
+    const auto now = standing_of(tx, r);
+    if (now != standing::given_up) return r.fault.empty() ? note_size(tx, r, now == standing::shown) : note_fault(tx, r);
+    note_given_up(tx, r);
+    return false;
 }
 
 std::optional<photo_stack::size_result> read(const client::delivery& d) {
@@ -75,8 +104,7 @@ std::vector<std::string> take_in(pqxx::connection& database, const photo_stack::
     for (const auto& [delivery, result] : results) {
         photo_stack::hold_bucket(tx, map.place_of(result.photo));
         if (result.uneven) tx.exec_params("insert into store_repairs (photo_id) values ($1)", result.photo);
-        const bool ended = result.fault.empty() ? note_size(tx, result) : note_fault(tx, result);
-        if (ended) ends.push_back(line_of(span, *delivery, result));
+        if (note(tx, result)) ends.push_back(line_of(span, *delivery, result));
     }
     tx.commit();
     return ends;

@@ -116,6 +116,10 @@ class Client:
     def photo(self, photo_id):
         return self._ask_for(200, "GET", f"/api/photos/{photo_id}").json()
 
+    def edit(self, photo_id, edit, key):
+        """The photo with its new version, or with that to come."""
+        return self._ask_for(200, "PUT", f"/api/photos/{photo_id}/edit", json.dumps(edit), {"Content-Type": "application/json", "Idempotency-Key": key}).json()
+
     def delete(self, photo_id):
         self._ask_for(204, "DELETE", f"/api/photos/{photo_id}")
 

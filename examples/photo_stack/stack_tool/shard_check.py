@@ -4,7 +4,7 @@ import collections
 from stack_tool import migration
 from stack_tool.shards import BUCKETS, Shards
 
-ROWS = {"users": "id", "photos": "id", "renditions": "photo_id", "outbox": "photo_id", "idempotency_keys": "user_id"}
+ROWS = {"users": "id", "photos": "id", "renditions": "photo_id", "outbox": "photo_id", "loose_files": "photo_id", "idempotency_keys": "user_id"}
 
 
 def counts(psql):

@@ -29,7 +29,7 @@ bool is_settled(const settling& settle, const std::string& message) {
 /// What cannot be done now comes after what is new. How many were tried.
 std::size_t settle_some(pqxx::connection& database, const settling& settle) {
     pqxx::nontransaction tx(database);
-    const auto rows = tx.exec_params("select id, json_build_object('photo', photo_id, 'files', files) as message from store_repairs where due_at <= now() order by due_at limit $1",
+    const auto rows = tx.exec_params("select id, json_build_object('photo', photo_id, 'files', files, 'version', version) as message from store_repairs where due_at <= now() order by due_at limit $1",
                                      rows_at_once);
     for (const auto& r : rows) {
         const auto id = r["id"].as<std::int64_t>();

@@ -14,7 +14,7 @@ namespace {
 
 constexpr auto purge_deadline = std::chrono::seconds{1};
 
-void purge(photo_stack::http_peer& edge, std::int64_t photo, const std::string& file) {
+void purge_at(photo_stack::http_peer& edge, std::int64_t photo, const std::string& file) {
     const auto target = "/purge" + photo_stack::path_of_photo_file(photo, file);
     const auto status = edge.ask(verb::get, target).status;
     if (status != 200 && status != 404) throw photo_stack::peer_unavailable(edge.address() + " answers " + target + " with " + std::to_string(status));
@@ -29,12 +29,21 @@ storekeeper::storekeeper(const std::vector<std::string>& stores, const std::vect
 
 /// The photo may be deleted while its files are copied: then they go again.
 void storekeeper::settle(const photo_stack::store_repair& repair) {
+    if (repair.version != 0) return clear_version_away(repair.photo, repair.version);
     if (is_there(repair.photo)) {
         stores_.even_out(repair.photo);
         if (is_there(repair.photo)) return spdlog::info("photo {} is the same in all object stores", repair.photo);
     }
-    clear_away(repair);
+    purge(repair.photo, repair.files, stores_.remove(repair.photo));
     spdlog::info("photo {} is gone from object stores and edges", repair.photo);
+}
+
+void storekeeper::clear_version_away(std::int64_t photo, int version) {
+    const auto files = photo_stack::files_of_version(version);
+    bool removed = true;
+    for (const auto& file : files) removed &= stores_.remove(photo, file);
+    purge(photo, files, removed);
+    spdlog::info("version {} of photo {} is gone from object stores and edges", version, photo);
 }
 
 /// Asked where its bucket is now, which may not be where the order was written. A shard that does not have the bucket does not know: then it is asked again later.
@@ -56,17 +65,16 @@ bool storekeeper::is_there(std::int64_t photo) {
 }
 
 /// The stores first: an edge that is asked meanwhile would fetch it again.
-void storekeeper::clear_away(const photo_stack::store_repair& repair) {
-    std::string fault;
-    if (!stores_.remove(repair.photo)) fault = "an object store is away";
+void storekeeper::purge(std::int64_t photo, const std::vector<std::string>& files, bool removed) {
+    std::string fault = removed ? "" : "an object store is away";
     for (auto& edge : edges_) {
         try {
-            for (const auto& file : repair.files) purge(edge, repair.photo, file);
+            for (const auto& file : files) purge_at(edge, photo, file);
         } catch (const photo_stack::peer_unavailable& why) {
             fault = why.what();
         }
     }
-    if (!fault.empty()) throw photos_unavailable("photo " + std::to_string(repair.photo) + " is not gone everywhere: " + fault);
+    if (!fault.empty()) throw photos_unavailable("photo " + std::to_string(photo) + " is not gone everywhere: " + fault);
 }
 
 }  // namespace photo_storekeeper

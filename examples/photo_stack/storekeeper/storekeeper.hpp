@@ -1,4 +1,5 @@
-// Sees to it that object stores and edges have of a photo what its row says: all stores the same files; or, when it was deleted, none of them, and no edge either.
+// Sees to it that object stores and edges have of a photo what its row says: all stores the same files; or, when it was deleted, none of them, and no edge either; so
+// for a version of it that nobody asks for any more.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,8 @@ public:
 
 private:
     bool is_there(std::int64_t photo);
-    void clear_away(const photo_stack::store_repair& repair);
+    void clear_version_away(std::int64_t photo, int version);
+    void purge(std::int64_t photo, const std::vector<std::string>& files, bool removed);  // after they were to be removed from the stores
 
     photo_stack::object_stores stores_;
     std::deque<photo_stack::http_peer> edges_;

@@ -71,6 +71,18 @@ asio::awaitable<std::optional<std::int64_t>> accounts::number_of(std::string nam
     });
 }
 
+asio::awaitable<void> accounts::change_password(account who, std::string password, std::string new_password) {
+    if (const auto fault = fault_in_password(new_password)) throw refusal(422, "invalid_password", *fault);
+    auto known = co_await check_password(who.name, std::move(password));
+    if (!known) known = co_await check_password(who.name, new_password);
+    if (!known) throw refusal(403, "wrong_credentials", "This is not your password.");
+    auto hashing = [new_password] { return hash_password(new_password); };
+    const auto hash = co_await work_.run(std::move(hashing));
+    auto changing = [user = who.id, hash](transaction& tx) { tx.exec_params("update users set password_hash = $2 where id = $1", user, hash); };
+    co_await rows_.run(who.id, std::move(changing));
+    co_await logged_in_.close_all(who.id);
+}
+
 asio::awaitable<std::string> accounts::open_session(account who, session_kind kind) {
     auto written = co_await position(who.id);
     session of{std::move(who), std::move(written)};  // named, as GCC 12 destroys an aggregate twice in a call that is awaited

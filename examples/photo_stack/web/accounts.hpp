@@ -22,6 +22,9 @@ public:
     /// Nothing when there is no such name, or the password is another.
     boost::asio::awaitable<std::optional<account>> check_password(std::string name, std::string password);
 
+    /// Ends all of its sessions. Whoever sends the same again, as there was no answer, is told the same: the new password is the old one then.
+    boost::asio::awaitable<void> change_password(account who, std::string password, std::string new_password);
+
     /// The token of a new session, which sees everything that was written before.
     boost::asio::awaitable<std::string> open_session(account who, session_kind kind);
     boost::asio::awaitable<void> close_session(std::string token, session_kind kind);

@@ -9,6 +9,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "examples/photo_stack/spans/span.hpp"
@@ -60,6 +61,12 @@ inline boost::asio::awaitable<span_slot> current_span() {
     const auto executor = co_await boost::asio::this_coro::executor;
     const auto* ours = executor.target<span_executor>();
     co_return ours != nullptr ? ours->slot() : nullptr;
+}
+
+/// What whoever goes on with the work is told of the request that it came with; empty when there is none.
+inline boost::asio::awaitable<std::string> current_traceparent() {
+    const auto here = co_await current_span();
+    co_return here && *here ? photo_spans::traceparent((*here)->context()) : std::string();
 }
 
 /// From here to the end of its life is a part of that request's span.

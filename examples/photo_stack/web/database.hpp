@@ -103,6 +103,12 @@ public:
         });
     }
 
+    /// What `job` returns once it is committed in that shard; it holds the buckets itself that it changes something of.
+    template <class Job>
+    boost::asio::awaitable<std::invoke_result_t<Job&, transaction&>> run_in(const shard_part& part, Job job) {
+        return shards_.at(part.name)->run(std::move(job));
+    }
+
     /// What is no user's: names, and the map itself.
     shard& directory() { return *directory_; }
 

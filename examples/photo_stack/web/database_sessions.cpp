@@ -31,6 +31,10 @@ public:
         return rows_.run([digest = digest_of(token)](transaction& tx) { tx.exec_params("delete from sessions where token_digest = $1", digest); });
     }
 
+    asio::awaitable<void> close_all(std::int64_t user) override {
+        return rows_.run([user](transaction& tx) { tx.exec_params("delete from sessions where user_id = $1", user); });
+    }
+
     asio::awaitable<std::optional<session>> find(std::string token, session_kind kind) override {
         return rows_.run([digest = digest_of(token), kind](transaction& tx) -> std::optional<session> {
             const auto found = tx.exec_params("select users.id, users.name, coalesce(written, '') as written from sessions join users on users.id = user_id"

@@ -50,7 +50,7 @@ photo_row develop(const std::string& content, const fs::path& draft, std::int64_
 
 void add_sizes(photo_row& photo, const fs::path& draft) {
     try {
-        photo.sizes = photo_stack::make_sizes(draft / photo.original, draft, photo.version);
+        photo.shown.sizes = photo_stack::make_sizes(draft / photo.original, draft, photo.shown.number);
     } catch (const photos::unusable&) {
         throw refusal(422, "damaged_photo", "The photo is damaged: it cannot be read to its end.");
     }

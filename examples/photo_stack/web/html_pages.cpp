@@ -1,13 +1,12 @@
 #include "examples/photo_stack/web/html_pages.hpp"
 
-#include <cstdio>
-
+#include "examples/photo_stack/web/edit_request.hpp"
 #include "examples/photo_stack/web/parsing/cookies.hpp"
 #include "examples/photo_stack/web/parsing/text_rules.hpp"
+#include "examples/photo_stack/web/photo_page.hpp"
 #include "examples/photo_stack/web/refusal.hpp"
 #include "examples/photo_stack/web/secrets.hpp"
 #include "examples/photo_stack/web/site.hpp"
-#include "examples/photo_workers/renditions.hpp"
 
 namespace photo_web {
 
@@ -54,46 +53,6 @@ page_data grid_page(std::vector<photo_row> photos, const photo_links& links) {
     return data;
 }
 
-/// A list for a template: the sentence, or nothing.
-std::vector<page_data> shown_fault(const std::string& fault) {
-    if (fault.empty()) return {};
-    return {{.texts = {{"text", fault}}, .lists = {}}};
-}
-
-std::string shown_bytes(std::int64_t bytes) {
-    char text[32];
-    if (bytes < 1'000'000) std::snprintf(text, sizeof text, "%.0f kB", static_cast<double>(bytes) / 1e3);
-    else std::snprintf(text, sizeof text, "%.1f MB", static_cast<double>(bytes) / 1e6);
-    return text;
-}
-
-/// "2026-01-31T12:00:00Z" as people write it.
-std::string shown_time(const std::string& time) { return time.substr(0, 10) + " " + time.substr(11, 5) + " UTC"; }
-
-/// One row for each size, with the formats that it is there in. REQUIRES: files of one size stand together.
-std::vector<page_data> shown_sizes(const photo_row& p, const photo_links& links) {
-    std::vector<page_data> sizes;
-    for (const auto& s : p.sizes) {
-        const auto kind = photo_stack::kind_of_size(s.file);
-        if (sizes.empty() || sizes.back().texts["kind"] != kind)
-            sizes.push_back({.texts = {{"kind", kind}, {"size_width", std::to_string(s.width)}, {"size_height", std::to_string(s.height)}}, .lists = {}});
-        sizes.back().lists["formats"].push_back({.texts = {{"url", links.of(p.id, s.file)}, {"format", s.file.substr(s.file.find('.') + 1)}}, .lists = {}});
-    }
-    return sizes;
-}
-
-/// Those that are there, and what is said while there are others to come.
-void add_sizes_to(page_data& data, const photo_row& p, const photo_links& links) {
-    data.lists["sizes"] = shown_sizes(p, links);
-    for (const auto& s : p.sizes)
-        for (const auto* format : {"jpg", "webp"})
-            if (s.file == photo_stack::file_of_size(p.version, "large", std::string(".") + format))
-                data.lists[std::string("large_") + format] = {{.texts = {{"url", links.of(p.id, s.file)}}, .lists = {}}};
-    data.lists["fault"] = shown_fault(p.fault);
-    if (p.in_work)
-        data.lists["in_work"] = {{.texts = {{"ready", std::to_string(p.sizes.size())}, {"expected", std::to_string(photos::renditions_of_a_photo())}}, .lists = {}}};
-}
-
 }  // namespace
 
 void html_pages::add_to(route_table& routes) {
@@ -103,9 +62,12 @@ void html_pages::add_to(route_table& routes) {
     routes.add(verb::get, "/login", audience::everybody, body_kind::none, this, &html_pages::show_log_in);
     routes.add(verb::post, "/login", audience::everybody, body_kind::small, this, &html_pages::log_in);
     routes.add(verb::post, "/logout", audience::users, body_kind::small, this, &html_pages::log_out);
+    routes.add(verb::get, "/password", audience::users, body_kind::none, this, &html_pages::show_password);
+    routes.add(verb::post, "/password", audience::users, body_kind::small, this, &html_pages::change_password);
     routes.add(verb::get, "/photos", audience::users, body_kind::none, this, &html_pages::gallery);
     routes.add(verb::post, "/photos", audience::users, body_kind::photos, this, &html_pages::upload);
     routes.add(verb::get, "/photos/:", audience::everybody, body_kind::none, this, &html_pages::photo);
+    routes.add(verb::post, "/photos/:/edit", audience::users, body_kind::small, this, &html_pages::edit_photo);
     routes.add(verb::post, "/photos/:/delete", audience::users, body_kind::small, this, &html_pages::remove_photo);
     routes.add(verb::get, "/users/:", audience::everybody, body_kind::none, this, &html_pages::profile);
 }
@@ -163,6 +125,24 @@ answer html_pages::log_out(visit& v) {
     co_return see_other("/");
 }
 
+answer html_pages::show_password(visit& v) { co_return frame_.page(v, "password.html", "Change password", {}); }
+
+answer html_pages::change_password(visit& v) {
+    std::optional<refusal> fault;
+    try {
+        co_await people_.change_password(*v.who, find_field(v.form.texts, "password").value_or(""), find_field(v.form.texts, "new_password").value_or(""));
+        co_await begin_session(v, *v.who);
+    } catch (const refusal& why) {
+        fault = why;
+    }
+    if (!fault) co_return see_other("/photos");
+    page_data data;
+    data.lists["fault"] = shown_fault(fault->what());
+    auto page = frame_.page(v, "password.html", "Change password", std::move(data));
+    page.status = fault->status;
+    co_return page;
+}
+
 // ---- photos --------------------------------------------------------------------------------------------------------------------
 
 answer html_pages::home(visit& v) {
@@ -206,18 +186,32 @@ answer html_pages::profile(visit& v) {
     co_return frame_.page(v, "profile.html", owner->name, std::move(data));
 }
 
-answer html_pages::photo(visit& v) {
-    const auto p = co_await hot_.find(id_in(v, 1), v.written);
+answer html_pages::photo_page(visit& v, std::int64_t id, std::string fault) {
+    const auto p = co_await hot_.find(id, v.written);
     if (!p) throw not_found();
-    page_data data;
-    data.texts = {{"id", std::to_string(p->id)},     {"photo_title", p->title},
-                  {"owner", p->user_name},           {"created_at", p->created_at},
-                  {"width", std::to_string(p->width)}, {"height", std::to_string(p->height)},
-                  {"bytes", shown_bytes(p->bytes)},  {"shown_time", shown_time(p->created_at)},
-                  {"original", p->original}};
-    add_sizes_to(data, *p, links_);
-    data.lists["own"] = shown_if(v.who && v.who->id == p->user_id);
+    auto data = photo_page_data(*p, v.who && v.who->id == p->user_id, links_, v.form.texts, fault);
     co_return frame_.page(v, "photo.html", p->title, std::move(data));
+}
+
+answer html_pages::photo(visit& v) { return photo_page(v, id_in(v, 1), ""); }
+
+/// The form has a number of its own, as that of an upload.
+answer html_pages::edit_photo(visit& v) {
+    const auto id = id_in(v, 1);
+    std::optional<refusal> fault;
+    try {
+        session owner{*v.who, v.written};
+        auto wanted = edit_from_form(v.form.texts);
+        edits::wording tell = [](const photo_row&) { return stored_answer{303, ""}; };
+        co_await editing_.ask(std::move(owner), id, std::move(wanted), find_field(v.form.texts, "once"), std::move(tell));
+    } catch (const refusal& why) {
+        fault = why;
+    }
+    if (!fault) co_return see_other("/photos/" + std::to_string(id));
+    if (fault->status == 404) throw *fault;
+    auto page = co_await photo_page(v, id, fault->what());
+    page.status = fault->status;
+    co_return page;
 }
 
 answer html_pages::remove_photo(visit& v) {

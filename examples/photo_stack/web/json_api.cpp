@@ -5,6 +5,7 @@
 #include <boost/json/value.hpp>
 
 #include "examples/photo_stack/photos/object_stores.hpp"
+#include "examples/photo_stack/web/edit_request.hpp"
 #include "examples/photo_stack/web/parsing/text_rules.hpp"
 #include "examples/photo_stack/web/refusal.hpp"
 #include "examples/photo_stack/web/sent_form.hpp"
@@ -36,20 +37,21 @@ std::optional<std::string> idempotency_key(const visit& v) {
     return v.header("Idempotency-Key");
 }
 
-struct credentials {
-    std::string name, password;
-};
-
-credentials read_credentials(const visit& v) {
+void require_json(const visit& v) {
     if (!v.header("Content-Type").starts_with("application/json")) throw refusal(415, "not_json", "This address takes application/json.");
+}
+
+/// Two texts of the body.
+std::pair<std::string, std::string> read_texts(const visit& v, const std::string& first, const std::string& second) {
+    require_json(v);
     json::error_code ec;
     const auto value = json::parse(v.body, ec);
     const auto* object = ec ? nullptr : value.if_object();
-    const auto* name = object == nullptr ? nullptr : object->if_contains("name");
-    const auto* password = object == nullptr ? nullptr : object->if_contains("password");
-    if (name == nullptr || password == nullptr || !name->is_string() || !password->is_string())
-        throw refusal(400, "bad_request", "The body is a JSON object with the texts 'name' and 'password'.");
-    return {std::string(name->get_string()), std::string(password->get_string())};
+    const auto* one = object == nullptr ? nullptr : object->if_contains(first);
+    const auto* other = object == nullptr ? nullptr : object->if_contains(second);
+    if (one == nullptr || other == nullptr || !one->is_string() || !other->is_string())
+        throw refusal(400, "bad_request", "The body is a JSON object with the texts '" + first + "' and '" + second + "'.");
+    return {std::string(one->get_string()), std::string(other->get_string())};
 }
 
 json::value user_json(const account& who) { return {{"id", who.id}, {"name", who.name}}; }
@@ -58,7 +60,9 @@ json::object photo_json(const photo_row& p) {
     json::object out{{"id", p.id},       {"user_id", p.user_id}, {"user", p.user_name},    {"title", p.title},
                      {"bytes", p.bytes}, {"width", p.width},     {"height", p.height},     {"original", photo_stack::path_of_photo_file(p.id, p.original)},
                      {"url", "/api/photos/" + std::to_string(p.id)},
-                     {"state", !p.fault.empty() ? "damaged" : p.in_work ? "in_work" : "ready"}};
+                     {"state", !p.fault.empty() ? "damaged" : p.in_work ? "in_work" : "ready"},
+                     {"edit", photo_stack::json_of(p.shown.edit)}};
+    if (p.coming) out["next_edit"] = photo_stack::json_of(p.coming->edit);
     if (p.stored_bytes != 0) out["stored_bytes"] = p.stored_bytes;
     if (!p.created_at.empty()) out["created_at"] = p.created_at;
     return out;
@@ -66,7 +70,7 @@ json::object photo_json(const photo_row& p) {
 
 json::object photo_with_sizes_json(const photo_row& p, const photo_links& links) {
     json::array sizes;
-    for (const auto& s : p.sizes) sizes.push_back({{"file", s.file}, {"width", s.width}, {"height", s.height}, {"url", links.of(p.id, s.file)}});
+    for (const auto& s : p.shown.sizes) sizes.push_back({{"file", s.file}, {"width", s.width}, {"height", s.height}, {"url", links.of(p.id, s.file)}});
     auto out = photo_json(p);
     out["renditions"] = std::move(sizes);
     return out;
@@ -85,24 +89,36 @@ void json_api::add_to(route_table& routes) {
     routes.add(verb::post, "/api/users", audience::everybody, body_kind::small, this, &json_api::sign_up);
     routes.add(verb::post, "/api/login", audience::everybody, body_kind::small, this, &json_api::log_in);
     routes.add(verb::post, "/api/logout", audience::users, body_kind::small, this, &json_api::log_out);
+    routes.add(verb::post, "/api/password", audience::users, body_kind::small, this, &json_api::change_password);
     routes.add(verb::get, "/api/users/:", audience::everybody, body_kind::none, this, &json_api::user);
     routes.add(verb::get, "/api/users/:/photos", audience::everybody, body_kind::none, this, &json_api::photos_of_user);
     routes.add(verb::post, "/api/photos", audience::users, body_kind::photos, this, &json_api::upload);
     routes.add(verb::get, "/api/photos/:", audience::everybody, body_kind::none, this, &json_api::photo);
+    routes.add(verb::put, "/api/photos/:/edit", audience::users, body_kind::small, this, &json_api::edit_photo);
     routes.add(verb::delete_, "/api/photos/:", audience::users, body_kind::none, this, &json_api::remove_photo);
 }
 
 answer json_api::sign_up(visit& v) {
-    const auto sent = read_credentials(v);
-    co_return as_json(201, user_json(co_await people_.sign_up(sent.name, sent.password)));
+    const auto [name, password] = read_texts(v, "name", "password");
+    co_return as_json(201, user_json(co_await people_.sign_up(name, password)));
 }
 
 answer json_api::log_in(visit& v) {
-    const auto sent = read_credentials(v);
-    const auto who = co_await people_.check_password(sent.name, sent.password);
+    const auto [name, password] = read_texts(v, "name", "password");
+    const auto who = co_await people_.check_password(name, password);
     if (!who) throw refusal(403, "wrong_credentials", "Name and password do not belong together.");
-    const auto token = co_await people_.open_session(*who, session_kind::bearer);
-    co_return as_json(200, {{"token", token}, {"user", user_json(*who)}});
+    co_return co_await logged_in(*who);
+}
+
+answer json_api::logged_in(account who) {
+    const auto token = co_await people_.open_session(who, session_kind::bearer);
+    co_return as_json(200, {{"token", token}, {"user", user_json(who)}});
+}
+
+answer json_api::change_password(visit& v) {
+    const auto [password, new_password] = read_texts(v, "password", "new_password");
+    co_await people_.change_password(*v.who, password, new_password);
+    co_return co_await logged_in(*v.who);
 }
 
 answer json_api::log_out(visit& v) {
@@ -144,6 +160,15 @@ answer json_api::photo(visit& v) {
     const auto p = co_await hot_.find(id_in(v, id_segment), v.written);
     if (!p) throw not_found();
     co_return as_json(200, photo_with_sizes_json(*p, links_));
+}
+
+answer json_api::edit_photo(visit& v) {
+    require_json(v);
+    auto wanted = edit_from_json_body(v.body);
+    session owner{*v.who, v.written};
+    edits::wording tell = [this](const photo_row& photo) { return stored_answer{200, json::serialize(photo_with_sizes_json(photo, links_))}; };
+    auto told = co_await editing_.ask(std::move(owner), id_in(v, id_segment), std::move(wanted), idempotency_key(v), std::move(tell));
+    co_return response{.status = told.status, .type = "application/json", .body = std::move(told.text)};
 }
 
 answer json_api::remove_photo(visit& v) {

@@ -24,6 +24,21 @@ constexpr auto pause_after_failure = std::chrono::seconds{1};
 
 }  // namespace
 
+void photo_watch::expect(int version) {
+    version_ = version;
+    for (const auto& result : std::exchange(waiting_, {})) tell(result);
+}
+
+void photo_watch::tell(const photo_stack::size_result& result) {
+    if (version_ == 0) return waiting_.push_back(result);
+    if (result.version < version_) return;
+    if (result.version > version_) told_.clear();
+    version_ = result.version;
+    if (!result.fault.empty()) return tell_fault(result.fault);
+    tell_size(result.size);
+    if (told_.size() >= result.sizes) tell_end();
+}
+
 void photo_watch::tell_size(const photo_stack::photo_size& size) {
     if (!told_.insert(size.file).second) return;
     events_.send("size", json::serialize(json::value{{"file", size.file}, {"width", size.width}, {"height", size.height}, {"url", links_.of(photo_, size.file)}}));
@@ -88,16 +103,8 @@ asio::awaitable<void> live_results::listen_once() {
 
 void live_results::tell(const photo_stack::size_result& result) {
     const auto [first, last] = watches_.equal_range(result.photo);
-    for (auto each = first; each != last; ++each) {
-        const auto watch = each->second.lock();
-        if (!watch) continue;
-        if (!result.fault.empty()) {
-            watch->tell_fault(result.fault);
-            continue;
-        }
-        watch->tell_size(result.size);
-        if (watch->sizes_told() >= result.sizes) watch->tell_end();
-    }
+    for (auto each = first; each != last; ++each)
+        if (const auto watch = each->second.lock()) watch->tell(result);
 }
 
 }  // namespace photo_web

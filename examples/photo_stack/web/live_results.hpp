@@ -10,6 +10,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "examples/photo_stack/photos/photo_messages.hpp"
 #include "examples/photo_stack/web/event_stream.hpp"
@@ -23,22 +24,27 @@ struct live_settings {
     std::string subscription;                      // of this web server alone
 };
 
-/// Somebody who watches a photo. What is told twice is sent once.
+/// Somebody who watches a photo: the version of it that comes, or a later one. What is told twice is sent once.
 class photo_watch {
 public:
     photo_watch(std::int64_t photo, const photo_links& links, boost::asio::any_io_executor loop) : photo_(photo), links_(links), events_(std::move(loop)) {}
+
+    /// Until it is known which version that is, results wait.
+    void expect(int version);
+    void tell(const photo_stack::size_result& result);
 
     void tell_size(const photo_stack::photo_size& size);
     void tell_fault(const std::string& fault);
     void tell_end();
 
-    std::size_t sizes_told() const { return told_.size(); }
     event_stream& events() { return events_; }
 
 private:
     std::int64_t photo_;
     const photo_links& links_;
     event_stream events_;
+    int version_ = 0;  // not known yet
+    std::vector<photo_stack::size_result> waiting_;
     std::set<std::string> told_;
 };
 

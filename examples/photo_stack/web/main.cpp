@@ -21,6 +21,7 @@
 #include "examples/photo_stack/web/progress_events.hpp"
 #include "examples/photo_stack/web/request_log.hpp"
 #include "examples/photo_stack/web/static_files.hpp"
+#include "examples/photo_stack/web/sweeper.hpp"
 #include "examples/photo_workers/renditions.hpp"
 
 namespace {
@@ -76,11 +77,14 @@ void run(const options& o) {
     for (const auto& each : far_caches) to_be_purged.push_back(each.get());
     hot_photos hot(io.get_executor(), rows, catalog, people, cache.get(), std::move(to_be_purged));
     uploads incoming(catalog, hot, *files, imaging, o.uploads);
+    photo_versions versions(rows);
+    edits editing(catalog, versions, hot, *files, imaging, o.uploads);
+    const sweeper sweeping(io.get_executor(), rows, *files, disk, o.sweeper);
 
     const form_guard forms(o.form_secret, o.secure_cookies);
     const page_frame frame(templates, forms);
-    html_pages pages(people, hot, incoming, links, frame, o.secure_cookies);
-    json_api api(people, hot, incoming, links);
+    html_pages pages(people, hot, incoming, editing, links, frame, o.secure_cookies);
+    json_api api(people, hot, incoming, editing, links);
     plain_routes plain(catalog, *files, disk);
     live_results results(io.get_executor(), links, o.live);
     progress_events progress(rows, catalog, results);

@@ -101,6 +101,8 @@ options read_options(int argc, char** argv) {
     app.add_option("--writes-burst", o.site.writes.burst, "of a user")->capture_default_str();
     add_size(app, "--photo-bytes-max", o.uploads.photo_bytes_max, "size of a photo");
     add_duration(app, "--database-deadline", o.database.primary.deadline, "of a transaction; then the request is answered with 503");
+    add_duration(app, "--sweep-every", o.sweeper.every, "how often files are looked for that nobody asks for any more");
+    add_duration(app, "--sweep-after", o.sweeper.age, "how long nobody has asked for them by then");
     add_duration(app, "--header-timeout", o.http.header_timeout, "for the head of a request to arrive");
     add_duration(app, "--body-timeout", o.http.body_timeout, "for its body");
     add_duration(app, "--drain-timeout", o.drain, "after SIGTERM, for requests in work");
@@ -119,6 +121,8 @@ options read_options(int argc, char** argv) {
         if (o.photos.empty() && (o.object_stores.empty() || o.uploads.drafts.empty()))
             throw CLI::ValidationError("where are the photos' files? Say --photos, or --object-stores and --drafts");
         if (o.object_stores.empty()) o.uploads.drafts = o.photos / "drafts";
+        o.sweeper.drafts = o.uploads.drafts;
+        o.sweeper.storekeeper = !o.object_stores.empty();
         o.edges = edges_from(edges, edges_inside);
         o.http.image_sources = edges;
         o.uploads.sizes_by_workers = !o.live.broker.server.empty();

@@ -12,6 +12,7 @@
 #include "examples/photo_stack/web/photo_links.hpp"
 #include "examples/photo_stack/web/redis_client.hpp"
 #include "examples/photo_stack/web/site.hpp"
+#include "examples/photo_stack/web/sweeper.hpp"
 #include "examples/photo_stack/web/uploads.hpp"
 
 namespace photo_web {
@@ -37,6 +38,7 @@ struct options {
     http_settings http;
     site_settings site;
     upload_settings uploads;
+    sweeper_settings sweeper;
 };
 
 /// Ends the program when there is nothing more to do, or the command line is wrong.

@@ -7,7 +7,8 @@
 #include <tuple>
 
 #include "examples/photo_stack/web/current_span.hpp"
-#include "examples/photo_stack/web/refusal.hpp"
+#include "examples/photo_stack/web/loose_files.hpp"
+#include "examples/photo_stack/web/photo_versions.hpp"
 
 namespace photo_web {
 
@@ -16,12 +17,13 @@ namespace asio = boost::asio;
 namespace {
 
 const std::string photo_columns =
-    "select photos.id, photos.user_id, users.name as user_name, title, original, bytes, width, height, version, stored_bytes, coalesce(fault, '') as fault,"
-    " to_char(photos.created_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') as created_at,"
+    "select photos.id, photos.user_id, users.name as user_name, title, original, bytes, width, height, photos.version, photos.edit, stored_bytes,"
+    " coalesce(fault, '') as fault, to_char(photos.created_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') as created_at,"
     " (extract(epoch from photos.created_at) * 1000000)::bigint as created_us,"
-    " exists (select from outbox where photo_id = photos.id and outbox.version = photos.version) as in_work,"
+    " newest_work.version as version_in_work, newest_work.edit as edit_in_work,"
     " coalesce((select file from renditions where photo_id = photos.id and renditions.version = photos.version and file like '%-square.jpg'), '') as square"
-    " from photos join users on users.id = photos.user_id ";
+    " from photos join users on users.id = photos.user_id"
+    " left join lateral (select version, edit from outbox where photo_id = photos.id order by version desc limit 1) newest_work on true ";
 
 photo_row photo_from(const pqxx::row& r) {
     photo_row p;
@@ -33,13 +35,16 @@ photo_row photo_from(const pqxx::row& r) {
     r["bytes"].to(p.bytes);
     r["width"].to(p.width);
     r["height"].to(p.height);
-    r["version"].to(p.version);
+    r["version"].to(p.shown.number);
+    p.shown.edit = photo_stack::edit_from_text(r["edit"].as<std::string>());
     r["created_at"].to(p.created_at);
     r["created_us"].to(p.created_us);
     r["stored_bytes"].to(p.stored_bytes);
-    r["in_work"].to(p.in_work);
     r["fault"].to(p.fault);
     r["square"].to(p.square);
+    p.in_work = !r["version_in_work"].is_null();
+    if (p.in_work && r["version_in_work"].as<int>() != p.shown.number)
+        p.coming = photo_version{.number = r["version_in_work"].as<int>(), .edit = photo_stack::edit_from_text(r["edit_in_work"].as<std::string>())};
     return p;
 }
 
@@ -49,58 +54,44 @@ std::vector<photo_row> photos_from(const pqxx::result& found) {
     return photos;
 }
 
-std::vector<photo_stack::photo_size> sizes_of(transaction& tx, const photo_row& p) {
+std::vector<photo_stack::photo_size> sizes_of(transaction& tx, std::int64_t photo, int version) {
     std::vector<photo_stack::photo_size> sizes;
-    for (const auto& r : tx.exec_params("select file, width, height, bytes from renditions where photo_id = $1 and version = $2 order by width, file", p.id, p.version))
+    for (const auto& r : tx.exec_params("select file, width, height, bytes from renditions where photo_id = $1 and version = $2 order by width, file", photo, version))
         sizes.push_back({r["file"].as<std::string>(), r["width"].as<int>(), r["height"].as<int>(), r["bytes"].as<std::int64_t>()});
     return sizes;
 }
 
 void insert_photo(transaction& tx, const photo_row& p, const std::string& traceparent) {
-    auto stored_bytes = p.bytes;
-    for (const auto& s : p.sizes) stored_bytes += s.bytes;
-    tx.exec_params("insert into photos (id, user_id, title, original, bytes, width, height, version, stored_bytes) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-                   p.id, p.user_id, p.title, p.original, p.bytes, p.width, p.height, p.version, stored_bytes);
-    for (const auto& s : p.sizes)
-        tx.exec_params("insert into renditions (photo_id, version, file, width, height, bytes) values ($1, $2, $3, $4, $5, $6)", p.id, p.version, s.file, s.width,
-                       s.height, s.bytes);
-    if (p.uneven) tx.exec_params("insert into store_repairs (photo_id) values ($1)", p.id);
-    if (!p.sizes.empty()) return;
-    tx.exec_params("insert into outbox (photo_id, version, traceparent) values ($1, $2, $3)", p.id, p.version, traceparent);
-    tx.exec0("notify outbox");  // when it is committed
+    keep_loose_files(tx, p.id, all_files);
+    tx.exec_params("insert into photos (id, user_id, title, original, bytes, width, height, stored_bytes) values ($1, $2, $3, $4, $5, $6, $7, $8)", p.id, p.user_id,
+                   p.title, p.original, p.bytes, p.width, p.height, bytes_of(p));
+    if (p.shown.uneven) order_repair(tx, p.id);
+    if (p.shown.sizes.empty()) insert_work(tx, p.id, p.shown, traceparent);
+    else insert_sizes(tx, p.id, p.shown);
 }
 
 bool delete_photo(transaction& tx, std::int64_t user, std::int64_t photo) {
     return tx.exec_params("delete from photos where id = $1 and user_id = $2", photo, user).affected_rows() == 1;
 }
 
-/// Together with the order to remove what stores and edges have of it, which so is not lost when one of them is away.
+/// Together with the order to remove what stores and edges have of it, which so is not lost when one of them is away. Versions that are loose have files, too.
 bool delete_photo_and_files(transaction& tx, std::int64_t user, std::int64_t photo) {
-    return tx.exec_params("with gone as (delete from photos where id = $1 and user_id = $2 returning id),"
-                          " named as (select coalesce(array_agg(file), '{}') as files from renditions where photo_id = $1)"
-                          " insert into store_repairs (photo_id, files) select id, files from gone, named",
-                          photo, user)
-               .affected_rows() == 1;
-}
-
-std::optional<stored_answer> find_answer(transaction& tx, std::int64_t user, const write_key& key) {
-    const auto found = tx.exec_params("select request, status, answer from idempotency_keys where user_id = $1 and key = $2", user, key.key);
-    if (found.empty()) return std::nullopt;
-    if (found[0]["request"].as<std::string>() != key.request)
-        throw refusal(422, "idempotency_key_reused", "This Idempotency-Key was used before for another request.");
-    return stored_answer{found[0]["status"].as<unsigned>(), found[0]["answer"].as<std::string>()};
-}
-
-/// Whether the key was free. Waits for whoever is about to commit it.
-bool take_key(transaction& tx, std::int64_t user, const write_key& key, const stored_answer& answer) {
-    tx.exec_params("delete from idempotency_keys where user_id = $1 and created_at < now() - interval '1 day'", user);
-    return !tx.exec_params("insert into idempotency_keys (user_id, key, request, status, answer) values ($1, $2, $3, $4, $5)"
-                           " on conflict do nothing returning key",
-                           user, key.key, key.request, answer.status, answer.text)
-                .empty();
+    const auto ordered = tx.exec_params("with gone as (delete from photos where id = $1 and user_id = $2 returning id),"
+                                        " named as (select coalesce(array_agg(file), '{}') as files from renditions where photo_id = $1)"
+                                        " insert into store_repairs (photo_id, files) select id, files from gone, named",
+                                        photo, user);
+    if (ordered.affected_rows() != 1) return false;
+    tx.exec_params("insert into store_repairs (photo_id, version) select photo_id, version from loose_files where photo_id = $1 and version <> $2", photo, all_files);
+    return true;
 }
 
 }  // namespace
+
+std::int64_t bytes_of(const photo_row& photo) {
+    auto bytes = photo.bytes;
+    for (const auto& s : photo.shown.sizes) bytes += s.bytes;
+    return bytes;
+}
 
 asio::awaitable<std::vector<photo_row>> photo_catalog::of_user(std::int64_t user, std::optional<std::int64_t> before, int count_max, log_positions after) {
     return rows_.read(user, std::move(after), [=](transaction& tx) {
@@ -137,16 +128,19 @@ asio::awaitable<std::optional<photo_row>> photo_catalog::find(std::int64_t photo
         const auto found = tx.exec_params(photo_columns + "where photos.id = $1", photo);
         if (found.empty()) return std::nullopt;
         auto p = photo_from(found[0]);
-        p.sizes = sizes_of(tx, p);
+        p.shown.sizes = sizes_of(tx, p.id, p.shown.number);
+        if (p.coming) p.coming->sizes = sizes_of(tx, p.id, p.coming->number);
         return p;
     });
 }
 
 /// The bucket's next shard goes on where this one was, so that later photos of a user have larger numbers.
 asio::awaitable<std::vector<std::int64_t>> photo_catalog::reserve(std::int64_t user, std::size_t count) {
-    return rows_.ask(user, [=](transaction& tx) {
+    return rows_.run(user, [=](transaction& tx) {
         std::vector<std::int64_t> ids;
-        for (const auto& r : tx.exec_params("select nextval('photo_numbers') * 256 + $2 from generate_series(1, $1::int)", count, photo_stack::bucket_of(user)))
+        for (const auto& r : tx.exec_params("insert into loose_files (photo_id, version) select nextval('photo_numbers') * 256 + $2, $3::int from generate_series(1, $1::int)"
+                                            " returning photo_id",
+                                            count, photo_stack::bucket_of(user), all_files))
             ids.push_back(r[0].as<std::int64_t>());
         return ids;
     });
@@ -157,8 +151,7 @@ asio::awaitable<std::optional<stored_answer>> photo_catalog::answer_to(std::int6
 }
 
 asio::awaitable<std::optional<stored_answer>> photo_catalog::add(std::vector<photo_row> photos, std::optional<write_key> key, stored_answer answer) {
-    const auto here = co_await current_span();
-    const auto traceparent = here && *here ? photo_spans::traceparent((*here)->context()) : std::string();
+    const auto traceparent = co_await current_traceparent();
     const auto user = photos.at(0).user_id;
     auto adding = [user, photos, key, answer, traceparent](transaction& tx) -> std::optional<stored_answer> {
         if (key && !take_key(tx, user, *key, answer)) return find_answer(tx, user, *key);
@@ -173,6 +166,7 @@ asio::awaitable<bool> photo_catalog::remove(std::int64_t user, std::int64_t phot
         if (key && find_answer(tx, user, *key)) return true;
         const bool removed = storekeeper ? delete_photo_and_files(tx, user, photo) : delete_photo(tx, user, photo);
         if (key && removed) take_key(tx, user, *key, {204, ""});
+        if (removed) note_loose_files(tx, photo, all_files);
         return removed;
     });
 }

@@ -7,10 +7,19 @@
 #include <string>
 #include <vector>
 
+#include "examples/photo_stack/photos/photo_edit.hpp"
 #include "examples/photo_stack/photos/photo_sizes.hpp"
 #include "examples/photo_stack/web/database.hpp"
+#include "examples/photo_stack/web/write_keys.hpp"
 
 namespace photo_web {
+
+struct photo_version {
+    int number = 1;
+    photo_stack::photo_edit edit{};
+    std::vector<photo_stack::photo_size> sizes{};  // those that are there
+    bool uneven = false;                            // an object store lacks files of it, or the original; not read
+};
 
 struct photo_row {
     std::int64_t id = 0;
@@ -20,29 +29,20 @@ struct photo_row {
     std::string original;  // the name of its file
     std::int64_t bytes = 0;
     int width = 0, height = 0;
-    int version = 1;
-    std::vector<photo_stack::photo_size> sizes;
-    bool uneven = false;  // an object store lacks some of its files; not read
+    photo_version shown{};
 
     // as read; not written
-    std::string created_at;         // "2026-01-31T12:00:00Z"
-    std::int64_t created_us = 0;    // the same since 1970: numbers of photos in different shards do not say which one is newer
-    std::int64_t stored_bytes = 0;  // the original and its sizes
-    bool in_work = false;           // more sizes will come
-    std::string fault;              // why none will: the photo is damaged
-    std::string square;             // the file of that size, once it is there
+    std::string created_at;               // "2026-01-31T12:00:00Z"
+    std::int64_t created_us = 0;          // the same since 1970: numbers of photos in different shards do not say which one is newer
+    std::int64_t stored_bytes = 0;        // the original and its sizes
+    bool in_work = false;                 // more sizes will come
+    std::optional<photo_version> coming;  // which is shown when it has all of them; without it they are of the version that is shown
+    std::string fault;                    // why none will: the photo is damaged
+    std::string square;                   // the file of that size, once it is there
 };
 
-/// What a client names a write by, so that it is done once.
-struct write_key {
-    std::string key;
-    std::string request;  // a digest of what is asked for
-};
-
-struct stored_answer {
-    unsigned status = 0;
-    std::string text;
-};
+/// Of the files that are shown, and of the original.
+std::int64_t bytes_of(const photo_row& photo);
 
 /// Everything throws database_unavailable.
 class photo_catalog {
@@ -60,17 +60,18 @@ public:
 
     boost::asio::awaitable<std::optional<photo_row>> find(std::int64_t photo, log_positions after);
 
-    /// Numbers that no photo has, nor will have unless add() gives it them, for photos of that user.
+    /// Numbers that no photo has, nor will have unless add() gives it them, for photos of that user. Their files are loose until then.
     boost::asio::awaitable<std::vector<std::int64_t>> reserve(std::int64_t user, std::size_t count);
 
     /// The answer to an earlier write of that user and key. Throws refusal when it was another request.
     boost::asio::awaitable<std::optional<stored_answer>> answer_to(std::int64_t user, write_key key);
 
-    /// All of them, with the answer that the key will be given from now on; or, when the key has an answer since, nothing but that answer. Those that
-    /// have no sizes yet are put into the outbox, so that somebody will make them.
+    /// All of them, reserved, with the answer that the key will be given from now on; or, when the key has an answer since, nothing but that answer. Those
+    /// that have no sizes yet are put into the outbox, so that somebody will make them.
     boost::asio::awaitable<std::optional<stored_answer>> add(std::vector<photo_row> photos, std::optional<write_key> key, stored_answer answer);
 
-    /// Whether that user had such a photo, or had it when the same key was used first. Throws refusal when the key was used for something else.
+    /// Whether that user had such a photo, or had it when the same key was used first. Throws refusal when the key was used for something else. Its files
+    /// are loose from then on.
     boost::asio::awaitable<bool> remove(std::int64_t user, std::int64_t photo, std::optional<write_key> key);
 
 private:

@@ -12,12 +12,25 @@ namespace json = boost::json;
 
 namespace {
 
-json::value value_from_photo(const photo_row& p) {
+json::value value_from_version(const photo_version& v) {
     json::array sizes;
-    for (const auto& s : p.sizes) sizes.push_back({s.file, s.width, s.height, s.bytes});
-    return {{"id", p.id},           {"user_id", p.user_id},       {"user_name", p.user_name},       {"title", p.title},     {"original", p.original},
-            {"bytes", p.bytes},     {"width", p.width},           {"height", p.height},             {"version", p.version}, {"sizes", std::move(sizes)},
-            {"created_at", p.created_at}, {"created_us", p.created_us}, {"stored_bytes", p.stored_bytes}, {"in_work", p.in_work}, {"fault", p.fault},     {"square", p.square}};
+    for (const auto& s : v.sizes) sizes.push_back({s.file, s.width, s.height, s.bytes});
+    return {{"number", v.number}, {"edit", photo_stack::json_of(v.edit)}, {"sizes", std::move(sizes)}};
+}
+
+photo_version version_from_value(const json::value& v) {
+    photo_version version{.number = v.at("number").to_number<int>(), .edit = photo_stack::edit_from(v.at("edit").as_object())};
+    for (const auto& s : v.at("sizes").as_array())
+        version.sizes.push_back({json::value_to<std::string>(s.at(0)), s.at(1).to_number<int>(), s.at(2).to_number<int>(), s.at(3).to_number<std::int64_t>()});
+    return version;
+}
+
+json::value value_from_photo(const photo_row& p) {
+    json::object out{{"id", p.id},           {"user_id", p.user_id}, {"user_name", p.user_name},   {"title", p.title},           {"original", p.original},
+                     {"bytes", p.bytes},     {"width", p.width},     {"height", p.height},         {"shown", value_from_version(p.shown)}, {"created_at", p.created_at}, {"created_us", p.created_us},
+                     {"stored_bytes", p.stored_bytes}, {"in_work", p.in_work}, {"fault", p.fault}, {"square", p.square}};
+    if (p.coming) out["coming"] = value_from_version(*p.coming);
+    return out;
 }
 
 photo_row photo_from_value(const json::value& v) {
@@ -30,16 +43,15 @@ photo_row photo_from_value(const json::value& v) {
                 .bytes = v.at("bytes").to_number<std::int64_t>(),
                 .width = v.at("width").to_number<int>(),
                 .height = v.at("height").to_number<int>(),
-                .version = v.at("version").to_number<int>(),
-                .sizes = {},
+                .shown = version_from_value(v.at("shown")),
                 .created_at = text("created_at"),
                 .created_us = v.at("created_us").to_number<std::int64_t>(),
                 .stored_bytes = v.at("stored_bytes").to_number<std::int64_t>(),
                 .in_work = v.at("in_work").as_bool(),
+                .coming = {},
                 .fault = text("fault"),
                 .square = text("square")};
-    for (const auto& s : v.at("sizes").as_array())
-        p.sizes.push_back({json::value_to<std::string>(s.at(0)), s.at(1).to_number<int>(), s.at(2).to_number<int>(), s.at(3).to_number<std::int64_t>()});
+    if (const auto* coming = v.as_object().if_contains("coming")) p.coming = version_from_value(*coming);
     return p;
 }
 

@@ -15,7 +15,9 @@ boost::asio::awaitable<response> progress_events::of_photo(visit& v) {
     auto now = co_await rows_.position(id);  // a replica may not know yet what the workers have done since
     const auto photo = co_await catalog_.find(id, std::move(now));
     if (!photo) throw not_found();
-    for (const auto& size : photo->sizes) watch->tell_size(size);
+    const auto& version = photo->coming.value_or(photo->shown);
+    for (const auto& size : version.sizes) watch->tell_size(size);
+    watch->expect(version.number);
     if (!photo->fault.empty()) watch->tell_fault(photo->fault);
     else if (!photo->in_work) watch->tell_end();
     response r{.type = "text/event-stream"};

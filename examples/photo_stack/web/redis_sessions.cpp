@@ -21,6 +21,18 @@ constexpr auto rest = std::chrono::seconds{1};
 /// A session that was closed meanwhile stays so.
 constexpr const char* note_if_there = "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], 'written', ARGV[1]) end";
 
+constexpr const char* close_script = R"(
+    local user = redis.call('HGET', KEYS[1], 'user')
+    if user then redis.call('SREM', 'sessions:' .. user, KEYS[1]) end
+    redis.call('DEL', KEYS[1]))";
+
+constexpr const char* close_all_script = R"(
+    for _, key in ipairs(redis.call('SMEMBERS', KEYS[1])) do redis.call('DEL', key) end
+    redis.call('DEL', KEYS[1]))";
+
+/// A set of the keys of all sessions that a user has opened, and not closed.
+std::string key_of_all(std::int64_t user) { return "sessions:" + std::to_string(user); }
+
 std::string key_of(const std::string& token, session_kind kind) {
     return (kind == session_kind::cookie ? "session:cookie:" : "session:bearer:") + digest_of(token);
 }
@@ -31,16 +43,23 @@ public:
 
     asio::awaitable<std::string> open(session of, session_kind kind) override {
         auto token = new_token();
-        const auto key = key_of(token, kind);
+        const auto key = key_of(token, kind), all = key_of_all(of.who.id);
         std::vector<redis_command> commands{{"HSET", key, "user", std::to_string(of.who.id), "name", of.who.name, "written", of.written.to_text()},
                                             {"EXPIRE", key, lifetime_seconds},
+                                            {"SADD", all, key},
+                                            {"EXPIRE", all, lifetime_seconds},
                                             wait_for_a_replica};
         co_await change(std::move(commands));
         co_return token;
     }
 
     asio::awaitable<void> close(std::string token, session_kind kind) override {
-        std::vector<redis_command> commands{{"DEL", key_of(token, kind)}, wait_for_a_replica};
+        std::vector<redis_command> commands{{"EVAL", close_script, "1", key_of(token, kind)}, wait_for_a_replica};
+        co_await change(std::move(commands));
+    }
+
+    asio::awaitable<void> close_all(std::int64_t user) override {
+        std::vector<redis_command> commands{{"EVAL", close_all_script, "1", key_of_all(user)}, wait_for_a_replica};
         co_await change(std::move(commands));
     }
 

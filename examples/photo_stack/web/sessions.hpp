@@ -39,6 +39,10 @@ public:
     /// A new token: one that the client had before is never taken over.
     virtual boost::asio::awaitable<std::string> open(session of, session_kind kind) = 0;
     virtual boost::asio::awaitable<void> close(std::string token, session_kind kind) = 0;
+
+    /// All that this user has, of both kinds.
+    virtual boost::asio::awaitable<void> close_all(std::int64_t user) = 0;
+
     virtual boost::asio::awaitable<std::optional<session>> find(std::string token, session_kind kind) = 0;
 
     /// Nothing when the session is closed.

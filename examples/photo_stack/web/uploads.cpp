@@ -19,12 +19,6 @@ std::string request_digest(const std::vector<uploaded_file>& photos) {
     return digest_of(digests);
 }
 
-std::optional<write_key> write_key_of(std::optional<std::string> key, std::string request) {
-    if (!key) return std::nullopt;
-    if (const auto fault = fault_in_idempotency_key(*key)) throw refusal(400, "invalid_idempotency_key", *fault);
-    return write_key{std::move(*key), std::move(request)};
-}
-
 }  // namespace
 
 void uploads::require_within_limits(const std::vector<uploaded_file>& photos) const {
@@ -63,7 +57,7 @@ photo_row uploads::keep_one(std::int64_t id, const uploaded_file& photo) {
     if (!settings_.sizes_by_workers) add_sizes(row, draft.folder());
     row.id = id;
     row.title = title_from_file_name(photo.name);
-    row.uneven = !files_.keep(id, draft.folder());
+    row.shown.uneven = !files_.keep(id, draft.folder());
     return row;
 }
 

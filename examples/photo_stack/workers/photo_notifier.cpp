@@ -14,6 +14,7 @@ namespace client = millrace::client;
 namespace fs = std::filesystem;
 
 void notify(const fs::path& spool, const photo_stack::uploaded_photo& job) {
+    if (job.version > 1) return;  // who has edited it knows that it has arrived
     const auto name = std::to_string(job.photo) + "-" + std::to_string(job.version) + ".txt";
     const photo_stack::draft draft(spool / "drafts");
     const auto file = draft.folder() / name;

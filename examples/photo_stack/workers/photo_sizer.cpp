@@ -1,13 +1,14 @@
-// photo-sizer: makes the sizes of uploaded photos. They are stored, then told, and then the job is acked: a crash in between repeats the job, whose files are
-// the same again, and whose results have their effect once.
+// photo-sizer: makes the sizes of uploaded and of edited photos. They are stored, then told, and then the job is acked: a crash in between repeats the job,
+// whose files are the same again, and whose results have their effect once.
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
-#include <fstream>
+#include <filesystem>
+#include <vector>
 
-#include "examples/photo_stack/photos/draft.hpp"
 #include "examples/photo_stack/photos/object_stores.hpp"
 #include "examples/photo_stack/photos/photo_messages.hpp"
+#include "examples/photo_stack/photos/version_files.hpp"
 #include "examples/photo_stack/workers/worker_program.hpp"
 #include "examples/photo_workers/renditions.hpp"
 
@@ -18,32 +19,23 @@ namespace fs = std::filesystem;
 using photo_stack::size_result;
 using photo_stack::uploaded_photo;
 
-void write_file(const fs::path& file, const std::string& content) {
-    std::ofstream out(file, std::ios::binary);
-    if (!out.write(content.data(), static_cast<std::streamsize>(content.size())).flush()) throw std::runtime_error("cannot write " + file.string());
-}
-
-/// Stored; and what is to be told of them.
-std::vector<size_result> make_sizes(photo_stack::photo_files& files, const fs::path& drafts, const uploaded_photo& job, const std::string& original) {
-    const photo_stack::draft taken(drafts), made(drafts);
-    write_file(taken.folder() / job.original, original);
-    const auto sizes = photo_stack::make_sizes(taken.folder() / job.original, made.folder(), job.version);
-    const bool everywhere = files.keep(job.photo, made.folder());
+/// What is to be told of a version whose sizes are kept.
+std::vector<size_result> results_of(const uploaded_photo& job, const photo_stack::made_version& made) {
     std::vector<size_result> results;
-    for (const auto& size : sizes) results.push_back({.photo = job.photo, .version = job.version, .size = size, .sizes = sizes.size()});
-    results.back().uneven = !everywhere;
+    for (const auto& size : made.sizes) results.push_back({.photo = job.photo, .version = job.version, .size = size, .sizes = made.sizes.size()});
+    results.back().uneven = made.uneven;
     return results;
 }
 
 void process(client::connection& broker, photo_stack::photo_files& files, const fs::path& drafts, const uploaded_photo& job, const photo_spans::span_context& span) {
-    const auto original = files.read(job.photo, job.original);
-    if (!original) {
-        spdlog::info("photo {} is gone", job.photo);  // deleted since
-        return;
-    }
     std::vector<size_result> results;
     try {
-        results = make_sizes(files, drafts, job, *original);
+        const auto made = photo_stack::make_version(files, drafts, job.photo, job.original, job.version, job.edit);
+        if (!made) {
+            spdlog::info("photo {} is gone", job.photo);  // deleted since
+            return;
+        }
+        results = results_of(job, *made);
     } catch (const photos::unusable& why) {
         results = {{.photo = job.photo, .version = job.version, .fault = why.what()}};
     }

@@ -60,18 +60,21 @@ def _ask_meanwhile(stack, path, seconds):
 
 def _while_broken(stack, report, fault, uploaders):
     fault.begin()
-    alive = []
-    health = threading.Thread(target=lambda: alive.extend(_ask_meanwhile(stack, "/healthz", BROKEN_SECONDS)))
-    health.start()
+    told = {"/healthz": [], "/readyz": []}
+    askers = [threading.Thread(target=lambda p=path: told[p].extend(_ask_meanwhile(stack, p, BROKEN_SECONDS))) for path in told]
+    for asker in askers:
+        asker.start()
     try:
         pages = _ask_meanwhile(stack, "/", BROKEN_SECONDS)
     finally:
         fault.end()
     mended = time.monotonic()
-    health.join()
+    for asker in askers:
+        asker.join()
     report.at_most(f"db {fault.what}: the slowest answer", max(s for _, s in pages), ANSWER_SECONDS_MAX, "s")
     report.no_faults(f"db {fault.what}: of {len(pages)} answers not 503", [f"a page was answered with {status}" for status, _ in pages if status != 503])
-    report.no_faults(f"db {fault.what}: /healthz not 200", [f"/healthz was answered with {status}" for status, _ in alive if status != 200])
+    for path, right in (("/healthz", 200), ("/readyz", 503)):
+        report.no_faults(f"db {fault.what}: {path} not {right}", [f"{path} was answered with {status}" for status, _ in told[path] if status != right])
     answered = uploaders.first_answer_after(mended, PATIENCE_SECONDS)
     report.at_most(f"db {fault.what}, and mended: until a new upload is answered", answered and answered - mended, BACK_SECONDS_MAX, "s")
 

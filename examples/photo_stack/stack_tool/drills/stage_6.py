@@ -8,6 +8,7 @@ from stack_tool import processes
 from stack_tool.balancer import Balancer
 from stack_tool.browsing import PAGE_PHOTOS, Browsers
 from stack_tool.edges import Edges, ObjectStores
+from stack_tool.editors import sweep
 from stack_tool.hosts import Hosts
 from stack_tool.uploaders import Uploaders, sample_photos
 from stack_tool.waiting import awaited, seconds_until
@@ -231,7 +232,29 @@ def _delete(scene):
     report.at_most("  they are back: until it is in none", seconds_until(lambda: not _traces_of(scene, photo_id, path), PATIENCE_SECONDS), GONE_SECONDS_MAX, "s")
 
 
+def _replace(scene):
+    """A version that nobody asks for any more goes as a deleted photo does; here while a store and an edge are dead."""
+    report, edges = scene.report, scene.edges
+    path, photo_id = scene.upload()
+    for name in edges.names:
+        edges.ask(name, path)
+    scene.kill("store2", "edge2")
+    scene.client.close()
+    scene.client.edit(photo_id, {"blur": 2}, secrets.token_hex(8))
+    urls = [r["url"] for r in scene.client.photo(photo_id)["renditions"]]
+    report.require("an edited photo, a store and an edge being dead: its page names the new version, which is there",
+                   all("/v2-" in url and scene.client.fetch(url) for url in urls))
+    report.require("  the one before is there still", edges.state("edge1", path)[0] == 200)
+    report.require("  and is given up later", sweep(scene.stack) is not None)
+    scene.revive("store2", "edge2")
+
+    def left():
+        return [name for name in scene.stores.names if scene.stores.file(name, path).exists()] + [name for name in edges.names if edges.has_on_disk(name, path)]
+    report.at_most("  they are back: until it is in none", seconds_until(lambda: not left(), PATIENCE_SECONDS), GONE_SECONDS_MAX, "s")
+    report.at_most("  until both stores have the new one", seconds_until(lambda: not list(scene.stores.differences([photo_id])), PATIENCE_SECONDS), EVEN_SECONDS_MAX, "s")
+
+
 def run(stack, report):
     scene = _Scene(stack, report)
-    for trial in (_compare_views, _keep_to_rules, _delete, _lose_edges, _lose_both_stores, _lose_each_store, _lose_a_disk):
+    for trial in (_compare_views, _keep_to_rules, _delete, _replace, _lose_edges, _lose_both_stores, _lose_each_store, _lose_a_disk):
         trial(scene)

@@ -9,6 +9,7 @@ import time
 from stack_tool import cgroups, processes
 from stack_tool.broker import Broker
 from stack_tool.edges import ObjectStores
+from stack_tool.editors import Editors, sweep
 from stack_tool.hosts import Hosts
 from stack_tool.load import percentile
 from stack_tool.photo_client import Refused
@@ -24,6 +25,8 @@ BROKEN_SECONDS_MAX = 40
 UPLOADS_MEANWHILE = 25
 POLITE = {"count": 4, "pause": 0.4}  # below what one user may write
 FLEET_PERCENT = 60  # of a core, for all workers
+HASTY = {"count": 2, "pause": 0.2}
+EDITS_MEANWHILE = 20
 PAIRS, PHASE_SECONDS = 5, 6
 REVERSALS = 5
 DELETIONS = 5
@@ -41,6 +44,11 @@ def _open_repairs(stack, broker):
 
 def _sizers(stack):
     return [p.name for p in stack.topology.of_component("sizer")]
+
+
+def _stop_sizers(stack):
+    stack.stop(_sizers(stack))
+    awaited(lambda: not any(processes.lives(stack.who(name)) for name in _sizers(stack)), PATIENCE_SECONDS)
 
 
 def _kill(stack, names):
@@ -69,6 +77,24 @@ def _break_all(stack, report, broker):
     report.at_most("after the last upload: until every photo has its sizes", seconds_until(lambda: open_rows(stack) == 0, PATIENCE_SECONDS), SETTLED_SECONDS_MAX, "s")
     report.at_least("photos that were done at a second attempt", _second_attempts(stack), 1, "")
     return uploaders
+
+
+def _break_edits(stack, report, broker):
+    """Asked for faster than they can be done, so that most of them are overtaken."""
+    with Editors(stack, **HASTY) as editors:
+        for names in (_sizers(stack), ["relay"], ["broker"]):
+            before = editors.asked_for()
+            awaited(lambda: broker.progress(UPLOADED, WORKERS)["leased"] > 0, PATIENCE_SECONDS)
+            _kill(stack, names)
+            awaited(lambda: editors.asked_for() >= before + EDITS_MEANWHILE, BROKEN_SECONDS_MAX)
+    report.at_most(f"kill -9 the workers, the relay, the broker: the slowest of {editors.asked_for()} edits", editors.slowest_seconds(), ANSWER_SECONDS_MAX, "s")
+    report.at_most("  after the last one: until it is shown", seconds_until(lambda: open_rows(stack) == 0, PATIENCE_SECONDS), SETTLED_SECONDS_MAX, "s")
+    report.no_faults("  photos that do not show the last edit that was answered, whole", editors.faults())
+    awaited(lambda: broker.unsettled(UPLOADED, WORKERS) == 0 and broker.unsettled(RESULTS, INBOX) == 0, PATIENCE_SECONDS)  # of those that were overtaken, too
+    report.figure("  versions that were overtaken or replaced", sweep(stack), "")
+    awaited(lambda: _open_repairs(stack, broker) == 0, PATIENCE_SECONDS)
+    report.no_faults("  whose sizes are still there once they are swept", editors.left_behind())
+    report.no_faults("  photos with other files in a store than those that are shown", ObjectStores(stack).differences(e.photo["id"] for e in editors.each))
 
 
 def _reverse_once(stack):
@@ -137,19 +163,51 @@ def _damaged(stack, report):
 def _while_nobody_works(stack, report):
     """Pages of a photo whose sizes are not there yet, and what its watcher sees when they come."""
     uploader = Uploaders(stack, 1).each[0]
-    stack.stop(_sizers(stack))
-    awaited(lambda: not any(processes.lives(stack.who(name)) for name in _sizers(stack)), PATIENCE_SECONDS)
+    _stop_sizers(stack)
     photo_id = uploader.client.upload(*sample_photos()[0], "waiting")["id"]
     statuses = {path: uploader.client.ask("GET", path).status for path in ("/", f"/photos/{photo_id}", f"/api/photos/{photo_id}")}
     report.no_faults("pages of a photo without sizes that fail", [f"{path}: {status}" for path, status in statuses.items() if status != 200])
     report.require("  its own page says how many there are", b"<b>0</b> of 8 files" in uploader.client.ask("GET", f"/photos/{photo_id}").body)
+    told = _watch_while(stack, photo_id, lambda: stack.start(_sizers(stack)))
+    report.require("  whoever watches it is told of all of them, and of the end", _all_sizes_told(told, 1))
+    _edit_while_nobody_works(stack, report, uploader.client, photo_id)
+
+
+def _watch_while(stack, photo_id, done):
     told = []
     watcher = threading.Thread(target=lambda: told.append(stack.client().ask("GET", f"/photos/{photo_id}/events").body.decode()))
     watcher.start()
-    stack.start(_sizers(stack))
+    done()
     watcher.join()
-    sizes = {json.loads(data)["file"] for data in re.findall(r"event: size\ndata: (.*)", told[0])}
-    report.require("  whoever watches it is told of all of them, and of the end", len(sizes) == RENDITIONS and "event: end" in told[0])
+    return told[0]
+
+
+def _all_sizes_told(told, version):
+    sizes = {json.loads(data)["file"] for data in re.findall(r"event: size\ndata: (.*)", told)}
+    return len(sizes) == RENDITIONS and all(file.startswith(f"v{version}-") for file in sizes) and "event: end" in told
+
+
+def _is_there(client, url):
+    try:
+        return len(client.fetch(url)) > 0
+    except Refused:
+        return False
+
+
+def _edit_while_nobody_works(stack, report, client, photo_id):
+    """What was shown before is shown until the new version is there."""
+    awaited(lambda: client.photo(photo_id)["state"] == "ready", PATIENCE_SECONDS)
+    _stop_sizers(stack)
+    client.edit(photo_id, {"blur": 3}, "blurred")
+    page = client.ask("GET", f"/photos/{photo_id}").body
+    shown = [url.decode() for url in re.findall(rb'(?:src|srcset|href)="([^"]*/media/[^"]*/v[^"]*)"', page)]
+    report.require("an edited photo: its page shows the version before, and says how much of the new one is there",
+                   b"<b>0</b> of 8 files of its new version" in page and len(shown) > RENDITIONS and all("/v1-" in url for url in shown))
+    report.no_faults("  what it shows that is not there", [url for url in shown if not _is_there(client, url)])
+    told = _watch_while(stack, photo_id, lambda: stack.start(_sizers(stack)))
+    report.require("  whoever watches it is told of the new version's sizes alone, and of the end", _all_sizes_told(told, 2))
+    took = seconds_until(lambda: client.photo(photo_id)["edit"] == {"blur": 3}, PATIENCE_SECONDS)
+    report.at_most("  from then until it is shown to everybody", took, ANSWER_SECONDS_MAX, "s")
 
 
 def _lose_a_store(stack, report, broker):
@@ -222,6 +280,7 @@ def _compare_fleet(stack, report, broker):
 def run(stack, report):
     broker = Broker(stack)
     uploaders = _break_all(stack, report, broker)
+    _break_edits(stack, report, broker)
     _commit_in_reverse(stack, report)
     _tell_again(stack, report, broker)
     report.figure("uploads answered", len(uploaders.acknowledged()), "")
