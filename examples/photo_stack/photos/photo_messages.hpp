@@ -62,4 +62,7 @@ struct store_repair {
     static store_repair from_text(const std::string& text);
 };
 
+/// The same text of a row of the table store_repairs, in SQL.
+inline const std::string store_repair_row = "json_build_object('photo', photo_id, 'files', files, 'version', version)";
+
 }  // namespace photo_stack

@@ -4,7 +4,7 @@
 #include <pqxx/result>
 #include <pqxx/transaction>
 
-#include "examples/photo_stack/relay/database_connection.hpp"
+#include "examples/photo_stack/shards/database_connection.hpp"
 
 namespace photo_relay {
 namespace {
@@ -26,7 +26,7 @@ claimed_photo claimed_from(const pqxx::row& r) {
 
 outbox_rows::outbox_rows(const std::string& database, std::string producer, std::uint32_t epoch)
     : connection_(database), producer_(std::move(producer)), epoch_(epoch) {
-    forbid_reactivation(connection_);
+    photo_stack::forbid_reactivation(connection_);
     pqxx::nontransaction tx(connection_);
     tx.exec("listen outbox");
 }

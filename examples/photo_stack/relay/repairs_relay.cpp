@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "examples/photo_stack/photos/photo_messages.hpp"
-#include "examples/photo_stack/relay/database_connection.hpp"
+#include "examples/photo_stack/shards/database_connection.hpp"
 #include "millrace/blocking_client.hpp"
 
 namespace photo_relay {
@@ -23,8 +23,8 @@ constexpr long look_again_seconds = 1;  // also without a notification, which is
 /// They go with the commit that follows the broker's answer. How many there were.
 std::size_t carry_some(pqxx::connection& database, client::blocking_client& broker) {
     pqxx::work tx(database);
-    const auto rows = tx.exec_params("delete from store_repairs where id in (select id from store_repairs order by id limit $1 for update skip locked) returning photo_id,"
-                                     " json_build_object('photo', photo_id, 'files', files, 'version', version) as message",
+    const auto rows = tx.exec_params("delete from store_repairs where id in (select id from store_repairs order by id limit $1 for update skip locked) returning photo_id, " +
+                                         photo_stack::store_repair_row + " as message",
                                      rows_at_once);
     std::vector<millrace::message> orders;
     for (const auto& r : rows) orders.push_back({.key = r["photo_id"].as<std::string>(), .payload = r["message"].as<std::string>()});
@@ -38,7 +38,7 @@ std::size_t carry_some(pqxx::connection& database, client::blocking_client& brok
 void relay_repairs(const repairs_settings& settings, const std::atomic<bool>& ending) {
     client::blocking_client broker(settings.broker);
     pqxx::connection database(settings.database);
-    forbid_reactivation(database);
+    photo_stack::forbid_reactivation(database);
     {
         pqxx::nontransaction tx(database);
         tx.exec("listen store_repairs");

@@ -3,14 +3,14 @@
 #include <pqxx/nontransaction>
 #include <utility>
 
-#include "examples/photo_stack/relay/database_connection.hpp"
+#include "examples/photo_stack/shards/database_connection.hpp"
 
 namespace photo_stack {
 namespace {
 
 std::unique_ptr<pqxx::connection> connect(const std::string& address) {
     auto made = std::make_unique<pqxx::connection>(address);
-    photo_relay::forbid_reactivation(*made);
+    forbid_reactivation(*made);
     return made;
 }
 

@@ -11,11 +11,6 @@
 
 namespace photo_stack {
 
-/// Of a shard, given the directory's.
-inline std::string address_of(const std::string& directory, const shard_part& part) {
-    return directory + " " + part.address;  // of a word that comes twice libpq takes the last
-}
-
 /// Everything throws what libpqxx throws.
 class shard_connections {
 public:

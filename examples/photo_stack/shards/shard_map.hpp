@@ -35,6 +35,11 @@ struct shard_part {
     std::string holdings;           // its buckets and their versions, as it says itself
 };
 
+/// Of a shard, given the directory's.
+inline std::string address_of(const std::string& directory, const shard_part& part) {
+    return directory + " " + part.address;  // of a word that comes twice libpq takes the last
+}
+
 struct shard_map {
     std::vector<shard_part> shards;  // those that have a bucket
     std::array<bucket_place, buckets> places;

@@ -6,7 +6,7 @@
 #include <pqxx/nontransaction>
 #include <pqxx/result>
 
-#include "examples/photo_stack/relay/database_connection.hpp"
+#include "examples/photo_stack/shards/database_connection.hpp"
 
 namespace photo_storekeeper {
 namespace {
@@ -29,7 +29,7 @@ bool is_settled(const settling& settle, const std::string& message) {
 /// What cannot be done now comes after what is new. How many were tried.
 std::size_t settle_some(pqxx::connection& database, const settling& settle) {
     pqxx::nontransaction tx(database);
-    const auto rows = tx.exec_params("select id, json_build_object('photo', photo_id, 'files', files, 'version', version) as message from store_repairs where due_at <= now() order by due_at limit $1",
+    const auto rows = tx.exec_params("select id, " + photo_stack::store_repair_row + " as message from store_repairs where due_at <= now() order by due_at limit $1",
                                      rows_at_once);
     for (const auto& r : rows) {
         const auto id = r["id"].as<std::int64_t>();
@@ -43,7 +43,7 @@ std::size_t settle_some(pqxx::connection& database, const settling& settle) {
 
 void settle_rows(const std::string& database, const std::function<void(const photo_stack::store_repair&)>& settle, const std::atomic<bool>& ending) {
     pqxx::connection c(database);
-    photo_relay::forbid_reactivation(c);
+    photo_stack::forbid_reactivation(c);
     {
         pqxx::nontransaction tx(c);
         tx.exec("listen store_repairs");

@@ -93,7 +93,7 @@ void database::take(photo_stack::shard_map map) {
             continue;
         }
         auto settings = settings_;
-        settings.primary.address += " " + part.address;  // of a word that comes twice libpq takes the last
+        settings.primary.address = photo_stack::address_of(settings.primary.address, part);
         if (!part.replicas.empty()) settings.replicas += " " + part.replicas;
         rows = std::make_shared<shard>(loop_, settings);
     }

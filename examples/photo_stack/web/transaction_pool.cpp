@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "examples/photo_stack/shards/database_connection.hpp"
 #include "examples/photo_stack/web/current_span.hpp"
 
 namespace photo_web {
@@ -46,14 +47,6 @@ using ticket_pointer = std::shared_ptr<ticket>;
 /// primary no more (25006): not what was asked for is wrong.
 bool is_the_servers_trouble(const std::string& sqlstate) {
     return sqlstate.starts_with("53") || sqlstate.starts_with("57") || sqlstate == "40001" || sqlstate == "25006";
-}
-
-/// libpqxx 6 connects again by itself, and has announced that 7 will not: here it is decided what is repeated.
-void forbid_reactivation(pqxx::connection& c) {
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-    c.inhibit_reactivation(true);
-#pragma GCC diagnostic pop
 }
 
 }  // namespace
@@ -169,7 +162,7 @@ private:
 
     void connect(line& l) {
         l.connection = std::make_unique<pqxx::connection>(settings_.address);
-        forbid_reactivation(*l.connection);
+        photo_stack::forbid_reactivation(*l.connection);
         const std::lock_guard lock(mutex_);
         l.socket = ::dup(l.connection->sock());
         if (ending_) cut(l);

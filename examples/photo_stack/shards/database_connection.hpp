@@ -3,7 +3,7 @@
 
 #include <pqxx/connection>
 
-namespace photo_relay {
+namespace photo_stack {
 
 /// libpqxx 6 connects again by itself, and has announced that 7 will not.
 inline void forbid_reactivation(pqxx::connection& c) {
@@ -13,4 +13,4 @@ inline void forbid_reactivation(pqxx::connection& c) {
 #pragma GCC diagnostic pop
 }
 
-}  // namespace photo_relay
+}  // namespace photo_stack
