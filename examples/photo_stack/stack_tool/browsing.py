@@ -2,9 +2,10 @@
 import dataclasses
 import html
 import re
-import threading
 import time
 import urllib.parse
+
+from stack_tool.background import Background, Several
 
 PAGE_PHOTOS = 24  # of the first page
 IMAGE = re.compile(rb'<img src="([^"]+)"')
@@ -19,12 +20,11 @@ class View:
     unseen: tuple  # images that did not come, each with why
 
 
-class Browser(threading.Thread):
+class Browser(Background):
     def __init__(self, client, path, pause, at_origin=False):
-        super().__init__(daemon=True)
+        super().__init__()
         self._client, self._path, self._pause = client, path, pause
         self._at_origin = at_origin  # images are loaded from the site itself, whatever their addresses are
-        self.ending = threading.Event()
         self.views = []
 
     def run(self):
@@ -51,7 +51,7 @@ class Browser(threading.Thread):
             return repr(why)
 
 
-class Browsers:
+class Browsers(Several):
     """With `with`: they look meanwhile. Each half of them comes from another address."""
 
     def __init__(self, stack, count, path="/", pause=0.0, at_origin=False):
@@ -61,15 +61,10 @@ class Browsers:
 
     def __enter__(self):
         self.begun = time.monotonic()
-        for browser in self.each:
-            browser.start()
-        return self
+        return super().__enter__()
 
     def __exit__(self, *_):
-        for browser in self.each:
-            browser.ending.set()
-        for browser in self.each:
-            browser.join(60)
+        super().__exit__()
         self.seconds = time.monotonic() - self.begun
 
     def views(self):

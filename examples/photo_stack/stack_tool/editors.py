@@ -2,10 +2,10 @@
 import http.client
 import random
 import secrets
-import threading
 import time
 import urllib.parse
 
+from stack_tool.background import Background, Several
 from stack_tool.photo_client import Refused
 from stack_tool.uploaders import Acknowledged, digest, faults_of_photo, sample_photos
 from stack_tool.waiting import awaited
@@ -19,11 +19,11 @@ def _path(url):
     return urllib.parse.urlsplit(url).path
 
 
-class Editor(threading.Thread):
+class Editor(Background):
     """Has one photo, asks for another edit of it now and then, and looks at what is shown meanwhile."""
 
     def __init__(self, stack, number, pause):
-        super().__init__(daemon=True)
+        super().__init__()
         self.client, self.pause = stack.client(), pause
         self.client.sign_up_and_log_in(f"user_{secrets.token_hex(6)}", secrets.token_urlsafe(12))
         name, content = sample_photos()[number]
@@ -31,13 +31,12 @@ class Editor(threading.Thread):
         self.uploaded = Acknowledged(self.photo["id"], digest(content), time.monotonic(), 0)
         self.asked_for, self.seconds, self.urls = [], [], set()
         self.surprise = None  # what no breakage explains
-        self._ending = threading.Event()
 
     def run(self):
-        while not self._ending.is_set() and self.surprise is None:
+        while not self.ending.is_set() and self.surprise is None:
             self._ask_for(self._another_edit())
             self._look()
-            self._ending.wait(self.pause)
+            self.ending.wait(self.pause)
 
     def _another_edit(self):
         width, height = (random.randint(1, self.photo[side]) for side in ("width", "height"))
@@ -73,9 +72,6 @@ class Editor(threading.Thread):
         except (OSError, http.client.HTTPException):
             pass
 
-    def end(self):
-        self._ending.set()
-
     def faults(self):
         """As it was answered last."""
         photo_id = self.photo["id"]
@@ -106,20 +102,9 @@ class Editor(threading.Thread):
         return any(asker.ask("GET", _path(url)).status != 404 for asker in askers)
 
 
-class Editors:
+class Editors(Several):
     def __init__(self, stack, count, pause):
         self.each = [Editor(stack, number, pause) for number in range(count)]
-
-    def __enter__(self):
-        for editor in self.each:
-            editor.start()
-        return self
-
-    def __exit__(self, *_):
-        for editor in self.each:
-            editor.end()
-        for editor in self.each:
-            editor.join(60)
 
     def asked_for(self):
         return sum(len(editor.asked_for) for editor in self.each)

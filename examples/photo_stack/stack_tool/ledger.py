@@ -1,41 +1,33 @@
 """Rows that are written while something is broken, as fast as they are answered: which ones were, when, and whether they are still there."""
-import threading
 import time
 
 from stack_tool import network as networks
+from stack_tool.background import Background
+from stack_tool.gaps import longest_gap
 from stack_tool.shards import Shards
 from stack_tool.waiting import awaited
 
 PAUSE_SECONDS = 0.005
 
 
-class Ledger(threading.Thread):
+class Ledger(Background):
     """One client of the database, where the web servers are: it goes in by the balancer, and connects again when it is cut."""
 
     def __init__(self, stack, host_name):
-        super().__init__(daemon=True)
+        super().__init__()
         self._stack = stack
         here = stack.topology.host(host_name)
         balancer = next(host for host in stack.topology.hosts if host.role == "lb" and host.site == here.site)
         self._namespace = stack.network.namespace(here)
         self._address = Shards(stack).address(stack.topology.shards[0].name, balancer)
         self._connection = None
-        self._ending = threading.Event()
         self.answered = []  # (number, begun, answered)
         self.refused = 0
         stack.psql().run("set role photos; create table if not exists drill_ledger (number bigint primary key); truncate drill_ledger")
 
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self._ending.set()
-        self.join(30)
-
     def run(self):
         number = 0
-        while not self._ending.is_set():
+        while not self.ending.is_set():
             number += 1
             self._write(number)
             time.sleep(PAUSE_SECONDS)
@@ -63,10 +55,7 @@ class Ledger(threading.Thread):
 
     def longest_gap_since(self, moment):
         """Between two answers, the last one before the moment included, and now."""
-        answers = [answered for _, _, answered in self.answered]
-        before = [at for at in answers if at < moment][-1:]
-        times = before + [at for at in answers if at >= moment] + [time.monotonic()]
-        return max(later - earlier for earlier, later in zip(times, times[1:]))
+        return longest_gap([*(answered for _, _, answered in self.answered), time.monotonic()], moment)
 
     def lost(self):
         there = {int(number) for number in self._stack.psql().run("select number from drill_ledger").split()}

@@ -1,8 +1,8 @@
 """Uploads, and photos looked at, from several clients: bounded in number and time."""
-import threading
 import time
 
 from stack_tool import packages
+from stack_tool.background import Background
 from stack_tool.uploaders import PACKAGE, Uploaders
 
 LOOK_SECONDS = 0.05
@@ -14,14 +14,13 @@ def percentile(values, percent):
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] if ordered else None
 
 
-class _Viewer(threading.Thread):
+class _Viewer(Background):
     """Looks at what an uploader has uploaded, newest first."""
 
     def __init__(self, client, uploader):
-        super().__init__(daemon=True)
+        super().__init__()
         self.client, self.uploader = client, uploader
         self.seconds = []
-        self.ending = threading.Event()
 
     def run(self):
         while not self.ending.is_set():

@@ -4,6 +4,8 @@ import secrets
 import threading
 import time
 
+from stack_tool.background import END_SECONDS, Background
+from stack_tool.gaps import longest_gap
 from stack_tool.photo_client import Refused
 from stack_tool.waiting import awaited
 
@@ -11,32 +13,29 @@ PAUSE_SECONDS = 0.02
 PATIENCE_SECONDS = 60
 
 
-class LoggedIn(threading.Thread):
+class LoggedIn(Background):
     """Looks at what is for its owner alone, again and again, and logs in again and again: each answered log-in has to count for ever after."""
 
     def __init__(self, stack, photo):
-        super().__init__(daemon=True)
+        super().__init__()
         self._reader, self._opener = stack.client(), stack.client()
         name, password = f"user_{secrets.token_hex(6)}", secrets.token_urlsafe(12)
         self._reader.sign_up_and_log_in(name, password)
         self._original = self._reader.upload(*photo, secrets.token_hex(8))["original"]
         self._opening = threading.Thread(target=self._log_in_again, args=(name, password), daemon=True)
-        self._ending = threading.Event()
         self.tokens = [self._reader.token]
         self.answers = []  # (begun, answered, status)
 
     def __enter__(self):
-        self.start()
         self._opening.start()
-        return self
+        return super().__enter__()
 
     def __exit__(self, *_):
-        self._ending.set()
-        self.join(30)
-        self._opening.join(60)
+        super().__exit__()
+        self._opening.join(END_SECONDS)
 
     def run(self):
-        while not self._ending.wait(PAUSE_SECONDS):
+        while not self.ending.wait(PAUSE_SECONDS):
             begun = time.monotonic()
             status = self._look(self.tokens[0])
             self.answers.append((begun, time.monotonic(), status))
@@ -49,7 +48,7 @@ class LoggedIn(threading.Thread):
             return None
 
     def _log_in_again(self, name, password):
-        while not self._ending.wait(PAUSE_SECONDS):
+        while not self.ending.wait(PAUSE_SECONDS):
             try:
                 self.tokens.append(self._opener.log_in(name, password)["token"])
             except (Refused, OSError, http.client.HTTPException):
@@ -57,9 +56,7 @@ class LoggedIn(threading.Thread):
 
     def longest_gap_since(self, moment):
         """Between two answers to somebody who is logged in."""
-        good = [answered for _, answered, status in self.answers if status == 200]
-        times = [at for at in good if at < moment][-1:] + [at for at in good if at >= moment]
-        return max((later - earlier for earlier, later in zip(times, times[1:])), default=None)
+        return longest_gap([answered for _, answered, status in self.answers if status == 200], moment)
 
     def slowest(self):
         return max(answered - begun for begun, answered, _ in self.answers)

@@ -1,8 +1,9 @@
 """Requests from several clients, for a while, each as soon as the last one is answered: how many a second, and how long each took."""
 import dataclasses
 import http.client
-import threading
 import time
+
+from stack_tool.background import Background
 
 
 @dataclasses.dataclass
@@ -13,11 +14,10 @@ class Measured:
     statuses: dict
 
 
-class _Asker(threading.Thread):
+class _Asker(Background):
     def __init__(self, client, path, pause):
-        super().__init__(daemon=True)
+        super().__init__()
         self.client, self.path, self.pause = client, path, pause
-        self.ending = threading.Event()
         self.seconds, self.statuses, self.failed = [], {}, 0
 
     def run(self):

@@ -6,9 +6,9 @@ import dataclasses
 import http.client
 import pathlib
 import secrets
-import threading
 import time
 
+from stack_tool.background import Background, Several
 from stack_tool.photo_client import Refused, digest
 from stack_tool.waiting import awaited
 
@@ -32,26 +32,25 @@ class Acknowledged:
     seconds: float  # from its first attempt
 
 
-class Uploader(threading.Thread):
+class Uploader(Background):
     def __init__(self, number, client, photos, pause):
-        super().__init__(daemon=True)
+        super().__init__()
         self.client, self.photos, self.pause = client, photos, pause
         self.user_id = client.sign_up_and_log_in(f"user_{secrets.token_hex(6)}", secrets.token_urlsafe(12))
         self.acknowledged = []
         self.attempts_failed = 0
         self.surprise = None  # what no breakage explains
         self._next = number
-        self._ending = threading.Event()
 
     def run(self):
-        while not self._ending.is_set() and self.surprise is None:
+        while not self.ending.is_set() and self.surprise is None:
             name, content = self.photos[self._next % len(self.photos)]
             self._next += 1
             key = secrets.token_hex(16)
             first = self._upload(name, content, key)
             if first and self._next % SENT_TWICE_EACH == 0:
                 self._send_again(name, content, key, first)
-            self._ending.wait(self.pause)
+            self.ending.wait(self.pause)
 
     def _send_again(self, name, content, key, first):
         """As if the answer had been lost on its way: the same photo is answered, and not another one."""
@@ -80,28 +79,23 @@ class Uploader(threading.Thread):
             time.sleep(0.05)
         return None
 
-    def end(self):
-        self._ending.set()
+
+def acknowledged_by(uploaders):
+    return [a for uploader in uploaders for a in uploader.acknowledged]
 
 
-class Uploaders:
+def seconds_since(uploaders, moment):
+    """What each upload took that was answered since."""
+    return [a.seconds for a in acknowledged_by(uploaders) if a.answered_at >= moment]
+
+
+class Uploaders(Several):
     def __init__(self, stack, count, pause=0.2):
         photos = sample_photos()
         self.each = [Uploader(i, stack.client(), photos, pause) for i in range(count)]
 
-    def __enter__(self):
-        for uploader in self.each:
-            uploader.start()
-        return self
-
-    def __exit__(self, *_):
-        for uploader in self.each:
-            uploader.end()
-        for uploader in self.each:
-            uploader.join(60)
-
     def acknowledged(self):
-        return [a for uploader in self.each for a in uploader.acknowledged]
+        return acknowledged_by(self.each)
 
     def first_answer_after(self, moment, seconds):
         """Of an upload that was begun after that moment; None when there was none in so many seconds."""

@@ -5,18 +5,19 @@ import secrets
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 from stack_tool import database, migration, processes, requests, shard_check, topology
+from stack_tool.background import Background
 from stack_tool.broker import Broker
 from stack_tool.cluster import Cluster
 from stack_tool.drills.stage_8 import REPAIRS, STOREKEEPER
 from stack_tool.edges import ObjectStores
 from stack_tool.failure import StackFailed
+from stack_tool.gaps import longest_gap
 from stack_tool.hosts import Hosts
 from stack_tool.shards import Shards, bucket_of
-from stack_tool.uploaders import RENDITIONS, Uploader, Uploaders, sample_photos
+from stack_tool.uploaders import RENDITIONS, Uploader, Uploaders, acknowledged_by, sample_photos, seconds_since
 from stack_tool.waiting import awaited, seconds_until
 
 OF_EACH_SHARD = 2  # uploaders, of few and small photos: it is not their sizes that is tried here
@@ -61,34 +62,23 @@ class _People(Uploaders):
 
 def _longest_gap(uploaders, moment):
     """Between two answers that any of these got since."""
-    answers = sorted(a.answered_at for u in uploaders for a in u.acknowledged)
-    times = [at for at in answers if at < moment][-1:] + [at for at in answers if at >= moment] + [time.monotonic()]
-    return max(later - earlier for earlier, later in zip(times, times[1:]))
+    return longest_gap([*sorted(a.answered_at for a in acknowledged_by(uploaders)), time.monotonic()], moment)
 
 
 def _slowest(uploaders, moment):
-    return max((a.seconds for u in uploaders for a in u.acknowledged if a.answered_at >= moment), default=None)
+    return max(seconds_since(uploaders, moment), default=None)
 
 
-class _Reader(threading.Thread):
+class _Reader(Background):
     """Looks without pause at what was answered: each photo is there, in its owner's list, and the latest is among the newest of all."""
 
     def __init__(self, stack, people):
-        super().__init__(daemon=True)
+        super().__init__()
         self._client, self._people = stack.client(stack.network.outside_addresses("public")[1]), people
-        self._ending = threading.Event()
         self.reads, self.faults, self.slowest = 0, [], 0.0
 
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self._ending.set()
-        self.join(30)
-
     def run(self):
-        while not self._ending.wait(0.05):
+        while not self.ending.wait(0.05):
             uploader = random.choice(self._people.each)
             known = [a.photo_id for a in uploader.acknowledged]
             latest = max(self._people.acknowledged(), key=lambda a: a.answered_at, default=None)

@@ -10,7 +10,7 @@ from stack_tool.browsing import PAGE_PHOTOS, Browsers
 from stack_tool.edges import Edges, ObjectStores
 from stack_tool.editors import sweep
 from stack_tool.hosts import Hosts
-from stack_tool.uploaders import Uploaders, sample_photos
+from stack_tool.uploaders import Uploaders, sample_photos, seconds_since
 from stack_tool.waiting import awaited, seconds_until
 
 PATIENCE_SECONDS = 60
@@ -143,7 +143,7 @@ def _lose_a_store(scene, what, begin, end):
         begin()
         moment = time.monotonic()
         awaited(lambda: len([a for a in uploaders.acknowledged() if a.answered_at - a.seconds >= moment]) >= UPLOADS_MEANWHILE, PATIENCE_SECONDS)
-    seconds = [a.seconds for a in uploaders.acknowledged() if a.answered_at >= moment]
+    seconds = seconds_since(uploaders.each, moment)
     photo_ids = [a.photo_id for a in uploaders.acknowledged()]
     report.at_most(f"{what}: the slowest of {len(seconds)} uploads since", max(seconds, default=None), ANSWER_SECONDS_MAX, "s")
     report.at_least("  photos that are in one store alone", len(list(stores.differences(photo_ids))), UPLOADS_MEANWHILE, "")

@@ -13,7 +13,7 @@ from stack_tool.editors import Editors, sweep
 from stack_tool.hosts import Hosts
 from stack_tool.load import percentile
 from stack_tool.photo_client import Refused
-from stack_tool.uploaders import RENDITIONS, Uploaders, sample_photos
+from stack_tool.uploaders import RENDITIONS, Uploaders, sample_photos, seconds_since
 from stack_tool.waiting import awaited, seconds_until
 
 UPLOADED, RESULTS, WORKERS, INBOX = "photos.uploaded", "photos.results", "workers", "inbox"
@@ -72,7 +72,7 @@ def _break_all(stack, report, broker):
             before = len(uploaders.acknowledged())
             moment = _kill(stack, names)
             awaited(has_lasted, BROKEN_SECONDS_MAX)
-            seconds = [a.seconds for a in uploaders.acknowledged() if a.answered_at >= moment]
+            seconds = seconds_since(uploaders.each, moment)
             report.at_most(f"kill -9 {what}: the slowest of {len(seconds)} uploads since", max(seconds, default=None), ANSWER_SECONDS_MAX, "s")
     report.at_most("after the last upload: until every photo has its sizes", seconds_until(lambda: open_rows(stack) == 0, PATIENCE_SECONDS), SETTLED_SECONDS_MAX, "s")
     report.at_least("photos that were done at a second attempt", _second_attempts(stack), 1, "")

@@ -1,13 +1,13 @@
 """Whatever is killed is seen in time, one request is followed through all of it, a burst finds more workers, and a dropped table comes back."""
 import re
 import signal
-import threading
 import time
 import urllib.request
 
 from stack_tool import cgroups, processes, restoration
 from stack_tool.alerts import Alerts
 from stack_tool.autoscaler import COMPONENT
+from stack_tool.background import Background
 from stack_tool.broker import Broker
 from stack_tool.photo_client import multipart
 from stack_tool.session_store import SessionStore
@@ -118,20 +118,19 @@ def _clean_ends(stack):
     return sum(len(re.findall(r"\d+ done, 0 rejected, 0 failed, 0 too late", log.read_text())) for log in logs if log.exists())
 
 
-class _Fleet(threading.Thread):
+class _Fleet(Background):
     """How many workers there were, whenever that changed."""
 
     def __init__(self, stack):
-        super().__init__(daemon=True)
+        super().__init__()
         self._stack, self._names = stack, {p.name for p in stack.topology.of_component(COMPONENT)}
-        self._ending = threading.Event()
         self.sizes = [self.size()]
 
     def size(self):
         return len(self._names & {*self._stack.place.wanted()})
 
     def run(self):
-        while not self._ending.wait(0.1):
+        while not self.ending.wait(0.1):
             self._look()
         self._look()
 
@@ -139,10 +138,6 @@ class _Fleet(threading.Thread):
         now = self.size()
         if now != self.sizes[-1]:
             self.sizes.append(now)
-
-    def end(self):
-        self._ending.set()
-        self.join()
 
 
 def _burst(stack, report):
@@ -153,18 +148,17 @@ def _burst(stack, report):
     awaited(lambda: fleet.size() == 1, PATIENCE_SECONDS)
     ended = _clean_ends(stack)
     fleet.sizes = [fleet.size()]
-    fleet.start()
     cgroups.limit(stack.group("workers"), FLEET_PERCENT)
     try:
-        with Uploaders(stack, **BURST) as uploaders:
-            time.sleep(BURST_SECONDS)
-        report.figure(f"a burst of {BURST_SECONDS} s: photos a second", len(uploaders.acknowledged()) / BURST_SECONDS, "/s")
-        done = seconds_until(lambda: broker.unsettled("photos.uploaded", "workers") == 0, PATIENCE_SECONDS)
-        report.at_most("  after it: until all photos have their sizes", done, PATIENCE_SECONDS, "s")
-        awaited(lambda: fleet.size() == 1, PATIENCE_SECONDS)
+        with fleet:
+            with Uploaders(stack, **BURST) as uploaders:
+                time.sleep(BURST_SECONDS)
+            report.figure(f"a burst of {BURST_SECONDS} s: photos a second", len(uploaders.acknowledged()) / BURST_SECONDS, "/s")
+            done = seconds_until(lambda: broker.unsettled("photos.uploaded", "workers") == 0, PATIENCE_SECONDS)
+            report.at_most("  after it: until all photos have their sizes", done, PATIENCE_SECONDS, "s")
+            awaited(lambda: fleet.size() == 1, PATIENCE_SECONDS)
     finally:
         cgroups.limit(stack.group("workers"), None)
-        fleet.end()
     report.require(f"  workers: {' '.join(map(str, fleet.sizes))}", fleet.sizes[0] == 1 and max(fleet.sizes) == most and fleet.sizes[-1] == 1)
     awaited(lambda: stack.psql().run("select count(*) from outbox").strip() == "0", PATIENCE_SECONDS)
     stopped = sum(max(0, a - b) for a, b in zip(fleet.sizes, fleet.sizes[1:]))
