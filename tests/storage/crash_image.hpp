@@ -6,7 +6,9 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "broker/storage/rocksdb_log_records.hpp"
@@ -51,19 +53,34 @@ inline void flip_bits(const fs::path& path, std::uint64_t offset, char bits) {
     file.put(static_cast<char>(was ^ bits));
 }
 
-/// A store's directory as the end of the process leaves it, taken while it is open and idle.
+/// A store's directory as the end of the process leaves it, taken while it is open and between two changes of its files: copied beside one,
+/// it could name a table that was not yet whole when it was copied.
 struct crash_image {
     scratch_directory scratch;
     fs::path path = scratch.path() / "image";
 
     explicit crash_image(const fs::path& directory) {
-        std::error_code moved;  // a file that RocksDB was just cutting to its size, or deleting
+        std::error_code failed;  // a file that RocksDB was just deleting
         for (int tries = 0; tries < 1000; ++tries) {
-            fs::copy(directory, path, moved);
-            if (!moved) return;
+            const auto before = files_of(directory, failed);
+            if (!failed) fs::copy(directory, path, failed);
+            if (!failed && files_of(directory, failed) == before && !failed) return;
             fs::remove_all(path);
+            failed.clear();
         }
-        FAIL("a store that is never idle: " << moved.message());
+        FAIL("a store that is never idle");
+    }
+
+    using file_state = std::pair<std::uintmax_t, fs::file_time_type>;  // size, last change
+
+    static std::map<std::string, file_state> files_of(const fs::path& directory, std::error_code& failed) {
+        std::map<std::string, file_state> files;
+        for (const auto& file : fs::directory_iterator(directory, failed)) {
+            auto& [size, changed] = files[file.path().filename().string()];
+            if (!failed) size = file.file_size(failed);
+            if (!failed) changed = file.last_write_time(failed);
+        }
+        return files;
     }
 
     fs::path log() const { return newest_log(path); }
