@@ -23,6 +23,9 @@ inline constexpr int buckets = 256;
 /// Of a user; and of a user's photos, whose numbers are made so that they have the same.
 constexpr int bucket_of(std::int64_t id) { return static_cast<int>(id % buckets); }
 
+/// What a number has beside its bucket: by this, and not by the number, a user's photos are spread over something.
+constexpr std::int64_t beside_bucket(std::int64_t id) { return id / buckets; }
+
 struct bucket_place {
     int bucket = 0;
     std::int64_t version = 0;  // counts its moves

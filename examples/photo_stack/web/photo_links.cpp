@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include "examples/photo_stack/photos/object_stores.hpp"
+#include "examples/photo_stack/shards/shard_map.hpp"
 
 namespace photo_web {
 namespace {
@@ -31,7 +32,7 @@ photo_links::photo_links(const std::vector<edge_address>& edges) {
 std::string photo_links::of(std::int64_t photo, const std::string& file) const {
     const auto path = photo_stack::path_of_photo_file(photo, file);
     for (std::size_t i = 0; i < edges_.size(); ++i) {
-        const auto& each = edges_[(static_cast<std::size_t>(photo) + i) % edges_.size()];
+        const auto& each = edges_[(static_cast<std::size_t>(photo_stack::beside_bucket(photo)) + i) % edges_.size()];
         if (each.lives) return each.url + path;
     }
     return path;
