@@ -58,7 +58,7 @@ public:
 
 private:
     void carry_outbox(const photo_stack::shard_part& part) {
-        photo_relay::outbox_settings mine{photo_stack::address_of(directory_, part), broker_};
+        photo_relay::outbox_settings mine{photo_stack::address_of(directory_, part), broker_, name_};
         mine.broker.name = mine.broker.producer = name_ + "-" + part.name;
         until_the_end("outbox of " + part.name, [&] { photo_relay::relay_outbox(mine, ending); });
     }
@@ -82,22 +82,22 @@ int main(int argc, char** argv) {
     std::string database;
     millrace::client::connection_settings broker;
     broker.reconnect.enabled = false;  // a new connection is a new incarnation, which looks first at what the last one has left
-    std::string producer = "photo-relay";
+    std::string name = "relay";
     CLI::App app("Carries the outbox of the photo stack to Millrace, and the results back", "photo-relay");
     app.add_option("--database", database, "connection string of libpq: of the first shard, which knows of the others")->required();
     app.add_option("--broker", broker.server, "HOST:PORT of Millrace")->required();
     app.add_option("--broker-token-file", broker.token_file, "who this is to the broker");
-    app.add_option("--producer", producer, "the name of this relay as a producer, before the name of a shard; no other relay has it")->capture_default_str();
+    app.add_option("--name", name, "of this relay, as the rows of the outbox have it; no other relay has it")->capture_default_str();
     CLI11_PARSE(app, argc, argv);
     spdlog::flush_on(spdlog::level::info);
     std::signal(SIGTERM, [](int) { ending = true; });
     std::signal(SIGINT, [](int) { ending = true; });
 
     photo_relay::inbox_settings inbox{database, broker};
-    inbox.broker.name = producer + " inbox";
+    inbox.broker.name = name + " inbox";
     std::thread results([&] { until_the_end("inbox", [&] { photo_relay::take_results_in(inbox, ending); }); });
     {
-        served_shards served(database, broker, producer);
+        served_shards served(database, broker, name);
         photo_stack::shard_connections shards(database);
         until_the_end("shards", [&] { served.take_up_new_ones(shards); });
     }

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "examples/photo_stack/relay/outbox_rows.hpp"
+#include "examples/photo_stack/relay/relays_watch.hpp"
 #include "examples/photo_stack/spans/message_trace.hpp"
 #include "millrace/blocking_client.hpp"
 
@@ -15,6 +16,7 @@ namespace client = millrace::client;
 
 constexpr int claim_rows_max = 100;
 constexpr auto look_again = std::chrono::seconds{1};  // also without a notification, which is nothing but a hint
+constexpr auto still_for_max = std::chrono::seconds{10};
 
 /// The number of the last batch that the broker has taken from this producer's incarnations.
 std::uint64_t last_taken(client::blocking_client& broker) {
@@ -43,10 +45,13 @@ void relay_outbox(const outbox_settings& settings, const std::atomic<bool>& endi
     client::blocking_client broker(settings.broker);
     const auto epoch = broker.broker().producer_epoch;
     auto last = last_taken(broker);
-    outbox_rows rows(settings.database, settings.broker.producer, epoch);
+    outbox_rows rows(settings.database, settings.relay, epoch);
     rows.settle_claims(last);
     spdlog::info("relaying as incarnation {}; batch {} was the last that the broker has taken", epoch, last);
+    relays_watch others;
     while (!ending) {
+        for (const auto& relay : others.still(rows.beats_of_others(), std::chrono::steady_clock::now(), still_for_max))
+            spdlog::warn("{} rows of '{}', which has stood still for {} s, are published here", rows.take_over(relay), relay, still_for_max.count());
         const auto claimed = rows.claim(last + 1, claim_rows_max);
         if (claimed.empty()) {
             rows.wait(look_again);

@@ -9,8 +9,9 @@
 namespace photo_relay {
 
 struct outbox_settings {
-    std::string database;                        // a libpq connection string
+    std::string database;                          // a libpq connection string, of one shard
     millrace::client::connection_settings broker;  // with the name of a producer, which is this relay's alone
+    std::string relay;                             // whose rows it publishes, and those of relays that have stood still for a while
 };
 
 /// Publishes until `ending`. Throws when the broker or the database fails: nothing is lost by that, and another call goes on.

@@ -9,10 +9,10 @@
 namespace photo_relay {
 namespace {
 
-/// Until the transaction ends nobody else becomes the current incarnation.
-void require_current(pqxx::work& tx, const std::string& producer, std::uint32_t epoch) {
-    if (tx.exec_params("select from outbox_producer where name = $1 and epoch = $2 for share", producer, epoch).empty())
-        throw superseded("there is a later incarnation of '" + producer + "' than " + std::to_string(epoch));
+/// It publishes, and until the transaction ends nobody else becomes the current incarnation.
+void beat(pqxx::work& tx, const std::string& relay, std::uint32_t epoch) {
+    if (tx.exec_params("update outbox_producer set beats = beats + 1 where name = $1 and epoch = $2", relay, epoch).affected_rows() == 0)
+        throw superseded("there is a later incarnation of '" + relay + "' than " + std::to_string(epoch));
 }
 
 claimed_photo claimed_from(const pqxx::row& r) {
@@ -24,8 +24,7 @@ claimed_photo claimed_from(const pqxx::row& r) {
 
 }  // namespace
 
-outbox_rows::outbox_rows(const std::string& database, std::string producer, std::uint32_t epoch)
-    : connection_(database), producer_(std::move(producer)), epoch_(epoch) {
+outbox_rows::outbox_rows(const std::string& database, std::string relay, std::uint32_t epoch) : connection_(database), relay_(std::move(relay)), epoch_(epoch) {
     photo_stack::forbid_reactivation(connection_);
     pqxx::nontransaction tx(connection_);
     tx.exec("listen outbox");
@@ -35,18 +34,18 @@ void outbox_rows::settle_claims(std::uint64_t last_taken) {
     pqxx::work tx(connection_);
     const auto begun = tx.exec_params("insert into outbox_producer (name, epoch) values ($1, $2)"
                                       " on conflict (name) do update set epoch = excluded.epoch where outbox_producer.epoch < excluded.epoch returning epoch",
-                                      producer_, epoch_);
-    if (begun.empty()) throw superseded("there is a later incarnation of '" + producer_ + "' than " + std::to_string(epoch_));
-    tx.exec_params("update outbox set published_at = now() where batch <= $1 and published_at is null", last_taken);
-    tx.exec_params("update outbox set batch = null, producer_epoch = null, published_at = null where batch > $1", last_taken);
+                                      relay_, epoch_);
+    if (begun.empty()) throw superseded("there is a later incarnation of '" + relay_ + "' than " + std::to_string(epoch_));
+    tx.exec_params("update outbox set published_at = now() where batch <= $1 and published_at is null and relay = $2", last_taken, relay_);
+    tx.exec_params("update outbox set batch = null, producer_epoch = null, published_at = null where batch > $1 and relay = $2", last_taken, relay_);
     tx.commit();
 }
 
 std::vector<claimed_photo> outbox_rows::claim(std::uint64_t first_batch, int count_max) {
     pqxx::work tx(connection_);
-    require_current(tx, producer_, epoch_);
+    beat(tx, relay_, epoch_);
     const auto rows = tx.exec_params(
-        "with free as (select photo_id, version from outbox where batch is null"
+        "with free as (select photo_id, version from outbox where batch is null and relay = $4"
         "   and exists (select from own_buckets where bucket = photo_id % 256 and state = 'owned') order by photo_id, version limit $3 for update skip locked),"
         " numbered as (select photo_id, version, $1::bigint + row_number() over (order by photo_id, version) - 1 as batch from free),"
         " claimed as (update outbox set producer_epoch = $2, batch = numbered.batch from numbered"
@@ -54,7 +53,7 @@ std::vector<claimed_photo> outbox_rows::claim(std::uint64_t first_batch, int cou
         "   outbox.edit)"
         " select photo_id, claimed.version, claimed.batch, traceparent, claimed.edit, original, users.name as owner, title"
         " from claimed join photos on photos.id = photo_id join users on users.id = user_id order by batch",
-        first_batch, epoch_, count_max);
+        first_batch, epoch_, count_max, relay_);
     tx.commit();
     std::vector<claimed_photo> claimed;
     for (const auto& r : rows) claimed.push_back(claimed_from(r));
@@ -66,6 +65,24 @@ void outbox_rows::mark_published(const std::vector<claimed_photo>& photos) {
     for (const auto& p : photos)
         tx.exec_params("update outbox set published_at = now() where photo_id = $1 and version = $2 and batch = $3", p.photo.photo, p.photo.version, p.batch);
     tx.commit();
+}
+
+std::map<std::string, std::optional<std::int64_t>> outbox_rows::beats_of_others() {
+    pqxx::nontransaction tx(connection_);
+    std::map<std::string, std::optional<std::int64_t>> beats;
+    for (const auto& r : tx.exec_params("select distinct relay, beats from outbox left join outbox_producer on name = relay where relay <> $1", relay_)) {
+        auto& count = beats[r["relay"].as<std::string>()];
+        if (!r["beats"].is_null()) count = r["beats"].as<std::int64_t>();
+    }
+    return beats;
+}
+
+std::size_t outbox_rows::take_over(const std::string& relay) {
+    pqxx::work tx(connection_);
+    beat(tx, relay_, epoch_);
+    const auto taken = tx.exec_params("update outbox set relay = $2, producer_epoch = null, batch = null, published_at = null where relay = $1", relay, relay_);
+    tx.commit();
+    return static_cast<std::size_t>(taken.affected_rows());
 }
 
 void outbox_rows::wait(std::chrono::seconds limit) { connection_.await_notification(limit.count(), 0); }

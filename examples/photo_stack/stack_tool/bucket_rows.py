@@ -23,8 +23,8 @@ TABLES = (
     Table("photos", ("id",), "select * from photos where bucket = %(bucket)s"),
     Table("renditions", ("photo_id", "version", "file"), "select renditions.* from renditions join photos on id = photo_id where bucket = %(bucket)s"),
     # What is published stays so, under no number of the new shard's relay. What was only claimed is open where it arrives: nobody there knows how far that came.
-    Table("outbox", ("photo_id", "version"), "select photo_id, outbox.version, outbox.edit, outbox.created_at, traceparent, published_at, case when published_at is not null then 0 end as batch"
-          " from outbox join photos on id = photo_id where bucket = %(bucket)s", columns=("photo_id", "version", "edit", "created_at", "traceparent", "published_at", "batch")),
+    Table("outbox", ("photo_id", "version"), "select photo_id, outbox.version, outbox.edit, outbox.created_at, relay, traceparent, published_at, case when published_at is not null then 0 end as batch"
+          " from outbox join photos on id = photo_id where bucket = %(bucket)s", columns=("photo_id", "version", "edit", "created_at", "relay", "traceparent", "published_at", "batch")),
     Table("loose_files", ("photo_id", "version"), "select * from loose_files where mod(photo_id, 256) = %(bucket)s"),  # also of photos that are not there yet
     Table("idempotency_keys", ("user_id", "key"), "select idempotency_keys.* from idempotency_keys join users on id = user_id where bucket = %(bucket)s"),
 )

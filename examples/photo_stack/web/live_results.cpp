@@ -56,7 +56,7 @@ void photo_watch::tell_end() {
 
 live_results::live_results(asio::any_io_executor loop, const photo_links& links, live_settings settings)
     : loop_(std::move(loop)), links_(links), settings_(std::move(settings)) {
-    if (!settings_.broker.server.empty()) asio::co_spawn(loop_, listen(), asio::detached);
+    for (const auto& broker : settings_.brokers) asio::co_spawn(loop_, listen(broker), asio::detached);
 }
 
 std::shared_ptr<photo_watch> live_results::watch(std::int64_t photo) {
@@ -71,23 +71,25 @@ void live_results::forget_the_gone() {
     std::erase_if(watches_, [](const auto& w) { return w.second.expired(); });
 }
 
-asio::awaitable<void> live_results::listen() {
+asio::awaitable<void> live_results::listen(std::string broker) {
     while (true) {
         try {
-            co_await listen_once();
+            co_await listen_once(broker);
         } catch (const std::exception& why) {
-            spdlog::warn("no live results: {}", why.what());
+            spdlog::warn("no live results from {}: {}", broker, why.what());
         }
         asio::steady_timer pause(loop_, pause_after_failure);
         co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
     }
 }
 
-asio::awaitable<void> live_results::listen_once() {
-    client::connection broker(loop_, settings_.broker);
-    co_await broker.async_connect(asio::use_awaitable);
+asio::awaitable<void> live_results::listen_once(const std::string& broker) {
+    auto settings = settings_.connection;
+    settings.server = broker;
+    client::connection results_of(loop_, settings);
+    co_await results_of.async_connect(asio::use_awaitable);
     client::subscribe_options options{.name = settings_.subscription};
-    auto results = co_await broker.async_subscribe(photo_stack::results_topic, settings_.subscription, options, asio::use_awaitable);
+    auto results = co_await results_of.async_subscribe(photo_stack::results_topic, settings_.subscription, options, asio::use_awaitable);
     while (true) {
         const auto arrived = co_await results.async_receive(asio::use_awaitable);
         for (const auto& d : arrived.deliveries) {

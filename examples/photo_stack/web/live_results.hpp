@@ -20,8 +20,9 @@
 namespace photo_web {
 
 struct live_settings {
-    millrace::client::connection_settings broker;  // without a server there are no workers, and nothing to hear
-    std::string subscription;                      // of this web server alone
+    std::vector<std::string> brokers;                  // "HOST:PORT", one in each data centre: a photo is uploaded in one, and watched in any; none: there are no workers
+    millrace::client::connection_settings connection;  // to each of them
+    std::string subscription;                          // of this web server alone
 };
 
 /// Somebody who watches a photo: the version of it that comes, or a later one. What is told twice is sent once.
@@ -57,8 +58,8 @@ public:
     std::shared_ptr<photo_watch> watch(std::int64_t photo);
 
 private:
-    boost::asio::awaitable<void> listen();
-    boost::asio::awaitable<void> listen_once();
+    boost::asio::awaitable<void> listen(std::string broker);
+    boost::asio::awaitable<void> listen_once(const std::string& broker);
     void tell(const photo_stack::size_result& result);
     void forget_the_gone();
 

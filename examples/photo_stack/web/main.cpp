@@ -67,7 +67,7 @@ void run(const options& o) {
     const auto near_redis = o.near_sessions ? std::make_unique<redis_client>(*o.near_sessions) : nullptr;
     const auto logged_in = session_redis ? sessions_in_redis(*session_redis, near_redis.get()) : sessions_in_database(rows.directory());
     accounts people(rows, *logged_in, imaging);
-    photo_catalog catalog(rows, !o.object_stores.empty());
+    photo_catalog catalog(rows, !o.object_stores.empty(), o.relay);
     const auto cache_redis = o.cache ? std::make_unique<redis_client>(*o.cache) : nullptr;
     const auto cache = cache_redis ? std::make_unique<redis_cache>(*cache_redis) : nullptr;
     std::vector<std::unique_ptr<redis_client>> far_redis;
@@ -77,7 +77,7 @@ void run(const options& o) {
     for (const auto& each : far_caches) to_be_purged.push_back(each.get());
     hot_photos hot(io.get_executor(), rows, catalog, people, cache.get(), std::move(to_be_purged));
     uploads incoming(catalog, hot, *files, imaging, o.uploads);
-    photo_versions versions(rows);
+    photo_versions versions(rows, o.relay);
     edits editing(catalog, versions, hot, *files, imaging, o.uploads);
     const sweeper sweeping(io.get_executor(), rows, *files, disk, o.sweeper);
 

@@ -90,11 +90,11 @@ options read_options(int argc, char** argv) {
     app.add_option("--form-secret-file", secret_file, "what the tokens of forms are made with: the same in all web servers")->required();
     app.add_flag("--secure-cookies", o.secure_cookies, "cookies go over TLS alone: what browsers talk to has TLS");
     app.add_option("--trusted-proxy", o.site.trusted_proxy, "address of the load balancer, whose X-Forwarded-For is believed");
-    o.live.broker.server.clear();
-    auto* broker = app.add_option("--broker", o.live.broker.server, "HOST:PORT of Millrace: photos' sizes are made by workers, and not within the request");
-    app.add_option("--broker-token-file", o.live.broker.token_file, "who this is to the broker")->needs(broker);
+    auto* broker = app.add_option("--brokers", o.live.brokers, "HOST:PORT,… of Millrace in each data centre: photos' sizes are made by workers, and not within the request")->delimiter(',');
+    app.add_option("--broker-token-file", o.live.connection.token_file, "who this is to the broker")->needs(broker);
     auto* heard = app.add_option("--results-subscription", o.live.subscription, "of this web server alone, to hear what the workers have done")->needs(broker);
     broker->needs(heard);
+    app.add_option("--relay", o.relay, "the relay that carries what is uploaded here to a broker")->needs(broker)->capture_default_str();
     app.add_option("--metrics", o.metrics, "HOST:PORT where Prometheus finds /metrics; without it nowhere");
     app.add_option("--imaging-threads", o.imaging_threads)->capture_default_str()->check(CLI::Range(1, 64));
     app.add_option("--writes-per-second", o.site.writes.per_second, "of a user")->capture_default_str();
@@ -125,7 +125,7 @@ options read_options(int argc, char** argv) {
         o.sweeper.storekeeper = !o.object_stores.empty();
         o.edges = edges_from(edges, edges_inside);
         o.http.image_sources = edges;
-        o.uploads.sizes_by_workers = !o.live.broker.server.empty();
+        o.uploads.sizes_by_workers = !o.live.brokers.empty();
     } catch (const CLI::ParseError& e) {
         std::exit(app.exit(e));
     }

@@ -23,6 +23,7 @@ struct options {
     std::vector<std::string> object_stores;  // "http://ADDRESS:PORT"
     std::vector<edge_address> edges;
     live_settings live;
+    std::string relay = "relay";
     std::filesystem::path templates;
     std::filesystem::path static_files;
     std::string form_secret;

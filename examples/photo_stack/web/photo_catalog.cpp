@@ -61,12 +61,12 @@ std::vector<photo_stack::photo_size> sizes_of(transaction& tx, std::int64_t phot
     return sizes;
 }
 
-void insert_photo(transaction& tx, const photo_row& p, const std::string& traceparent) {
+void insert_photo(transaction& tx, const photo_row& p, const ordered_work& work) {
     keep_loose_files(tx, p.id, all_files);
     tx.exec_params("insert into photos (id, user_id, title, original, bytes, width, height, stored_bytes) values ($1, $2, $3, $4, $5, $6, $7, $8)", p.id, p.user_id,
                    p.title, p.original, p.bytes, p.width, p.height, bytes_of(p));
     if (p.shown.uneven) order_repair(tx, p.id);
-    if (p.shown.sizes.empty()) insert_work(tx, p.id, p.shown, traceparent);
+    if (p.shown.sizes.empty()) insert_work(tx, p.id, p.shown, work);
     else insert_sizes(tx, p.id, p.shown);
 }
 
@@ -151,11 +151,12 @@ asio::awaitable<std::optional<stored_answer>> photo_catalog::answer_to(std::int6
 }
 
 asio::awaitable<std::optional<stored_answer>> photo_catalog::add(std::vector<photo_row> photos, std::optional<write_key> key, stored_answer answer) {
-    const auto traceparent = co_await current_traceparent();
+    auto traceparent = co_await current_traceparent();  // by itself: GCC 12 destroys a temporary beside a co_await twice
+    const ordered_work work{relay_, std::move(traceparent)};
     const auto user = photos.at(0).user_id;
-    auto adding = [user, photos, key, answer, traceparent](transaction& tx) -> std::optional<stored_answer> {
+    auto adding = [user, photos, key, answer, work](transaction& tx) -> std::optional<stored_answer> {
         if (key && !take_key(tx, user, *key, answer)) return find_answer(tx, user, *key);
-        for (const auto& p : photos) insert_photo(tx, p, traceparent);
+        for (const auto& p : photos) insert_photo(tx, p, work);
         return std::nullopt;
     };
     co_return co_await rows_.run(user, std::move(adding));

@@ -47,8 +47,9 @@ std::int64_t bytes_of(const photo_row& photo);
 /// Everything throws database_unavailable.
 class photo_catalog {
 public:
-    /// `storekeeper`: there is one, who is left to see to it that the object stores have what the catalog says.
-    photo_catalog(database& rows, bool storekeeper) : rows_(rows), storekeeper_(storekeeper) {}
+    /// `storekeeper`: there is one, who is left to see to it that the object stores have what the catalog says. `relay`: who is to publish what is put into
+    /// the outbox.
+    photo_catalog(database& rows, bool storekeeper, std::string relay) : rows_(rows), storekeeper_(storekeeper), relay_(std::move(relay)) {}
 
     /// Newest first, those before the photo `before` when it is given, as of `after` or later. Without sizes.
     boost::asio::awaitable<std::vector<photo_row>> of_user(std::int64_t user, std::optional<std::int64_t> before, int count_max, log_positions after);
@@ -77,6 +78,7 @@ public:
 private:
     database& rows_;
     bool storekeeper_;
+    std::string relay_;
 };
 
 }  // namespace photo_web

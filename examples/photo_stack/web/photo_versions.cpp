@@ -20,11 +20,11 @@ int newest_version(transaction& tx, std::int64_t user, std::int64_t photo) {
     return std::max(found[0][0].as<int>(), asked_for[0].as<int>());
 }
 
-void add_version(transaction& tx, std::int64_t photo, const photo_version& version, const std::string& traceparent) {
+void add_version(transaction& tx, std::int64_t photo, const photo_version& version, const ordered_work& work) {
     keep_loose_files(tx, photo, version.number);
     if (version.sizes.empty()) {
         tx.exec_params("delete from outbox using photos where id = photo_id and photo_id = $1 and outbox.version > photos.version", photo);
-        insert_work(tx, photo, version, traceparent);
+        insert_work(tx, photo, version, work);
     } else {
         insert_sizes(tx, photo, version);
         if (version.uneven) order_repair(tx, photo);
@@ -42,8 +42,9 @@ void insert_sizes(transaction& tx, std::int64_t photo, const photo_version& vers
 
 void order_repair(transaction& tx, std::int64_t photo) { tx.exec_params("insert into store_repairs (photo_id) values ($1)", photo); }
 
-void insert_work(transaction& tx, std::int64_t photo, const photo_version& version, const std::string& traceparent) {
-    tx.exec_params("insert into outbox (photo_id, version, edit, traceparent) values ($1, $2, $3, $4)", photo, version.number, photo_stack::text_of(version.edit), traceparent);
+void insert_work(transaction& tx, std::int64_t photo, const photo_version& version, const ordered_work& work) {
+    tx.exec_params("insert into outbox (photo_id, version, edit, relay, traceparent) values ($1, $2, $3, $4, $5)", photo, version.number,
+                   photo_stack::text_of(version.edit), work.relay, work.traceparent);
     tx.exec0("notify outbox");  // when it is committed
 }
 
@@ -59,10 +60,11 @@ asio::awaitable<std::optional<int>> photo_versions::reserve(std::int64_t user, s
 
 asio::awaitable<std::optional<stored_answer>> photo_versions::add(std::int64_t user, std::int64_t photo, photo_version version, std::optional<write_key> key,
                                                                   stored_answer answer) {
-    const auto traceparent = co_await current_traceparent();
+    auto traceparent = co_await current_traceparent();  // by itself: GCC 12 destroys a temporary beside a co_await twice
+    const ordered_work work{relay_, std::move(traceparent)};
     auto adding = [=](transaction& tx) -> std::optional<stored_answer> {
         if (key && !take_key(tx, user, *key, answer)) return find_answer(tx, user, *key);
-        if (newest_version(tx, user, photo) < version.number) add_version(tx, photo, version, traceparent);
+        if (newest_version(tx, user, photo) < version.number) add_version(tx, photo, version, work);
         return std::nullopt;
     };
     co_return co_await rows_.run(user, std::move(adding));

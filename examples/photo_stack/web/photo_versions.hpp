@@ -17,7 +17,8 @@ namespace photo_web {
 /// Everything throws database_unavailable.
 class photo_versions {
 public:
-    explicit photo_versions(database& rows) : rows_(rows) {}
+    /// `relay`: who is to publish what is put into the outbox.
+    photo_versions(database& rows, std::string relay) : rows_(rows), relay_(std::move(relay)) {}
 
     /// A number that no version of the photo has had; nothing when that user has no such photo. Its files are loose until it is added.
     boost::asio::awaitable<std::optional<int>> reserve(std::int64_t user, std::int64_t photo);
@@ -30,11 +31,17 @@ public:
 
 private:
     database& rows_;
+    std::string relay_;
+};
+
+/// What somebody is to do about a version's sizes: the relay that is to publish it, and the trace that it belongs to.
+struct ordered_work {
+    std::string relay, traceparent;
 };
 
 /// Within the transactions of others: the sizes of a version that is shown; that they are to be made; and that an object store lacks some of them.
 void insert_sizes(transaction& tx, std::int64_t photo, const photo_version& version);
-void insert_work(transaction& tx, std::int64_t photo, const photo_version& version, const std::string& traceparent);
+void insert_work(transaction& tx, std::int64_t photo, const photo_version& version, const ordered_work& work);
 void order_repair(transaction& tx, std::int64_t photo);
 
 }  // namespace photo_web
