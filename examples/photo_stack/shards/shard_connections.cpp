@@ -6,15 +6,6 @@
 #include "examples/photo_stack/shards/database_connection.hpp"
 
 namespace photo_stack {
-namespace {
-
-std::unique_ptr<pqxx::connection> connect(const std::string& address) {
-    auto made = std::make_unique<pqxx::connection>(address);
-    forbid_reactivation(*made);
-    return made;
-}
-
-}  // namespace
 
 const shard_map& shard_connections::new_map() {
     auto connection = to_directory_ ? std::move(to_directory_) : connect(directory_);  // one that fails is not kept

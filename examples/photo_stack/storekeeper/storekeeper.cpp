@@ -4,6 +4,9 @@
 
 #include <pqxx/nontransaction>
 #include <pqxx/result>
+#include <pqxx/transaction>
+
+#include "examples/photo_stack/shards/database_connection.hpp"
 
 namespace photo_storekeeper {
 
@@ -23,12 +26,27 @@ void purge_at(photo_stack::http_peer& edge, std::int64_t photo, const std::strin
 }  // namespace
 
 storekeeper::storekeeper(const std::vector<std::string>& stores, const std::vector<std::string>& edges, std::string directory)
-    : stores_(stores), shards_(std::move(directory)) {
+    : stores_(stores), directory_(std::move(directory)), shards_(directory_) {
     for (const auto& address : edges) edges_.emplace_back(address, purge_deadline);
 }
 
-/// The photo may be deleted while its files are copied: then they go again.
+/// The lock goes with the transaction, or with its connection.
 void storekeeper::settle(const photo_stack::store_repair& repair) {
+    try {
+        if (!locks_) locks_ = photo_stack::connect(directory_);
+        pqxx::work alone(*locks_);
+        if (!alone.exec_params1("select pg_try_advisory_xact_lock($1)", repair.photo)[0].as<bool>())
+            throw photos_unavailable("another storekeeper is at photo " + std::to_string(repair.photo));
+        settle_alone(repair);
+        alone.commit();
+    } catch (const pqxx::failure&) {
+        locks_.reset();
+        throw;
+    }
+}
+
+/// The photo may be deleted while its files are copied: then they go again.
+void storekeeper::settle_alone(const photo_stack::store_repair& repair) {
     if (repair.version != 0) return clear_version_away(repair.photo, repair.version);
     if (is_there(repair.photo)) {
         stores_.even_out(repair.photo);
