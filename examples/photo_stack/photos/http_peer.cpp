@@ -1,5 +1,6 @@
 #include "examples/photo_stack/photos/http_peer.hpp"
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
@@ -15,7 +16,8 @@ using asio::ip::tcp;
 
 namespace {
 
-constexpr auto rest_after_failure = std::chrono::milliseconds{500};
+constexpr auto rest_after_failure = std::chrono::milliseconds{500};  // twice as long after each that follows: to ask a host that is gone takes the whole deadline
+constexpr int rest_doublings_max = 3;
 constexpr std::size_t idle_connections_max = 8;
 constexpr std::size_t answer_bytes_max = 64u << 20;
 
@@ -107,15 +109,16 @@ peer_answer http_peer::ask_now(http::verb method, const std::string& target, std
 bool http_peer::may_ask() {
     const std::lock_guard lock(mutex_);
     const auto now = clock::now();
-    if (failed_ && now < not_before_) return false;
-    if (failed_) not_before_ = now + deadline_;  // this one tries
+    if (failures_ > 0 && now < not_before_) return false;
+    if (failures_ > 0) not_before_ = now + deadline_;  // this one tries
     return true;
 }
 
 void http_peer::note(bool answered) {
     const std::lock_guard lock(mutex_);
-    failed_ = !answered;
-    if (failed_) not_before_ = clock::now() + rest_after_failure;
+    failures_ = answered ? 0 : failures_ + 1;
+    if (answered) return;
+    not_before_ = clock::now() + rest_after_failure * (1 << std::min(failures_ - 1, rest_doublings_max));
 }
 
 std::unique_ptr<http_peer::connection> http_peer::idle_one() {

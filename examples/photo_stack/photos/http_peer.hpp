@@ -54,7 +54,7 @@ private:
 
     std::mutex mutex_;
     std::vector<std::unique_ptr<connection>> idle_;
-    bool failed_ = false;  // when it was asked last
+    int failures_ = 0;  // since it has answered last
     clock::time_point not_before_{};
 };
 
