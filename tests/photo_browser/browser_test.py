@@ -16,7 +16,9 @@ sys.dont_write_bytecode = True
 sys.path[:0] = [str(HERE.parent.parent / "examples/photo_stack")]
 
 from stack_tool import packages, stack, uploaders  # noqa: E402
+from stack_tool.edges import Edges  # noqa: E402
 from stack_tool.failure import StackFailed  # noqa: E402
+from stack_tool.region import SITE_NAME  # noqa: E402
 
 SKIPPED = 77
 
@@ -34,12 +36,19 @@ def install_browser(folder):
     return folder / "node_modules"
 
 
+def whence(this):
+    """A namespace, and the address to open there: of a host that nothing changes, as a browser breaks off what it loads whenever any network of its machine comes
+    or goes. With data centres, of somebody in the region of the first one, who knows nothing but the name."""
+    if this.topology.sites:
+        return this.region(next(iter(this.topology.sites))).namespace, f"https://{SITE_NAME}"
+    return this.network.namespace(next(host for host in this.topology.hosts if "public" in host.networks)), this.entry
+
+
 def journey(this, modules, screenshots):
-    """In the namespace of a host that nothing changes: a browser breaks off what it loads whenever any network of its machine comes or goes."""
     screenshots.mkdir(parents=True, exist_ok=True)
-    host = next(host for host in this.topology.hosts if "public" in host.networks)
-    inside = ["ip", "netns", "exec", this.network.namespace(host)]
-    command = [*inside, "node", HERE / "journeys.js", this.entry, uploaders.PHOTOS, screenshots]
+    namespace, entry = whence(this)
+    edges = Edges(this)
+    command = ["ip", "netns", "exec", namespace, "node", HERE / "journeys.js", entry, uploaders.PHOTOS, screenshots, *map(edges.url, edges.names)]
     return subprocess.run(command, env={**os.environ, "NODE_PATH": str(modules)}).returncode
 
 

@@ -1,4 +1,4 @@
-// Usage: node journeys.js ENTRY FOLDER_OF_PHOTOS FOLDER_FOR_SCREENSHOTS     (NODE_PATH has the packages of package.json)
+// Usage: node journeys.js ENTRY FOLDER_OF_PHOTOS FOLDER_FOR_SCREENSHOTS [EDGE…]     (NODE_PATH has the packages of package.json)
 'use strict';
 
 const { chromium } = require('playwright-core');
@@ -15,14 +15,14 @@ const journeys = [
   { name: 'small-plain', scripts: false, window: small, colorScheme: 'light' },
 ];
 
-async function go(browser, entry, journey, photos, screenshots) {
+async function go(browser, entry, edges, journey, photos, screenshots) {
   const begun = Date.now();
   const context = await browser.newContext({
     ...journey.window, baseURL: entry, javaScriptEnabled: journey.scripts, colorScheme: journey.colorScheme, ignoreHTTPSErrors: true, // the stack's own certificate
   });
   context.setDefaultTimeout(10_000);
   const page = await context.newPage();
-  const watch = new Watch(page, entry, journey, screenshots);
+  const watch = new Watch(page, [entry, ...edges], journey, screenshots);
   try {
     await new Visit(page, watch, journey, photos).all();
     watch.requireNothingHeard();
@@ -37,12 +37,12 @@ async function go(browser, entry, journey, photos, screenshots) {
   }
 }
 
-async function main([entry, folder, screenshots]) {
+async function main([entry, folder, screenshots, ...edges]) {
   const photos = samplePhotos(folder);
   const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] }); // which refuses root otherwise
   try {
     let passed = true;
-    for (const journey of journeys) passed = (await go(browser, entry, journey, photos, screenshots)) && passed;
+    for (const journey of journeys) passed = (await go(browser, entry, edges, journey, photos, screenshots)) && passed;
     return passed ? 0 : 1;
   } finally {
     await browser.close();

@@ -8,14 +8,15 @@ const axe = fs.readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 const controls = ['button', 'link', 'textbox', 'combobox', 'checkbox', 'image', 'progressbar', 'DisclosureTriangle', 'navigation', 'heading'];
 
 class Watch {
-  constructor(page, entry, journey, screenshots) {
+  /// `origins`: where the product is.
+  constructor(page, origins, journey, screenshots) {
     Object.assign(this, { page, name: journey.name, scripts: journey.scripts, screenshots, looks: 0, heard: [] });
     page.on('pageerror', (error) => this.heard.push(`script: ${error.message}`));
     page.on('console', (message) => {
       if (/Content Security Policy/.test(message.text())) this.heard.push(message.text());
     });
     page.on('request', (request) => {
-      if (!request.url().startsWith(`${entry}/`) && !request.url().startsWith('blob:')) this.heard.push(`asked elsewhere: ${request.url()}`);
+      if (![...origins.map((origin) => `${origin}/`), 'blob:'].some((begin) => request.url().startsWith(begin))) this.heard.push(`asked elsewhere: ${request.url()}`);
     });
     page.on('response', (response) => {
       if (response.status() === 429 || response.status() >= 500) this.heard.push(`${response.url()} was answered with ${response.status()}`);
