@@ -23,8 +23,7 @@ def workers_for(backlog, most):
 class Backlog:
     """What the broker's admin REST says that waits, or is in work."""
 
-    def __init__(self, stack):
-        broker = stack.topology.of_component("millrace")[0]
+    def __init__(self, stack, broker):
         self._address = stack.network.address(broker.host, broker.network)
         self._headers = {"Authorization": f"Bearer {(stack.place.secrets / 'broker_operator').read_text().strip()}"}
 
@@ -55,18 +54,30 @@ class Scaler:
         return running - 1
 
 
-def run(stack):
-    names = [p.name for p in stack.topology.of_component(COMPONENT)]
-    backlog, scaler = Backlog(stack), Scaler(len(names))
-    while True:
+class Fleet:
+    """The workers of a broker: those of its data centre."""
+
+    def __init__(self, stack, broker):
+        self._stack, self._broker = stack, broker
+        self._names = [p.name for p in stack.topology.of_component(COMPONENT) if p.host.site == broker.host.site]
+        self._backlog, self._scaler = Backlog(stack, broker), Scaler(len(self._names))
+
+    def look(self):
         try:
-            waiting = backlog.ask()
-            running = len({*names} & {*stack.place.wanted()})
-            wanted = scaler.step(time.monotonic(), waiting, running)
+            waiting = self._backlog.ask()
+            running = len({*self._names} & {*self._stack.place.wanted()})
+            wanted = self._scaler.step(time.monotonic(), waiting, running)
             if wanted != running:
-                print(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} backlog {waiting}: {running} -> {wanted} workers", flush=True)
-            stack.start(names[:wanted])
-            stack.stop(names[wanted:])
+                print(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {self._broker.name}: backlog {waiting}: {running} -> {wanted} workers", flush=True)
+            self._stack.start(self._names[:wanted])
+            self._stack.stop(self._names[wanted:])
         except (OSError, http.client.HTTPException, ValueError, StackFailed) as why:
-            print(f"the backlog is not known: {why}", flush=True)  # as many as there are
+            print(f"the backlog of {self._broker.name} is not known: {why}", flush=True)  # as many as there are
+
+
+def run(stack):
+    fleets = [Fleet(stack, broker) for broker in stack.topology.of_component("millrace")]
+    while True:
+        for fleet in fleets:
+            fleet.look()
         time.sleep(LOOK_SECONDS)

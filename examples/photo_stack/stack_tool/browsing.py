@@ -55,7 +55,7 @@ class Browsers(Several):
     """With `with`: they look meanwhile. Each half of them comes from another address."""
 
     def __init__(self, stack, count, path="/", pause=0.0, at_origin=False):
-        sources = stack.network.outside_addresses("public")
+        sources = stack.here()
         self.clients = [stack.client(sources[number % len(sources)]) for number in range(count)]
         self.each = [Browser(client, path, pause, at_origin) for client in self.clients]
 

@@ -104,7 +104,7 @@ class _Side:
 
 def mover_of(stack):
     import psycopg2
-    shards, namespace = Shards(stack), stack.network.namespace(stack.topology.host("lb"))
+    shards, namespace = Shards(stack), stack.network.namespace(stack.topology.in_each_data_centre("lb")[0])
 
     def connect(name):
         with networks.inside(namespace):
@@ -112,8 +112,9 @@ def mover_of(stack):
 
     def forget_newest(names):
         keys = [key for name in names for key in (f"newest:{name}", f"fill:newest:{name}")]
-        with contextlib.suppress(OSError, RedisRefused):  # a cache that cannot be reached forgets within a minute
-            Redis(stack.topology.process("cache"), stack.place, stack.network).ask("DEL", *keys)
+        for cache in stack.topology.of_component("redis_cache"):
+            with contextlib.suppress(OSError, RedisRefused):  # a cache that cannot be reached forgets within a minute
+                Redis(cache, stack.place, stack.network).ask("DEL", *keys)
 
     names = shards.registered()
     return BucketMover({name: Database(functools.partial(connect, name)) for name in names}, names[0], forget_newest)

@@ -22,7 +22,7 @@ class Cluster:
         self._stack = stack
         self.shard = shard or stack.topology.shards[0].name
         self.names = [process.name for process in stack.topology.of_component("patroni") if process.shard == self.shard]
-        self._synchronous_replicas = int(stack.value("synchronous_replicas"))
+        self._synchronous_replicas = int(next(shard.synchronous_replicas for shard in stack.topology.shards if shard.name == self.shard))
 
     def _ask(self, name, method, path, body=None, seconds=ASK_SECONDS):
         """Status and body, asked in the host's own namespace: also when it is unplugged."""

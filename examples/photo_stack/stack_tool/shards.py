@@ -28,7 +28,7 @@ class Shards:
 
     def address(self, name, balancer=None):
         """A connection string of libpq to its primary, for a host on the private network; by that host's balancer, where there are several."""
-        balancer = balancer or self._stack.topology.host("lb")
+        balancer = balancer or self._stack.topology.in_each_data_centre("lb")[0]
         return f"host={self._stack.network.address(balancer, 'private')} port=5000 {self._stack.value('database')} {self.named(name).address}"
 
     def registered(self):

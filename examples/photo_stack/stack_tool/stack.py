@@ -51,6 +51,10 @@ class Stack:
     def pages(self):
         return {what: self._filled(url) for what, url in self.topology.pages.items()}
 
+    def here(self):
+        """This machine's addresses where people come in: two, so that a drill can be two clients."""
+        return self.network.outside_addresses("public", next(iter(self.topology.sites), ""))
+
     def outside_addresses(self):
         """Of the hosts that browsers, or who looks after the stack, can reach."""
         return [self.network.address(host, name) for host in self.topology.hosts for name in host.networks if self.topology.networks[name].outside]

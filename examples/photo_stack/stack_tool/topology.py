@@ -48,6 +48,7 @@ class Shard:
     name: str
     address: str  # what a connection string has instead of the first one's; so for its replicas
     replicas: str
+    synchronous_replicas: str  # how many have a commit on their disks before it is answered; empty: there are none
     spare: bool  # there once somebody adds it
 
 
@@ -72,6 +73,10 @@ class Topology:
 
     def process(self, name):
         return next(p for p in self.processes if p.name == name)
+
+    def in_each_data_centre(self, role):
+        """The hosts of that role: one, where all is in one."""
+        return [h for h in self.hosts if h.role == role]
 
     def of_component(self, component):
         return [p for p in self.processes if p.component == component]
@@ -111,11 +116,17 @@ def _process(name, row, host, components, arguments):
 
 
 def _names_and_hosts(row, hosts):
-    """Where a process is: on its host, in each data centre that has one, or on every host."""
+    """Where a process is: on its host, in each data centre that has one, or on every host of its network."""
     if row.get("every_host"):
-        return [(f"{row['name']}-{host.name}", host) for host in hosts]
+        return [(f"{row['name']}-{host.name}", host) for host in hosts if row["network"] in host.networks]
     there = [host for host in hosts if host.role == row["host"]]
     return [(row["name"] if host.name == host.role else f"{host.site}-{row['name']}", host) for host in there]
+
+
+def _subscriptions(row, processes):
+    """Those with names of their own, and one for each process of some components, by its name."""
+    of_processes = {p.name: settings for component, settings in row.get("each_of_component", {}).items() for p in processes if p.component == component}
+    return {**row["subscriptions"], **of_processes}
 
 
 def _value(stage, value):
@@ -143,9 +154,9 @@ def at_stage(stage):
     processes = tuple(_process(name, row, host, whole["components"], arguments) for row in _at(stage, whole["processes"]) for name, host in _names_and_hosts(row, hosts))
     used = {p.component for p in processes}
     packages, targets = (sorted({word for name in used for word in whole["components"][name].get(kind, [])}) for kind in ("packages", "targets"))
-    topics = tuple((row["name"], row["subscriptions"]) for row in _at(stage, whole["topics"]))
+    topics = tuple((row["name"], _subscriptions(row, processes)) for row in _at(stage, whole["topics"]))
     networks = {name: Network(row["number"], row["outside"]) for name, row in whole["networks"].items()}
     pages = {row["what"]: row["url"] for row in _at(stage, whole["pages"])}
     values = {name: _value(stage, value) for name, value in whole["values"].items()}
-    shards = tuple(Shard(row["name"], row["address"], row["replicas"], row.get("spare", False)) for row in _at(stage, whole["shards"]))
+    shards = tuple(Shard(row["name"], row["address"], row["replicas"], _value(stage, row["synchronous_replicas"]), row.get("spare", False)) for row in _at(stage, whole["shards"]))
     return Topology(stage, networks, sites, hosts, processes, entry["url"], tuple(packages), tuple(targets), topics, values, whole["secrets"], pages, shards)

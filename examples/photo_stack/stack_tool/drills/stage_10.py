@@ -1,16 +1,20 @@
-"""Kill a shard's primary, change the schema, add a shard and move buckets, all under uploads: who is in another shard notices nothing, and no row is lost or doubled."""
+"""Kill a shard's primary, change the schema, add a shard, move buckets, and lose a data centre, all under uploads: who is in another shard notices nothing, and no row is
+lost or doubled."""
+import contextlib
 import http.client
 import random
 import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 
-from stack_tool import database, migration, processes, requests, shard_check, topology
+from stack_tool import cgroups, database, migration, processes, requests, shard_check, topology
 from stack_tool.background import Background
 from stack_tool.broker import Broker
 from stack_tool.cluster import Cluster
+from stack_tool.data_centre import DataCentre
 from stack_tool.drills.stage_8 import REPAIRS, STOREKEEPER
 from stack_tool.edges import ObjectStores
 from stack_tool.failure import StackFailed
@@ -21,13 +25,17 @@ from stack_tool.uploaders import RENDITIONS, Uploader, Uploaders, acknowledged_b
 from stack_tool.waiting import awaited, seconds_until
 
 OF_EACH_SHARD = 2  # uploaders, of few and small photos: it is not their sizes that is tried here
-PAUSE_SECONDS, PHOTOS = 0.9, 4
+PAUSE_SECONDS, PHOTOS = 1.5, 4
 UNNOTICED_SECONDS_MAX = 1.0  # an upload of somebody whose shard is well
 BACK_SECONDS_MAX = 20.0  # after the death of a primary's host; and of its PostgreSQL alone
 RESTARTED_SECONDS_MAX = 6.0
 ANSWER_SECONDS_MAX = 2.0
 SIZES_SECONDS_MAX = 15.0
 SETTLED_SECONDS_MAX = 90.0
+STANDING_SECONDS = 4
+WORKERS_PERCENT = 100  # of a core, for those of a data centre
+TAKEN_OVER_SECONDS_MAX = 60.0  # a lease of 15 s, and another relay that waits ten
+WRITES_SECONDS_MAX, RETURN_SECONDS_MAX = 25.0, 45.0
 PATIENCE_SECONDS = 90
 FANS, FAN_SECONDS = 4, 4
 FANS_SHARE_MAX = 5.0  # % of a celebrity's visits that her shard hears of
@@ -74,7 +82,7 @@ class _Reader(Background):
 
     def __init__(self, stack, people):
         super().__init__()
-        self._client, self._people = stack.client(stack.network.outside_addresses("public")[1]), people
+        self._client, self._people = stack.client(stack.here()[1]), people
         self.reads, self.faults, self.slowest = 0, [], 0.0
 
     def run(self):
@@ -110,6 +118,33 @@ class _Reader(Background):
         return None if f"/photos/{photo}\"".encode() in answer.body else f"photo {photo} is not among the newest of all ({answer.status})"
 
 
+class _Watcher(threading.Thread):
+    """Of a photo that is made ready, as its page watches it; what it was told."""
+
+    def __init__(self, client, photo):
+        super().__init__(daemon=True)
+        self._client, self._photo, self.told = client, photo, ""
+
+    def run(self):
+        self.told = self._client.ask("GET", f"/photos/{self._photo}/events").body.decode()
+
+
+def _signal_sizers(stack, site, number):
+    for process in stack.topology.of_component("sizer"):
+        if process.host.site == site:
+            processes.send(stack.who(process.name), number)
+
+
+@contextlib.contextmanager
+def _standing_still(stack, site):
+    """The workers of a data centre."""
+    _signal_sizers(stack, site, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        _signal_sizers(stack, site, signal.SIGCONT)
+
+
 # ---- what is tried -----------------------------------------------------------------------------------------------------------------
 
 
@@ -127,7 +162,7 @@ def _be_famous(stack, report):
     stack.client().ask("GET", f"/users/{name}")
     time.sleep(1.5)  # a database tells of a transaction a second later
     before = _transactions(stack, "s2")
-    visits = requests.measure(stack, f"/users/{name}", FAN_SECONDS, FANS, pause=0.03, source=stack.network.outside_addresses("public")[1])
+    visits = requests.measure(stack, f"/users/{name}", FAN_SECONDS, FANS, pause=0.03, source=stack.here()[1])
     time.sleep(1.5)
     asked, count = _transactions(stack, "s2") - before, sum(visits.statuses.values())
     report.no_faults(f"of {count} visits of a celebrity's page failed", [f"answers: {visits.statuses}"] * visits.failed)
@@ -231,11 +266,32 @@ def _grow(stack, report, people):
     stack.wait_until_ready(["store1"])
 
 
-def _even_out(stack, report, broker, people):
+def _open_rows(stack):
+    return sum(shard_check.counts(stack.psql(name))["outbox"] for name in Shards(stack).registered())
+
+
+def _lead_back(stack, report):
+    """Each shard, to the east: what comes next shall be lost with it."""
+    begun = time.monotonic()
+    for name in Shards(stack).registered():
+        cluster = Cluster(stack, name)
+        cluster.wait_until_whole()
+        if Hosts(stack).of(cluster.primary()).site != "east":
+            cluster.switch_over(cluster.primary(), cluster.names[0])
+            cluster.wait_until_whole()
+    report.figure("all shards are led from the east again after", time.monotonic() - begun, "s")
+
+
+def _settle(stack, report):
+    done = seconds_until(lambda: _open_rows(stack) == 0, 3 * SETTLED_SECONDS_MAX)
+    report.at_most("after the last upload: until every photo has its sizes", done, SETTLED_SECONDS_MAX, "s")
+
+
+def _even_out(stack, report, brokers, photo_ids):
     """What an object store has missed meanwhile."""
-    stores, photo_ids = ObjectStores(stack), [a.photo_id for a in people.acknowledged()]
-    took = seconds_until(lambda: stores.open_repairs() + broker.unsettled(REPAIRS, STOREKEEPER) == 0, PATIENCE_SECONDS)
-    report.at_most("an object store was away while buckets moved: until it has what it missed", took, SETTLED_SECONDS_MAX, "s")
+    stores = ObjectStores(stack)
+    took = seconds_until(lambda: stores.open_repairs() + sum(broker.unsettled(REPAIRS, STOREKEEPER) for broker in brokers) == 0, PATIENCE_SECONDS)
+    report.at_most("until each object store has what it missed", took, SETTLED_SECONDS_MAX, "s")
     report.no_faults(f"  of {len(photo_ids)} photos not the same in both stores", stores.differences(photo_ids))
 
 
@@ -249,10 +305,63 @@ def _sign_up_twice(stack, report):
     report.require("a name whose sign-up was broken off is free, and taken once it is an account", user == reserved and second == 409)
 
 
+def _watch_from_afar(stack, report):
+    """Who looks from the other data centre at a photo that is just made ready sees its sizes come, too."""
+    here, there = stack.region("east").client(), stack.region("west").client()
+    here.sign_up_and_log_in(f"user_{secrets.token_hex(6)}", secrets.token_urlsafe(12))
+    with _standing_still(stack, "east"):
+        photo = here.upload(*sample_photos()[0], "watched")["id"]
+        watcher = _Watcher(there, photo)
+        watcher.start()
+        time.sleep(1)  # it is connected; the sizes are those of later
+    watcher.join(PATIENCE_SECONDS)
+    report.require("a photo of the east that is watched in the west as its sizes are made: all are told", watcher.told.count("event: size") == RENDITIONS)
+
+
+def _lose_east(stack, report):
+    """With work that it has answered and not begun: the relay of the other data centre takes that over, and who comes back does nothing a second time."""
+    east = DataCentre(stack, "east")
+    report.require("all of east dies, who leads the shards and the sessions with it", east.leads_all())
+    with Uploaders(stack.region("east"), 2, PAUSE_SECONDS) as easterners, Uploaders(stack.region("west"), 1, PAUSE_SECONDS) as westerners:
+        for people in (easterners, westerners):
+            people.first_answer_after(0, PATIENCE_SECONDS)
+        _signal_sizers(stack, "east", signal.SIGSTOP)  # to their end
+        time.sleep(STANDING_SECONDS)
+        answered = [a.photo_id for a in easterners.acknowledged()]
+        without = _without_sizes(stack, answered)
+        moment = time.monotonic()
+        with east.lost():
+            back = [people.first_answer_after(moment + 1, PATIENCE_SECONDS) for people in (easterners, westerners)]
+            done = seconds_until(lambda: not _without_sizes(stack, answered), PATIENCE_SECONDS)
+            done = done and time.monotonic() - moment
+        report.at_least("  photos that it had answered, and not made the sizes of", len(without), 1, "")
+        report.at_most("  the west: until they have them", done, TAKEN_OVER_SECONDS_MAX, "s")
+        for region, first in zip(("east", "west"), back):
+            report.at_most(f"  people of the {region}: until an upload that was begun since is answered", first and first - moment, WRITES_SECONDS_MAX, "s")
+        report.at_most("  it is there again: until all of it works, and its people are sent to it", east.bring_back(), RETURN_SECONDS_MAX, "s")
+        for people in (easterners, westerners):
+            people.first_answer_after(time.monotonic(), PATIENCE_SECONDS)
+    return easterners, westerners
+
+
+def _without_sizes(stack, photo_ids):
+    """As the shard of each knows, whoever leads that now."""
+    named = ",".join(map(str, photo_ids))
+    asked = f"select photo_id from renditions where photo_id in ({named}) and version = 1 group by 1 having count(*) = {RENDITIONS}"
+    try:
+        whole = {int(number) for shard in Shards(stack).registered() for number in stack.psql(shard).run(asked).split()}
+    except StackFailed:  # nobody leads it
+        whole = set()
+    return {*photo_ids} - whole
+
+
 def run(stack, report):
-    broker = Broker(stack)
+    brokers = [Broker(stack, p.name) for p in stack.topology.of_component("millrace")]
+    for host in stack.topology.in_each_data_centre("workers"):
+        cgroups.as_if_elsewhere(stack.group(host.name), WORKERS_PERCENT)
     _sign_up_twice(stack, report)
     _be_famous(stack, report)
+    _watch_from_afar(stack, report)
     with _People(stack, ["s1", "s2"], OF_EACH_SHARD) as people:
         people.first_answer_after(0, PATIENCE_SECONDS)
         time.sleep(2)
@@ -260,11 +369,14 @@ def run(stack, report):
         _lose_primary_host(stack, report, people, "s2", "s1")
         _kill_directory(stack, report, people)
         _grow(stack, report, people)
-    done = seconds_until(lambda: sum(shard_check.counts(stack.psql(name))["outbox"] for name in ("s1", "s2", "s3")) == 0, 3 * SETTLED_SECONDS_MAX)
-    report.at_most("after the last upload: until every photo has its sizes", done, SETTLED_SECONDS_MAX, "s")
-    _even_out(stack, report, broker, people)
+    _settle(stack, report)
+    _lead_back(stack, report)
+    of_regions = _lose_east(stack, report)
+    everybody = (people, *of_regions)
+    _settle(stack, report)
+    _even_out(stack, report, brokers, [a.photo_id for uploaders in everybody for a in uploaders.acknowledged()])
     report.no_faults("rows that are missing, twice, or in a shard that does not have their bucket", shard_check.faults(stack))
-    report.figure("uploads answered", len(people.acknowledged()), "")
-    report.figure("attempts without an answer, sent again", sum(u.attempts_failed for u in people.each), "")
-    report.no_faults("of them lost, doubled, damaged or without all sizes", people.faults())
-    report.no_faults("jobs that nobody could do", ["there are dead letters"] * int("dead" in broker.run("peek", "photos.dead", "--max", "1")))
+    report.figure("uploads answered", sum(len(uploaders.acknowledged()) for uploaders in everybody), "")
+    report.figure("attempts without an answer, sent again", sum(u.attempts_failed for uploaders in everybody for u in uploaders.each), "")
+    report.no_faults("of them lost, doubled, damaged or without all sizes", [fault for uploaders in everybody for fault in uploaders.faults()])
+    report.no_faults("jobs that nobody could do", ["there are dead letters" for broker in brokers if "dead" in broker.run("peek", "photos.dead", "--max", "1")])

@@ -49,7 +49,7 @@ def _stop_one(stack, report, balancer):
 
 
 def _flood(stack, report):
-    polite_address, flooder_address = stack.network.outside_addresses("public")
+    polite_address, flooder_address = stack.here()
     flood = {}
 
     def begin():

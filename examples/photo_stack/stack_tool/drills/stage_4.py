@@ -141,7 +141,7 @@ def run(stack, report):
     with PrimaryWatch(folders) as watch, Ledger(stack, "web1") as ledger, Uploaders(stack, count=1, pause=1) as uploaders:
         scene = _Scene(stack, report, ledger)
         ledger.first_answer_after(0, PATIENCE_SECONDS)
-        reader = stack.network.outside_addresses("public")[1]
+        reader = stack.here()[1]
         reads = requests.measure(stack, "/", 0, **POLITE, source=reader, during=lambda: _break_in_turn(scene))
         report.no_faults(f"of {sum(reads.statuses.values())} pages read meanwhile failed", [f"answers: {reads.statuses}"] * reads.failed)
         report.figure("  the slowest of them", reads.slowest_seconds, "s")

@@ -177,7 +177,7 @@ def _lose_cache(scene):
         scene.stack.wait_until_ready(["cache"])
         time.sleep(2)
 
-    reads = requests.measure(scene.stack, "/", 5, **POLITE, source=scene.stack.network.outside_addresses("public")[1], during=kill)
+    reads = requests.measure(scene.stack, "/", 5, **POLITE, source=scene.stack.here()[1], during=kill)
     scene.report.no_faults(f"  of {sum(reads.statuses.values())} pages read meanwhile failed", [f"answers: {reads.statuses}"] * reads.failed)
     scene.report.at_least("  it is back: keys in it", scene.cache().ask("DBSIZE"), 1, "")
 

@@ -8,6 +8,7 @@ import urllib.parse
 from stack_tool import requests
 from stack_tool.balancer import Balancer
 from stack_tool.cluster import Cluster
+from stack_tool.data_centre import DataCentre
 from stack_tool.edges import Edges, ObjectStores
 from stack_tool.hosts import Hosts
 from stack_tool.ledger import Ledger
@@ -22,7 +23,6 @@ from stack_tool.waiting import awaited, seconds_until
 POLITE = {"clients": 2, "pause": 0.05}
 PATIENCE_SECONDS = 90
 CUT_SECONDS = 18  # longer than the primary's lease
-DARK_SECONDS = 0.5  # before all of it dies: what it answers by itself meanwhile, nobody hears
 USERS_SECONDS_MAX, WRITES_SECONDS_MAX, SESSIONS_SECONDS_MAX, RETURN_SECONDS_MAX = 12, 25, 6, 30
 STALL_SECONDS_MAX = 8
 GONE_SECONDS_MAX, EVEN_SECONDS_MAX = 5, 20
@@ -175,18 +175,15 @@ def _drain(scene):
 
 
 def _lose(scene, ledger):
-    """The east: nothing gets out of it from one moment on, and half a second later all of its processes are dead."""
+    """The east."""
     with LoggedIn(scene.east, scene.photos[0]) as easterners, LoggedIn(scene.west, scene.photos[1]) as westerners:
         for people in (easterners, westerners):
             people.wait_for_an_answer()
         time.sleep(2)
-        led_by = {scene.hosts.of(name).site for name in (scene.cluster.primary(), scene.store.master())}
-        scene.report.require("all of east dies, who leads the databases and the sessions with it", led_by == {"east"})
+        east = DataCentre(scene.stack, "east")
+        scene.report.require("all of east dies, who leads the databases and the sessions with it", east.leads_all())
         moment = time.monotonic()
-        with scene.stack.wan.dark("east"):
-            scene.stack.psql().run("select pg_logical_emit_message(false, 'drill', 'what the replica nearby hears, and nobody else')")
-            time.sleep(DARK_SECONDS)
-            scene.hosts.kill_all_of("east")
+        with east.lost():
             for people in (easterners, westerners):
                 people.wait_for_an_answer()
             ledger.first_answer_after(time.monotonic(), PATIENCE_SECONDS)
@@ -195,20 +192,10 @@ def _lose(scene, ledger):
         scene.report.at_most("  its people: longest time that nobody was answered", easterners.longest_gap_since(moment), USERS_SECONDS_MAX, "s")
         scene.report.at_most("  people of the west: longest time that nobody was known", westerners.longest_gap_since(moment), SESSIONS_SECONDS_MAX, "s")
         scene.report.at_most("  longest time without an answered write", writes, WRITES_SECONDS_MAX, "s")
-        _bring_back(scene)
+        scene.report.at_most("  it is there again: until all of it works, and its people are sent to it", east.bring_back(), RETURN_SECONDS_MAX, "s")
         time.sleep(2)
     for region, people in (("east", easterners), ("west", westerners)):
         scene.report.no_faults(f"  of {len(people.tokens)} log-ins in the {region}, before, meanwhile and since, worth nothing", people.strangers())
-
-
-def _bring_back(scene):
-    begun = time.monotonic()
-    scene.hosts.revive()
-    scene.stack.wait_until_ready([p.name for p in scene.stack.topology.processes if p.host.site == "east" and not p.spare], PATIENCE_SECONDS)
-    scene.store.wait_until_whole(PATIENCE_SECONDS)
-    scene.cluster.wait_until_whole(PATIENCE_SECONDS)
-    scene.sent_to(scene.east, "east")
-    scene.report.at_most("  it is there again: until all of it works, and its people are sent to it", time.monotonic() - begun, RETURN_SECONDS_MAX, "s")
 
 
 def _even_out(scene, photos):
