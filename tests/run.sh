@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds Millrace and runs its tests. Usage: tests/run.sh [LABEL…]
-#   Labels: proto core storage driver check access admin program server client worker photo_web process install sim power blackbox fuzz bench guard. Not in the
+#   Labels: proto core storage driver check access admin program server client worker photo_web photo_relay process install sim power blackbox fuzz bench guard. Not in the
 #   default run: photo_messages; drill, which breaks four stages of the sample stack of examples/photo_stack on purpose (root); stack, which breaks all of them, and
 #   tries what strangers and browsers do there. asan and tsan build with sanitizers in folders of their own (tsan on the memory engine) and run the rest of the
 #   labels, or all but those of the stack, there.
