@@ -133,6 +133,8 @@ asio::awaitable<hot_photos::found> hot_photos::through_cache(std::string key, lo
     co_return co_await reads_.run(std::move(key), std::move(after), std::move(filling));
 }
 
+/// A purge may be here before what it was made for, from a primary that cannot be reached: then what there was before is told, as far as whoever asks has seen
+/// it, and not kept.
 asio::awaitable<hot_photos::found> hot_photos::fill(std::string key, log_positions after, making make) {
     const auto filler = new_token();
     const auto seen = co_await wait_for(key, filler);
@@ -140,13 +142,18 @@ asio::awaitable<hot_photos::found> hot_photos::fill(std::string key, log_positio
     auto at = later_of(after, seen.purged);
     made out;
     std::exception_ptr failed;
+    bool out_of_reach = false;
     try {
         out = co_await make(std::move(at));
+    } catch (const database_unavailable&) {
+        out_of_reach = true;
+        failed = std::current_exception();
     } catch (...) {
         failed = std::current_exception();
     }
     if (seen.state == cached::to_be_filled_by_you) co_await cache_->fill(key, filler, out.text, out.lifetime);
-    if (failed) std::rethrow_exception(failed);
+    if (out_of_reach && !seen.purged.of_shard.empty()) out = co_await make(std::move(after));
+    else if (failed) std::rethrow_exception(failed);
     co_return out.text;
 }
 

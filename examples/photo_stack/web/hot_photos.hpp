@@ -41,7 +41,7 @@ public:
     boost::asio::awaitable<std::optional<account>> find_user(std::string name, log_positions after);
 
     /// What that user has added, changed or removed, and is committed: whoever asks from now on sees it. A cache that cannot be reached shows for a minute
-    /// what it has.
+    /// what it has; and where neither the primary can be reached nor a replica that has heard of it, what there was before is shown.
     boost::asio::awaitable<void> purge(std::int64_t user, std::vector<std::int64_t> photos);
 
 private:

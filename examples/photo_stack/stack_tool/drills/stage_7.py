@@ -15,6 +15,7 @@ from stack_tool.ledger import Ledger
 from stack_tool.logged_in import LoggedIn
 from stack_tool.name_servers import NameServers
 from stack_tool.primary_watch import PrimaryWatch
+from stack_tool.redis import Redis
 from stack_tool.region import SITE_NAME
 from stack_tool.session_store import SessionStore
 from stack_tool.uploaders import Uploaders, sample_photos
@@ -23,6 +24,7 @@ from stack_tool.waiting import awaited, seconds_until
 POLITE = {"clients": 2, "pause": 0.05}
 PATIENCE_SECONDS = 90
 CUT_SECONDS = 18  # longer than the primary's lease
+HEARD_SECONDS = 2  # into the cut
 USERS_SECONDS_MAX, WRITES_SECONDS_MAX, SESSIONS_SECONDS_MAX, RETURN_SECONDS_MAX = 12, 25, 6, 30
 STALL_SECONDS_MAX = 8
 GONE_SECONDS_MAX, EVEN_SECONDS_MAX = 5, 20
@@ -117,6 +119,14 @@ def _see_what_is_new(scene):
 # ---- what can happen -------------------------------------------------------------------------------------------------------------
 
 
+def _hear_of_a_change(scene):
+    """In the west's cache, which so knows of what no database there has: a purge may be the last that gets through, or the first again. And what is not there is a
+    segment of the log, as after minutes."""
+    shard, here = scene.stack.topology.shards[0].name, scene.stack.psql().run("select pg_switch_wal()").strip()
+    cache = Redis(scene.stack.topology.process("west-cache"), scene.stack.place, scene.stack.network)
+    cache.ask("SET", f"newest:{shard}", f"!{shard}={here}", "EX", 60)
+
+
 def _cut(scene, ledger):
     """Between the data centres; the witness and all people reach both."""
     primary, master, moment = scene.cluster.primary(), scene.store.master(), time.monotonic()
@@ -127,7 +137,9 @@ def _cut(scene, ledger):
             people.wait_for_an_answer()
             begun = time.monotonic()
             with scene.stack.wan.cut("east", "west"):
-                time.sleep(CUT_SECONDS)
+                time.sleep(HEARD_SECONDS)
+                _hear_of_a_change(scene)
+                time.sleep(CUT_SECONDS - HEARD_SECONDS)
                 stayed["primary"], stayed["master"] = scene.cluster.primary() == primary, scene.store.master() == master
                 stayed["served"] = scene.east.data_centre() == "east" and scene.west.data_centre() == "west"
             people.wait_for_an_answer()
