@@ -108,9 +108,10 @@ peer_answer http_peer::ask_now(http::verb method, const std::string& target, std
 
 bool http_peer::may_ask() {
     const std::lock_guard lock(mutex_);
+    if (failures_ == 0) return true;
     const auto now = clock::now();
-    if (failures_ > 0 && now < not_before_) return false;
-    if (failures_ > 0) not_before_ = now + deadline_;  // this one tries
+    if (now < not_before_) return false;
+    not_before_ = now + deadline_;  // this one tries
     return true;
 }
 

@@ -24,14 +24,13 @@ claimed_photo claimed_from(const pqxx::row& r) {
 
 }  // namespace
 
-outbox_rows::outbox_rows(const std::string& database, std::string relay, std::uint32_t epoch) : connection_(database), relay_(std::move(relay)), epoch_(epoch) {
-    photo_stack::forbid_reactivation(connection_);
-    pqxx::nontransaction tx(connection_);
+outbox_rows::outbox_rows(const std::string& database, std::string relay, std::uint32_t epoch) : connection_(photo_stack::connect(database)), relay_(std::move(relay)), epoch_(epoch) {
+    pqxx::nontransaction tx(*connection_);
     tx.exec("listen outbox");
 }
 
 void outbox_rows::settle_claims(std::uint64_t last_taken) {
-    pqxx::work tx(connection_);
+    pqxx::work tx(*connection_);
     const auto begun = tx.exec_params("insert into outbox_producer (name, epoch) values ($1, $2)"
                                       " on conflict (name) do update set epoch = excluded.epoch where outbox_producer.epoch < excluded.epoch returning epoch",
                                       relay_, epoch_);
@@ -42,7 +41,7 @@ void outbox_rows::settle_claims(std::uint64_t last_taken) {
 }
 
 std::vector<claimed_photo> outbox_rows::claim(std::uint64_t first_batch, int count_max) {
-    pqxx::work tx(connection_);
+    pqxx::work tx(*connection_);
     beat(tx, relay_, epoch_);
     const auto rows = tx.exec_params(
         "with free as (select photo_id, version from outbox where batch is null and relay = $4"
@@ -61,14 +60,14 @@ std::vector<claimed_photo> outbox_rows::claim(std::uint64_t first_batch, int cou
 }
 
 void outbox_rows::mark_published(const std::vector<claimed_photo>& photos) {
-    pqxx::work tx(connection_);
+    pqxx::work tx(*connection_);
     for (const auto& p : photos)
         tx.exec_params("update outbox set published_at = now() where photo_id = $1 and version = $2 and batch = $3", p.photo.photo, p.photo.version, p.batch);
     tx.commit();
 }
 
 std::map<std::string, std::optional<std::int64_t>> outbox_rows::beats_of_others() {
-    pqxx::nontransaction tx(connection_);
+    pqxx::nontransaction tx(*connection_);
     std::map<std::string, std::optional<std::int64_t>> beats;
     for (const auto& r : tx.exec_params("select distinct relay, beats from outbox left join outbox_producer on name = relay where relay <> $1", relay_)) {
         auto& count = beats[r["relay"].as<std::string>()];
@@ -78,13 +77,13 @@ std::map<std::string, std::optional<std::int64_t>> outbox_rows::beats_of_others(
 }
 
 std::size_t outbox_rows::take_over(const std::string& relay) {
-    pqxx::work tx(connection_);
+    pqxx::work tx(*connection_);
     beat(tx, relay_, epoch_);
     const auto taken = tx.exec_params("update outbox set relay = $2, producer_epoch = null, batch = null, published_at = null where relay = $1", relay, relay_);
     tx.commit();
     return static_cast<std::size_t>(taken.affected_rows());
 }
 
-void outbox_rows::wait(std::chrono::seconds limit) { connection_.await_notification(limit.count(), 0); }
+void outbox_rows::wait(std::chrono::seconds limit) { connection_->await_notification(limit.count(), 0); }
 
 }  // namespace photo_relay

@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <pqxx/connection>
 #include <stdexcept>
@@ -62,7 +63,7 @@ public:
     void wait(std::chrono::seconds limit);
 
 private:
-    pqxx::connection connection_;
+    std::unique_ptr<pqxx::connection> connection_;
     std::string relay_;
     std::uint32_t epoch_;
 };

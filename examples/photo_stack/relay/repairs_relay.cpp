@@ -37,15 +37,14 @@ std::size_t carry_some(pqxx::connection& database, client::blocking_client& brok
 
 void relay_repairs(const repairs_settings& settings, const std::atomic<bool>& ending) {
     client::blocking_client broker(settings.broker);
-    pqxx::connection database(settings.database);
-    photo_stack::forbid_reactivation(database);
+    const auto database = photo_stack::connect(settings.database);
     {
-        pqxx::nontransaction tx(database);
+        pqxx::nontransaction tx(*database);
         tx.exec("listen store_repairs");
     }
     spdlog::info("carrying orders for the storekeeper");
     while (!ending)
-        if (carry_some(database, broker) == 0) database.await_notification(look_again_seconds, 0);
+        if (carry_some(*database, broker) == 0) database->await_notification(look_again_seconds, 0);
 }
 
 }  // namespace photo_relay

@@ -7,17 +7,13 @@
 
 namespace photo_stack {
 
-/// libpqxx 6 connects again by itself, and has announced that 7 will not.
-inline void forbid_reactivation(pqxx::connection& c) {
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-    c.inhibit_reactivation(true);
-#pragma GCC diagnostic pop
-}
-
+/// `address`: a libpq connection string. Throws what libpqxx throws.
 inline std::unique_ptr<pqxx::connection> connect(const std::string& address) {
     auto made = std::make_unique<pqxx::connection>(address);
-    forbid_reactivation(*made);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+    made->inhibit_reactivation(true);  // libpqxx 6 connects again by itself, and has announced that 7 will not
+#pragma GCC diagnostic pop
     return made;
 }
 

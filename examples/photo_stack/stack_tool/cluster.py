@@ -1,9 +1,7 @@
 """A shard's databases: who their primary is, as Patroni on each host says, and the command to make another one so."""
-import contextlib
 import http.client
 import json
 import pathlib
-import signal
 
 from stack_tool import network as networks
 from stack_tool import processes
@@ -22,7 +20,7 @@ class Cluster:
         self._stack = stack
         self.shard = shard or stack.topology.shards[0].name
         self.names = [process.name for process in stack.topology.of_component("patroni") if process.shard == self.shard]
-        self._synchronous_replicas = int(next(shard.synchronous_replicas for shard in stack.topology.shards if shard.name == self.shard))
+        self._synchronous_replicas = int(stack.topology.shard(self.shard).synchronous_replicas)
 
     def _ask(self, name, method, path, body=None, seconds=ASK_SECONDS):
         """Status and body, asked in the host's own namespace: also when it is unplugged."""
@@ -79,17 +77,9 @@ class Cluster:
                 return processes.identity(pid)
         raise StackFailed(f"nobody replays on {name}")
 
-    @contextlib.contextmanager
     def replicas_standing_still(self):
         """They have on their disks whatever they are sent, and answer, but as of now. (Patroni ends a pause that PostgreSQL is asked for.)"""
-        replaying = [self._replaying(name) for name in self.replicas()]
-        for who in replaying:
-            processes.send(who, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            for who in replaying:
-                processes.send(who, signal.SIGCONT)
+        return processes.standing_still([self._replaying(name) for name in self.replicas()])
 
 
 def start(stack, clusters):

@@ -7,6 +7,7 @@ from stack_tool import cgroups, packages, stack, topology
 from stack_tool.balancer import Balancer
 from stack_tool.browsing import PAGE_PHOTOS, Browsers
 from stack_tool.load import percentile
+from stack_tool.shards import Shards
 from stack_tool.uploaders import PACKAGE, Uploaders
 from stack_tool.waiting import awaited
 
@@ -20,7 +21,7 @@ def _fill_first_page(this):
     """With photos whose sizes are there."""
     with Uploaders(this, CLIENTS, pause=0) as uploaders:
         awaited(lambda: len(uploaders.acknowledged()) >= PAGE_PHOTOS, PATIENCE_SECONDS)
-    awaited(lambda: int(this.psql().run("select count(*) from outbox")) == 0, PATIENCE_SECONDS)
+    awaited(lambda: Shards(this).count("outbox") == 0, PATIENCE_SECONDS)
 
 
 def _measure_pages(this):

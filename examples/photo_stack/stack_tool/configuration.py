@@ -37,9 +37,10 @@ def values_of_stack(place, network, topology, build, site=""):
 
 def values_of(process, place, network, topology, build):
     here = {f"here.{each}": network.address(process.host, each) for each in process.host.networks}
-    shards = {shard.name: shard.synchronous_replicas for shard in topology.shards}
+    synchronous_replicas = topology.shard(process.shard).synchronous_replicas if process.shard else ""
     return {**values_of_stack(place, network, topology, build, process.host.site), **here, "name": process.name, "host": process.host.name, "site": process.host.site,
-            "shard": process.shard, "shard.synchronous_replicas": shards.get(process.shard, ""), "address": network.address(process.host, process.network), "network.subnet": network.neighbourhood(process.network),
+            "shard": process.shard, "shard.synchronous_replicas": synchronous_replicas, "address": network.address(process.host, process.network),
+            "network.subnet": network.neighbourhood(process.network),
             "config": place.config / process.name, "data": place.data(process.name)}
 
 

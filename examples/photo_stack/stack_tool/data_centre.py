@@ -6,7 +6,6 @@ from stack_tool.cluster import Cluster
 from stack_tool.hosts import Hosts
 from stack_tool.session_store import SessionStore
 from stack_tool.shards import Shards
-from stack_tool.waiting import seconds_until
 
 PATIENCE_SECONDS = 90
 DARK_SECONDS = 0.5  # before all of it dies: what it answers by itself meanwhile, nobody hears
@@ -42,6 +41,5 @@ class DataCentre:
         self._sessions.wait_until_whole(PATIENCE_SECONDS)
         for cluster in self._clusters:
             cluster.wait_until_whole(PATIENCE_SECONDS)
-        people = self._stack.region(self._site)
-        seconds_until(lambda: people.data_centre() == self._site, PATIENCE_SECONDS, pause=0.1)
+        self._stack.region(self._site).until_sent_to(self._site, PATIENCE_SECONDS)
         return time.monotonic() - begun

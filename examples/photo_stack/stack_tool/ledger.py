@@ -17,7 +17,7 @@ class Ledger(Background):
         super().__init__()
         self._stack = stack
         here = stack.topology.host(host_name)
-        balancer = next(host for host in stack.topology.hosts if host.role == "lb" and host.site == here.site)
+        balancer = next(host for host in stack.topology.in_each_data_centre("lb") if host.site == here.site)
         self._namespace = stack.network.namespace(here)
         self._address = Shards(stack).address(stack.topology.shards[0].name, balancer)
         self._connection = None

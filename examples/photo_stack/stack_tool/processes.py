@@ -45,6 +45,18 @@ def send(who, number):
             os.kill(who["pid"], number)
 
 
+@contextlib.contextmanager
+def standing_still(them):
+    """They are there, and do nothing meanwhile."""
+    for who in them:
+        send(who, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for who in them:
+            send(who, signal.SIGCONT)
+
+
 def end(who, first_signal, seconds):
     """The signal, and -9 when that was not enough in so many seconds."""
     send(who, first_signal)

@@ -3,6 +3,7 @@ import socket
 
 from stack_tool import network as networks
 from stack_tool.photo_client import Client
+from stack_tool.waiting import seconds_until
 
 SITE_NAME = "www.photo.test"
 ASK_SECONDS, PATIENCE_SECONDS = 1, 4  # of one name server; of all
@@ -22,6 +23,10 @@ class Region:
         """Where its people are sent now."""
         address = Line(self.namespace).address(SITE_NAME)
         return next(host.site for host in self._stack.topology.hosts if self._stack.network.address(host, "public") == address)
+
+    def until_sent_to(self, site, seconds):
+        """How long until its people are; None when they were not in so many seconds."""
+        return seconds_until(lambda: self.data_centre() == site, seconds, pause=0.1)
 
 
 class Line:

@@ -34,6 +34,10 @@ class Shards:
     def registered(self):
         return self.directory().run("select name from shards order by 1").split()
 
+    def count(self, table):
+        """Rows in all of them together."""
+        return sum(int(self._stack.psql(name).run(f"select count(*) from {table}")) for name in self.registered())
+
     def start(self, names):
         """Their databases, with the schema as it is on a new stack. The files that were applied to each."""
         self._start_databases(names)

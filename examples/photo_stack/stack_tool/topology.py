@@ -74,6 +74,9 @@ class Topology:
     def process(self, name):
         return next(p for p in self.processes if p.name == name)
 
+    def shard(self, name):
+        return next(s for s in self.shards if s.name == name)
+
     def in_each_data_centre(self, role):
         """The hosts of that role: one, where all is in one."""
         return [h for h in self.hosts if h.role == role]

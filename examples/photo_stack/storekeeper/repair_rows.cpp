@@ -42,14 +42,13 @@ std::size_t settle_some(pqxx::connection& database, const settling& settle) {
 }  // namespace
 
 void settle_rows(const std::string& database, const std::function<void(const photo_stack::store_repair&)>& settle, const std::atomic<bool>& ending) {
-    pqxx::connection c(database);
-    photo_stack::forbid_reactivation(c);
+    const auto c = photo_stack::connect(database);
     {
-        pqxx::nontransaction tx(c);
+        pqxx::nontransaction tx(*c);
         tx.exec("listen store_repairs");
     }
     while (!ending)
-        if (settle_some(c, settle) == 0) c.await_notification(look_again_seconds, 0);
+        if (settle_some(*c, settle) == 0) c->await_notification(look_again_seconds, 0);
 }
 
 }  // namespace photo_storekeeper

@@ -161,8 +161,7 @@ private:
     }
 
     void connect(line& l) {
-        l.connection = std::make_unique<pqxx::connection>(settings_.address);
-        photo_stack::forbid_reactivation(*l.connection);
+        l.connection = photo_stack::connect(settings_.address);
         const std::lock_guard lock(mutex_);
         l.socket = ::dup(l.connection->sock());
         if (ending_) cut(l);

@@ -7,10 +7,9 @@ import secrets
 import signal
 import subprocess
 import sys
-import threading
 import time
 
-from stack_tool import cgroups, database, migration, processes, requests, shard_check, topology
+from stack_tool import cgroups, database, live_events, migration, processes, requests, shard_check, topology
 from stack_tool.background import Background
 from stack_tool.broker import Broker
 from stack_tool.cluster import Cluster
@@ -118,31 +117,8 @@ class _Reader(Background):
         return None if f"/photos/{photo}\"".encode() in answer.body else f"photo {photo} is not among the newest of all ({answer.status})"
 
 
-class _Watcher(threading.Thread):
-    """Of a photo that is made ready, as its page watches it; what it was told."""
-
-    def __init__(self, client, photo):
-        super().__init__(daemon=True)
-        self._client, self._photo, self.told = client, photo, ""
-
-    def run(self):
-        self.told = self._client.ask("GET", f"/photos/{self._photo}/events").body.decode()
-
-
-def _signal_sizers(stack, site, number):
-    for process in stack.topology.of_component("sizer"):
-        if process.host.site == site:
-            processes.send(stack.who(process.name), number)
-
-
-@contextlib.contextmanager
-def _standing_still(stack, site):
-    """The workers of a data centre."""
-    _signal_sizers(stack, site, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        _signal_sizers(stack, site, signal.SIGCONT)
+def _sizers(stack, site):
+    return [stack.who(process.name) for process in stack.topology.of_component("sizer") if process.host.site == site]
 
 
 # ---- what is tried -----------------------------------------------------------------------------------------------------------------
@@ -274,10 +250,6 @@ def _grow(stack, report, people):
     stack.wait_until_ready(["store1"])
 
 
-def _open_rows(stack):
-    return sum(shard_check.counts(stack.psql(name))["outbox"] for name in Shards(stack).registered())
-
-
 def _lead_back(stack, report):
     """Each shard, to the east: what comes next shall be lost with it."""
     begun = time.monotonic()
@@ -291,7 +263,7 @@ def _lead_back(stack, report):
 
 
 def _settle(stack, report):
-    done = seconds_until(lambda: _open_rows(stack) == 0, 3 * SETTLED_SECONDS_MAX)
+    done = seconds_until(lambda: Shards(stack).count("outbox") == 0, 3 * SETTLED_SECONDS_MAX)
     report.at_most("after the last upload: until every photo has its sizes", done, SETTLED_SECONDS_MAX, "s")
 
 
@@ -317,13 +289,16 @@ def _watch_from_afar(stack, report):
     """Who looks from the other data centre at a photo that is just made ready sees its sizes come, too."""
     here, there = stack.region("east").client(), stack.region("west").client()
     here.sign_up_and_log_in(f"user_{secrets.token_hex(6)}", secrets.token_urlsafe(12))
-    with _standing_still(stack, "east"):
+    with contextlib.ExitStack() as at_first:
+        at_first.enter_context(processes.standing_still(_sizers(stack, "east")))
         photo = here.upload(*sample_photos()[0], "watched")["id"]
-        watcher = _Watcher(there, photo)
-        watcher.start()
-        time.sleep(1)  # it is connected; the sizes are those of later
-    watcher.join(PATIENCE_SECONDS)
-    report.require("a photo of the east that is watched in the west as its sizes are made: all are told", watcher.told.count("event: size") == RENDITIONS)
+
+        def go_on():
+            time.sleep(1)  # whoever watches is connected; the sizes are those of later
+            at_first.close()
+
+        told = live_events.told_while(there, photo, go_on)
+    report.require("a photo of the east that is watched in the west as its sizes are made: all are told", live_events.all_sizes(told, 1))
 
 
 def _lose_east(stack, report):
@@ -333,15 +308,15 @@ def _lose_east(stack, report):
     with Uploaders(stack.region("east"), 2, PAUSE_SECONDS) as easterners, Uploaders(stack.region("west"), 1, PAUSE_SECONDS) as westerners:
         for people in (easterners, westerners):
             people.first_answer_after(0, PATIENCE_SECONDS)
-        _signal_sizers(stack, "east", signal.SIGSTOP)  # to their end
-        time.sleep(STANDING_SECONDS)
-        answered = [a.photo_id for a in easterners.acknowledged()]
-        without = _without_sizes(stack, answered)
-        moment = time.monotonic()
-        with east.lost():
-            back = [people.first_answer_after(moment + 1, PATIENCE_SECONDS) for people in (easterners, westerners)]
-            done = seconds_until(lambda: not _without_sizes(stack, answered), PATIENCE_SECONDS)
-            done = done and time.monotonic() - moment
+        with processes.standing_still(_sizers(stack, "east")):
+            time.sleep(STANDING_SECONDS)
+            answered = [a.photo_id for a in easterners.acknowledged()]
+            without = _without_sizes(stack, answered)
+            moment = time.monotonic()
+            with east.lost():
+                back = [people.first_answer_after(moment + 1, PATIENCE_SECONDS) for people in (easterners, westerners)]
+                done = seconds_until(lambda: not _without_sizes(stack, answered), PATIENCE_SECONDS)
+                done = done and time.monotonic() - moment
         report.at_least("  photos that it had answered, and not made the sizes of", len(without), 1, "")
         report.at_most("  the west: until they have them", done, TAKEN_OVER_SECONDS_MAX, "s")
         for region, first in zip(("east", "west"), back):

@@ -50,9 +50,6 @@ class _Scene:
         pages = sum(sum(reads.statuses.values()) for reads in measured.values())
         return pages, [f"in the {region}: {reads.statuses}" for region, reads in measured.items() for _ in range(reads.failed)]
 
-    def sent_to(self, region, site):
-        return seconds_until(lambda: region.data_centre() == site, PATIENCE_SECONDS, pause=0.1)
-
 
 # ---- how far it is ---------------------------------------------------------------------------------------------------------------
 
@@ -63,7 +60,7 @@ def _address_as_libc_finds_it(region):
 
 
 def _ask_the_way(scene):
-    balancers = {host.site: scene.stack.network.address(host, "public") for host in scene.stack.topology.hosts if host.role == "lb"}
+    balancers = {host.site: scene.stack.network.address(host, "public") for host in scene.stack.topology.in_each_data_centre("lb")}
     right = all(_address_as_libc_finds_it(scene.stack.region(site)) == address for site, address in balancers.items())
     scene.report.require("people are sent to the data centre of their region", right)
 
@@ -177,7 +174,7 @@ def _drain(scene):
             scene.stack.start(names)
             scene.stack.wait_until_ready(names)
             awaited(lambda: balancer.up() == servers, PATIENCE_SECONDS)
-        took["back"] = scene.sent_to(scene.east, "east")
+        took["back"] = scene.east.until_sent_to("east", PATIENCE_SECONDS)
         time.sleep(3)
 
     pages, faults = scene.while_people_read(drain)

@@ -1,18 +1,18 @@
 """kill -9 the workers mid-photo, the broker and the relay: every answered upload ends with all its sizes, once. A fleet that stands still delays nobody."""
-import json
 import re
 import signal
 import statistics
 import threading
 import time
 
-from stack_tool import cgroups, processes
+from stack_tool import cgroups, live_events, processes
 from stack_tool.broker import Broker
 from stack_tool.edges import ObjectStores
 from stack_tool.editors import Editors, sweep
 from stack_tool.hosts import Hosts
 from stack_tool.load import percentile
 from stack_tool.photo_client import Refused
+from stack_tool.shards import Shards
 from stack_tool.uploaders import RENDITIONS, Uploaders, sample_photos, seconds_since
 from stack_tool.waiting import awaited, seconds_until
 
@@ -31,10 +31,6 @@ PAIRS, PHASE_SECONDS = 5, 6
 REVERSALS = 5
 DELETIONS = 5
 HOLD_SECONDS = 0.8  # less than the web server's deadline of a transaction
-
-
-def open_rows(stack):
-    return int(stack.psql().run("select count(*) from outbox"))
 
 
 def _open_repairs(stack, broker):
@@ -74,7 +70,7 @@ def _break_all(stack, report, broker):
             awaited(has_lasted, BROKEN_SECONDS_MAX)
             seconds = seconds_since(uploaders.each, moment)
             report.at_most(f"kill -9 {what}: the slowest of {len(seconds)} uploads since", max(seconds, default=None), ANSWER_SECONDS_MAX, "s")
-    report.at_most("after the last upload: until every photo has its sizes", seconds_until(lambda: open_rows(stack) == 0, PATIENCE_SECONDS), SETTLED_SECONDS_MAX, "s")
+    report.at_most("after the last upload: until every photo has its sizes", seconds_until(lambda: Shards(stack).count("outbox") == 0, PATIENCE_SECONDS), SETTLED_SECONDS_MAX, "s")
     report.at_least("photos that were done at a second attempt", _second_attempts(stack), 1, "")
     return uploaders
 
@@ -88,7 +84,7 @@ def _break_edits(stack, report, broker):
             _kill(stack, names)
             awaited(lambda: editors.asked_for() >= before + EDITS_MEANWHILE, BROKEN_SECONDS_MAX)
     report.at_most(f"kill -9 the workers, the relay, the broker: the slowest of {editors.asked_for()} edits", editors.slowest_seconds(), ANSWER_SECONDS_MAX, "s")
-    report.at_most("  after the last one: until it is shown", seconds_until(lambda: open_rows(stack) == 0, PATIENCE_SECONDS), SETTLED_SECONDS_MAX, "s")
+    report.at_most("  after the last one: until it is shown", seconds_until(lambda: Shards(stack).count("outbox") == 0, PATIENCE_SECONDS), SETTLED_SECONDS_MAX, "s")
     report.no_faults("  photos that do not show the last edit that was answered, whole", editors.faults())
     awaited(lambda: broker.unsettled(UPLOADED, WORKERS) == 0 and broker.unsettled(RESULTS, INBOX) == 0, PATIENCE_SECONDS)  # of those that were overtaken, too
     report.figure("  versions that were overtaken or replaced", sweep(stack), "")
@@ -131,7 +127,7 @@ def _commit_in_reverse(stack, report):
         reversed_pairs += reversed_ is True
         uploads += pair
     report.at_least(f"of {REVERSALS} pairs of uploads, committed in the reverse of their numbers", reversed_pairs, 1, "")
-    awaited(lambda: open_rows(stack) == 0, SETTLED_SECONDS_MAX)
+    awaited(lambda: Shards(stack).count("outbox") == 0, SETTLED_SECONDS_MAX)
     short = [photo_id for uploader, photo_id in uploads if len(uploader.client.photo(photo_id)["renditions"]) != RENDITIONS]
     report.no_faults("  of them without all their sizes", [f"photo {photo_id} was overtaken, and forgotten" for photo_id in short])
 
@@ -168,23 +164,9 @@ def _while_nobody_works(stack, report):
     statuses = {path: uploader.client.ask("GET", path).status for path in ("/", f"/photos/{photo_id}", f"/api/photos/{photo_id}")}
     report.no_faults("pages of a photo without sizes that fail", [f"{path}: {status}" for path, status in statuses.items() if status != 200])
     report.require("  its own page says how many there are", b"<b>0</b> of 8 files" in uploader.client.ask("GET", f"/photos/{photo_id}").body)
-    told = _watch_while(stack, photo_id, lambda: stack.start(_sizers(stack)))
-    report.require("  whoever watches it is told of all of them, and of the end", _all_sizes_told(told, 1))
+    told = live_events.told_while(stack.client(), photo_id, lambda: stack.start(_sizers(stack)))
+    report.require("  whoever watches it is told of all of them, and of the end", live_events.all_sizes(told, 1))
     _edit_while_nobody_works(stack, report, uploader.client, photo_id)
-
-
-def _watch_while(stack, photo_id, done):
-    told = []
-    watcher = threading.Thread(target=lambda: told.append(stack.client().ask("GET", f"/photos/{photo_id}/events").body.decode()))
-    watcher.start()
-    done()
-    watcher.join()
-    return told[0]
-
-
-def _all_sizes_told(told, version):
-    sizes = {json.loads(data)["file"] for data in re.findall(r"event: size\ndata: (.*)", told)}
-    return len(sizes) == RENDITIONS and all(file.startswith(f"v{version}-") for file in sizes) and "event: end" in told
 
 
 def _is_there(client, url):
@@ -204,8 +186,8 @@ def _edit_while_nobody_works(stack, report, client, photo_id):
     report.require("an edited photo: its page shows the version before, and says how much of the new one is there",
                    b"<b>0</b> of 8 files of its new version" in page and len(shown) > RENDITIONS and all("/v1-" in url for url in shown))
     report.no_faults("  what it shows that is not there", [url for url in shown if not _is_there(client, url)])
-    told = _watch_while(stack, photo_id, lambda: stack.start(_sizers(stack)))
-    report.require("  whoever watches it is told of the new version's sizes alone, and of the end", _all_sizes_told(told, 2))
+    told = live_events.told_while(stack.client(), photo_id, lambda: stack.start(_sizers(stack)))
+    report.require("  whoever watches it is told of the new version's sizes alone, and of the end", live_events.all_sizes(told, 2))
     took = seconds_until(lambda: client.photo(photo_id)["edit"] == {"blur": 3}, PATIENCE_SECONDS)
     report.at_most("  from then until it is shown to everybody", took, ANSWER_SECONDS_MAX, "s")
 
@@ -216,7 +198,7 @@ def _lose_a_store(stack, report, broker):
     with Uploaders(stack, **POLITE) as uploaders:
         Hosts(stack).kill("store1")
         awaited(lambda: len(uploaders.acknowledged()) >= UPLOADS_MEANWHILE, PATIENCE_SECONDS)
-    awaited(lambda: open_rows(stack) == 0, SETTLED_SECONDS_MAX)
+    awaited(lambda: Shards(stack).count("outbox") == 0, SETTLED_SECONDS_MAX)
     photo_ids = [a.photo_id for a in uploaders.acknowledged()]
     report.at_least("an object store dead: photos whose sizes are made all the same", len(list(stores.differences(photo_ids))), UPLOADS_MEANWHILE, "")
     Hosts(stack).revive()
@@ -234,7 +216,7 @@ def _delete_while_in_work(stack, report, broker):
     for number in range(DELETIONS):
         awaited(lambda: broker.unsettled(UPLOADED, WORKERS) == 0, PATIENCE_SECONDS)
         photo_id = uploader.client.upload(*sample_photos()[0], f"deleted-{number}")["id"]
-        awaited(lambda: broker.progress(UPLOADED, WORKERS)["leased"] > 0 or open_rows(stack) == 0, PATIENCE_SECONDS, pause=0.01)
+        awaited(lambda: broker.progress(UPLOADED, WORKERS)["leased"] > 0 or Shards(stack).count("outbox") == 0, PATIENCE_SECONDS, pause=0.01)
         for name in _sizers(stack):
             processes.send(stack.who(name), signal.SIGSTOP)
         uploader.client.delete(photo_id)

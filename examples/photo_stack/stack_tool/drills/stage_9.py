@@ -11,6 +11,7 @@ from stack_tool.background import Background
 from stack_tool.broker import Broker
 from stack_tool.photo_client import multipart
 from stack_tool.session_store import SessionStore
+from stack_tool.shards import Shards
 from stack_tool.uploaders import Uploaders, sample_photos
 from stack_tool.waiting import awaited, seconds_until
 from stack_tool.watch import traces
@@ -160,7 +161,7 @@ def _burst(stack, report):
     finally:
         cgroups.limit(stack.group("workers"), None)
     report.require(f"  workers: {' '.join(map(str, fleet.sizes))}", fleet.sizes[0] == 1 and max(fleet.sizes) == most and fleet.sizes[-1] == 1)
-    awaited(lambda: stack.psql().run("select count(*) from outbox").strip() == "0", PATIENCE_SECONDS)
+    awaited(lambda: Shards(stack).count("outbox") == 0, PATIENCE_SECONDS)
     stopped = sum(max(0, a - b) for a, b in zip(fleet.sizes, fleet.sizes[1:]))
     awaited(lambda: _clean_ends(stack) - ended >= stopped, PATIENCE_SECONDS)
     report.no_faults(f"  of {stopped} workers that were stopped, killed in their work", ["a worker did not come to its end"] * (stopped - _clean_ends(stack) + ended))
@@ -186,7 +187,7 @@ def _look_at_dashboard(stack, report):
 def _drop_and_restore(stack, report):
     with Uploaders(stack, 2) as uploaders:
         time.sleep(3)
-    awaited(lambda: stack.psql().run("select count(*) from outbox").strip() == "0", PATIENCE_SECONDS)
+    awaited(lambda: Shards(stack).count("outbox") == 0, PATIENCE_SECONDS)
     psql = stack.psql()
     before, at = restoration.checksums(psql), restoration.instant(psql)
     psql.run("drop table photos cascade")
