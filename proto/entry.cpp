@@ -1,5 +1,6 @@
 #include "proto/entry.hpp"
 
+#include <algorithm>
 #include <string>
 
 #include "proto/crc32c.hpp"
@@ -48,12 +49,14 @@ error check_place(const batch_header& header, const entry_layout& before, std::s
     return {};
 }
 
-error parse_batches(std::span<const std::byte> bytes, entry_layout& out) {
+error parse_batches(std::span<const std::byte> bytes, sequence last, entry_layout& out) {
     while (!bytes.empty()) {
         batch_header header;
         if (auto refused = parse_batch_header(bytes, header)) return refused;
         bytes = bytes.subspan(batch_header_bytes);
         if (auto refused = check_place(header, out, bytes.size())) return refused;
+        if (out.ends.empty() && last >= header.first)  // one allocation, and nothing to spare: the ends stay with their reader. A record has a byte at least
+            out.ends.reserve(std::min<std::uint64_t>(last - header.first + 1, bytes.size()));
         const std::uint32_t base = out.ends.empty() ? 0 : out.ends.back();
         if (auto refused = parse_lengths(header, bytes.first(header.records_bytes), base, out.ends)) return refused;
         out.batches.push_back(header);
@@ -104,7 +107,7 @@ error parse_entry(std::span<const std::byte> bytes, sequence last, entry_layout&
     out.ends.clear();
     if (bytes.empty()) return damaged("the entry that ends in sequence " + std::to_string(last.value) + " is empty");
     if (bytes.size() > UINT32_MAX) return damaged("an entry of " + std::to_string(bytes.size()) + " bytes is longer than any can be");
-    if (auto refused = parse_batches(bytes, out)) return refused;
+    if (auto refused = parse_batches(bytes, last, out)) return refused;
     if (out.last() == last) return {};
     return damaged("the entry's key says it ends in sequence " + std::to_string(last.value) + ", its batches end in " + std::to_string(out.last().value));
 }

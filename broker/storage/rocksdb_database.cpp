@@ -424,8 +424,8 @@ result<std::vector<stored_entry>> rocksdb_database::read_page(core::partition_id
         }
         entry.bytes = copy_of(at->value());
         found.push_back(std::move(entry));
-        if (bytes >= max_bytes) {
-            break;  // the next one would be read from disk only to be left
+        if (bytes + found.back().bytes->size() > max_bytes) {
+            break;  // the next one, if it is like this one, would be read from the disk only to be left
         }
     }
     if (at->status().ok() || !found.empty()) {

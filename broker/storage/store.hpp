@@ -60,7 +60,8 @@ public:
     virtual void commit(core::shard_id shard, core::fencing_epoch epoch, std::vector<core::mutation> group, commit_done done) = 0;
 
     /// Entries of `partition` in order, beginning with the first whose last sequence is at or after `from`: at least one if there is one, then as long
-    /// as the sum stays within `max_bytes`. Sees every committed group. A damaged entry does not hide those behind it: it is named, without its bytes.
+    /// as the sum stays within `max_bytes`; an engine may end before one whose size it would have to read. Sees every committed group. A damaged entry
+    /// does not hide those behind it: it is named, without its bytes.
     /// Errors: storage_failure, which may pass; corruption, when not even that can be said.
     virtual result<std::vector<stored_entry>> read(core::partition_id partition, sequence from, std::size_t max_bytes) = 0;
 
