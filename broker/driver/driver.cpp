@@ -326,7 +326,7 @@ void driver::on_read(timestamp now, const read_request& request, result<std::vec
 void driver::fail_read(timestamp now, const read_request& request, bool for_core, const error& failed) {
     actions_.alarms.push_back({failed.code, shard_.place_of(request.partition) + " cannot be read from message " + std::to_string(request.from.value) + " on: " + failed.what});
     for (const auto& [id, waiting] : waiting_)
-        if (waiting.deliveries.front().partition == request.partition) actions_.closes.push_back({id.session, failed});
+        if (waiting.deliveries.front().what.partition == request.partition) actions_.closes.push_back({id.session, failed});
     for (const auto& [to, wanted] : browsing_)
         if (wanted.partition == request.partition) actions_.answers.push_back({to, failed});
     std::erase_if(browsing_, [&](const auto& b) { return b.second.partition == request.partition; });
@@ -340,7 +340,8 @@ void driver::take_damage(timestamp now, core::partition_id partition, const dama
                                                      " are damaged in the store and lost; subscriptions that had not settled them count them as skipped: " + d.why});
     std::vector<core::input::undelivered> back;
     for (auto& [id, waiting] : waiting_)
-        std::erase_if(waiting.deliveries, [&](const core::delivery& w) {
+        std::erase_if(waiting.deliveries, [&](const waiting_delivery& waits) {
+            const auto& w = waits.what;
             if (w.partition != partition || w.last < d.first || d.last < w.first) return false;
             back.push_back({id.session, id.consumer, {partition.index, w.first, w.last, w.attempt}, w.entry->bytes_between(w.first, w.last)});
             return true;
@@ -369,38 +370,51 @@ void driver::on_scanned(timestamp now, const scan_request& request, result<std::
 
 void driver::deliver(core::delivery&& d) {
     const core::holder_id id{d.session, d.consumer};
-    const auto waiting = waiting_.find(id);
-    if (waiting == waiting_.end() && try_deliver(d)) return;
-    request_read(d.partition, d.first, reread_bytes);
-    waiting_[id].deliveries.push_back(std::move(d));
+    if (!waiting_.contains(id) && try_deliver(d)) return;
+    auto& queue = waiting_[id].deliveries;
+    queue.push_back(keep(std::move(d), queue));
 }
 
-bool driver::try_deliver(const core::delivery& d) {
+/// The bytes of what has to wait behind others are kept, or asked for. As many are kept as the cache may hold; what is beyond is read again when its turn comes.
+driver::waiting_delivery driver::keep(core::delivery&& d, std::deque<waiting_delivery>& before) {
     const auto* entry = find(d.partition, d.first);
-    if (!entry) return false;
+    if (!entry) {
+        request_read(d.partition, d.entry->first, reread_bytes);
+        return {std::move(d), nullptr, nullptr};
+    }
+    if (!before.empty() && before.back().kept == entry->bytes) return {std::move(d), entry->bytes, before.back().counted};
+    const auto size = entry->bytes->size();
+    if (kept_bytes_ + size > settings_.read_cache_bytes) return {std::move(d), nullptr, nullptr};
+    kept_bytes_ += size;
+    return {std::move(d), entry->bytes, std::shared_ptr<void>(nullptr, [this, size](void*) { kept_bytes_ -= size; })};
+}
+
+bool driver::try_deliver(const core::delivery& d, const core::entry_bytes& kept) {
+    const auto* entry = kept ? nullptr : find(d.partition, d.first);
+    if (!kept && !entry) return false;
+    const auto& bytes = kept ? kept : entry->bytes;
     const auto& batch = d.entry->batches[d.entry->batch_of(d.first)];
     const auto count = static_cast<std::uint32_t>(d.last - d.first + 1);
     actions_.pushes.push_back({d.session, d.consumer,
-                               {d.partition, d.first, count, d.attempt, batch.appended_at, entry->bytes,
-                                records_of(*d.entry, *entry->bytes, d.first, d.last)}});
+                               {d.partition, d.first, count, d.attempt, batch.appended_at, bytes, records_of(*d.entry, *bytes, d.first, d.last)}});
     return true;
 }
 
 void driver::drain_waiting(const read_request& done, const std::vector<core::shared_index>& found) {
     for (auto it = waiting_.begin(); it != waiting_.end();) {
         auto& queue = it->second.deliveries;
-        while (!queue.empty() && try_deliver(queue.front())) queue.pop_front();
+        while (!queue.empty() && try_deliver(queue.front().what, queue.front().kept)) queue.pop_front();
         if (queue.empty() || !shard_.has_consumer(it->first)) {
             it = waiting_.erase(it);
             continue;
         }
-        const auto& next = queue.front();
-        const auto was_read = next.partition == done.partition && next.first == done.from;
+        const auto& next = queue.front().what;
+        const auto was_read = next.partition == done.partition && next.entry->first == done.from;
         if (was_read && (found.empty() || !found.front()->contains(next.first)))
             actions_.closes.push_back({it->first.session, {errc::corruption, "message " + std::to_string(next.first.value) +
                                                                                  " is leased and not in the store"}});
         else
-            request_read(next.partition, next.first, reread_bytes);
+            request_read(next.partition, next.entry->first, reread_bytes);
         ++it;
     }
 }

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <span>
@@ -146,8 +147,13 @@ private:
         timestamp begun;
         std::uint64_t messages = 0, record_bytes = 0;  // that it appends
     };
+    struct waiting_delivery {
+        core::delivery what;
+        core::entry_bytes kept;         // the bytes of its entry, if they were there when it came: those before it may wait longer than the cache remembers
+        std::shared_ptr<void> counted;  // in kept_bytes_, as long as this is there
+    };
     struct waiting_consumer {
-        std::deque<core::delivery> deliveries;  // in order; the first waits for its bytes
+        std::deque<waiting_delivery> deliveries;  // in order; the first waits for its bytes
     };
 
     bool waits_for_company(timestamp now);
@@ -155,7 +161,8 @@ private:
     void perform(timestamp now, core::effects& effects);
     void load(timestamp now, const core::load_entries& wanted);
     void deliver(core::delivery&& d);
-    bool try_deliver(const core::delivery& d);
+    bool try_deliver(const core::delivery& d, const core::entry_bytes& kept = nullptr);
+    waiting_delivery keep(core::delivery&& d, std::deque<waiting_delivery>& before);
     void drain_waiting(const read_request& done, const std::vector<core::shared_index>& found);
     void hand_over(timestamp now, const core::hand_over& wanted);
     bool try_hand_over(timestamp now, const core::hand_over& wanted);
@@ -186,6 +193,7 @@ private:
     std::deque<closed_group> in_flight_;
     timestamp last_append_;                   // when the last group with a message was closed
     std::optional<timestamp> company_until_;  // the open group waits for a message until then
+    std::size_t kept_bytes_ = 0;  // of entries, for deliveries that wait
     std::map<core::holder_id, waiting_consumer> waiting_;
     std::vector<std::pair<core::origin, core::answers::browse>> browsing_;
     std::vector<core::hand_over> handing_over_;  // wait for the bytes of their message

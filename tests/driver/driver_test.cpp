@@ -99,6 +99,30 @@ TEST_CASE("a delivery waits for bytes that must be read") {
     CHECK(all.closes.empty());
 }
 
+TEST_CASE("what waits behind a read keeps its bytes, as many as the cache may hold") {
+    const auto bytes = GENERATE(std::size_t{1000}, std::size_t{1});
+    auto settings = tiny;
+    settings.read_cache_bytes = bytes;
+    bench b(settings);
+    const auto where = b.topic("t");
+    b.publish_entries(where, 3, 2);
+    const auto began = b.subscribe(2, "t", 6);  // the first two must be read, the third is the newest that there is
+    CHECK(began.pushes.empty());
+    b.publish(where, 2);  // pushes it out of the cache of the newest; nobody has credit for it
+    b.flush();
+    b.commit_one();
+    std::vector<push> pushes;
+    auto read_again = false;
+    while (!b.reads_.empty()) {
+        read_again = read_again || b.reads_.front().from == sequence{4};
+        auto found = b.read_one();
+        std::move(found.pushes.begin(), found.pushes.end(), std::back_inserter(pushes));
+    }
+    REQUIRE(pushes.size() == 3);
+    for (std::size_t i = 0; i < 3; ++i) CHECK(pushes[i].run.first == sequence{2 * i});
+    CHECK(read_again == (bytes == 1));
+}
+
 TEST_CASE("no more reads are under way than is allowed, the others follow in their order") {
     auto settings = tiny;
     settings.reads_in_flight = 2;
@@ -196,6 +220,8 @@ TEST_CASE("a read that began before an entry was freed does not bring it back") 
     b.publish_entries(where, 3, 1);
     b.subscribe(2, "t", 100);
     b.settle();
+    b.peek("t", 0);
+    b.settle();  // the read cache has that one now
     b.peek("t", 1);
     REQUIRE(b.reads_.size() == 1);
     auto early = b.store_->read(where, {1}, 1u << 20);
