@@ -143,6 +143,7 @@ private:
     void release(answer&& a);
     void resume_parked(const std::function<bool(const parked&)>& which);
     void request_entries(partition_log& log, sequence from);
+    void read_ahead(partition_log& log, sequence from);
     void request_blocks(const subscription& s, std::uint32_t partition, std::uint64_t block);
     group_number open_number() const { return group_number{static_cast<std::uint64_t>(last_closed_) + 1}; }
 
@@ -235,6 +236,7 @@ private:
     void free_holes(topic& t, partition_log& log, sequence first, sequence last);
     void free_all_holes(topic& t, partition_log& log);
     bool is_needed_by_none(topic& t, const partition_log& log, sequence first, sequence last);
+    sequence first_settled_by_all(const topic& t, const partition_log& log, sequence from, sequence last) const;
     void release_passed(topic& t, partition_log& log);
     void trim(topic& t, partition_log& log);
     void enforce_limits(topic& t, partition_log& log);

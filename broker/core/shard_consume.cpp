@@ -196,9 +196,17 @@ bool shard::deliver_one(subscription& s, std::uint32_t partition) {
         c.hungry = true;
         s.hungry.push_back(&c);
     }
+    if (c.reaches_beyond(*index, last)) read_ahead(log, index->last() + 1);
     auto& t = *find_topic(s.row.topic);
     if (last == index->last()) release_passed(t, log);
     return true;
+}
+
+/// Who reads the log in order comes to the entry at `from` soon: it is read while that before it is given.
+void shard::read_ahead(partition_log& log, sequence from) {
+    if (from >= log.high()) return;
+    const auto* there = log.slot_at(from);
+    if (!there || !(there->index || there->freed)) request_entries(log, from);
 }
 
 }  // namespace millrace::core

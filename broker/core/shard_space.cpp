@@ -42,7 +42,12 @@ void shard::free_holes(topic& t, partition_log& log, sequence first, sequence la
         while (from <= to && from < log.high()) {
             sequence entry_last;
             const auto* slot = log.slot_at(from, &entry_last);
-            if (!slot) break;
+            if (!slot) {  // loaded only where it may be free: else every reader would have the log read twice
+                const auto wanted = first_settled_by_all(t, log, from, to);
+                if (wanted == from) break;
+                from = wanted;
+                continue;
+            }
             const auto entry_first = slot->first;
             from = entry_last + 1;
             if (!slot->freed && is_needed_by_none(t, log, entry_first, entry_last)) {
@@ -89,6 +94,24 @@ bool shard::is_needed_by_none(topic& t, const partition_log& log, sequence first
         }
     }
     return none;
+}
+
+/// The first message of from..last that every subscription may have settled, as far as it is known now; one past `last` when there is none.
+sequence shard::first_settled_by_all(const topic& t, const partition_log& log, sequence from, sequence last) const {
+    const auto partition = log.id().index;
+    for (auto at = from;;) {
+        const auto before = at;
+        for (const auto& [name, id] : t.subscriptions) {
+            const auto& s = subscriptions_.at(id);
+            if (s.inconsistent) return last + 1;
+            const auto& p = s.partitions[partition];
+            auto limit = last + 1;
+            if (p.counts().total() > p.cursor() - p.start())  // something beyond its cursor is settled
+                limit = std::min(limit, sequence{std::min(p.settled().first_unknown_block(at), last.value / settled_set::block_size + 1) * settled_set::block_size});
+            if (at < limit && !p.settled().contains(at)) at = p.settled().next_settled(at, limit);
+        }
+        if (at > last || at == before) return std::min(at, last + 1);
+    }
 }
 
 void shard::release_passed(topic& t, partition_log& log) {

@@ -40,6 +40,11 @@ struct consumer {
         const auto before_last = static_cast<std::uint64_t>(std::max<std::int64_t>(bytes - 1, 0));
         return std::min(index.count_within(first, last, before_last) + 1, last - first + 1);
     }
+
+    /// Whether it could take all of the entry behind `given`, and more.
+    bool reaches_beyond(const entry_index& index, sequence given) const {
+        return messages > index.last() - given && bytes > static_cast<std::int64_t>(index.bytes() - index.bytes_before(given + 1));
+    }
 };
 
 struct subscription {
