@@ -11,6 +11,7 @@ import datetime
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -232,6 +233,7 @@ def main():
     parser.add_argument("--report", default="", help="a folder for report.json and report.md; a report that is there is gone on with: "
                         "what it has is not measured again; default: the tables are printed only")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("compare.py: ended by SIGTERM"))  # so that the broker of that moment is ended, too
     rows = chosen(options.brokers, brokers.all_brokers(options.kafka), lambda b: b.name)
     there_are = all_workloads(options.backlog)
     about = {"date": datetime.date.today().isoformat(), "machine": machine(), "seconds": options.seconds, "rounds": options.rounds, "backlog": options.backlog,
