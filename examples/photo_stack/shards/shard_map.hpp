@@ -35,7 +35,7 @@ struct bucket_place {
 struct shard_part {
     std::string name;
     std::string address, replicas;  // what their connection strings have instead of the directory's; empty: this is the directory
-    std::string holdings;           // its buckets and their versions, as it says itself
+    std::string holdings;           // its buckets and their versions, as it says itself; empty: whichever it has
 };
 
 /// Of a shard, given the directory's.
@@ -63,7 +63,7 @@ void hold_bucket(pqxx::transaction_base& tx, const bucket_place& place);
 /// At the end of a transaction that only reads: what it has read of the bucket was all that there is. Throws bucket_elsewhere.
 void require_bucket(pqxx::transaction_base& tx, const bucket_place& place);
 
-/// The same for all that the shard has.
+/// The same for all that the shard has; anything, where `part` does not say what.
 void require_holdings(pqxx::transaction_base& tx, const shard_part& part);
 
 }  // namespace photo_stack

@@ -70,6 +70,17 @@ asio::awaitable<void> database::renew(map_pointer known, clock::time_point until
     if (failed) std::rethrow_exception(failed);
 }
 
+/// False when there was no other in that time.
+asio::awaitable<bool> database::is_renewed(map_pointer known, clock::time_point until) {
+    try {
+        co_await renew(std::move(known), until);
+    } catch (const database_unavailable& why) {
+        spdlog::info("what each shard has is told, though the map says otherwise: {}", why.what());
+        co_return false;
+    }
+    co_return true;
+}
+
 /// The first one a replica may tell: if that is an old one, whoever uses it is told.
 asio::awaitable<void> database::load() {
     const auto reading = [](transaction& tx) { return photo_stack::read_shard_map(tx); };

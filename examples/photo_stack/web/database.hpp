@@ -69,16 +69,17 @@ public:
     }
 
     /// What `question` gives for each shard; all of them anew when a bucket has moved meanwhile, so that each is in one of them. A shard that is not available
-    /// is left out, unless all are.
+    /// is left out, unless all are. So is a bucket that stays between two shards: then each is asked for whatever it has (`holdings` of its part are empty).
     template <class Question>
     auto of_each_shard(Question question) -> boost::asio::awaitable<std::vector<typename std::invoke_result_t<Question&, const shard_part&>::value_type>> {
         const auto until = end_of_patience();
-        while (true) {
+        for (bool whatever = false;;) {
             const auto map = co_await current_map(until);
             std::vector<typename std::invoke_result_t<Question&, const shard_part&>::value_type> answers;
             std::optional<database_unavailable> missing;
             bool moved = false;
-            for (const auto& part : map->shards) {
+            for (auto part : map->shards) {
+                if (whatever) part.holdings.clear();
                 try {
                     answers.push_back(co_await question(part));
                 } catch (const database_unavailable& why) {
@@ -89,11 +90,12 @@ public:
             }
             if (!moved && answers.empty() && missing) throw *missing;
             if (!moved) co_return answers;
-            co_await renew(map, until);
+            whatever = !co_await is_renewed(map, until);
         }
     }
 
-    /// What `job`, which only reads, finds in all of a shard's own buckets. Throws photo_stack::bucket_elsewhere when they are others than `part` says.
+    /// What `job`, which only reads, finds in all of a shard's own buckets. Throws photo_stack::bucket_elsewhere when they are others than `part` says, if it
+    /// says which.
     template <class Job>
     boost::asio::awaitable<std::invoke_result_t<Job&, transaction&>> read_all(const shard_part& part, log_positions after, Job job) {
         return shards_.at(part.name)->read(after.of(part.name), [job = std::move(job), part](transaction& tx) mutable {
@@ -150,6 +152,7 @@ private:
     static clock::time_point end_of_patience();
     boost::asio::awaitable<map_pointer> current_map(clock::time_point until);
     boost::asio::awaitable<void> renew(map_pointer known, clock::time_point until);
+    boost::asio::awaitable<bool> is_renewed(map_pointer known, clock::time_point until);
     boost::asio::awaitable<void> load();
     void take(photo_stack::shard_map map);
 

@@ -55,8 +55,9 @@ asio::awaitable<std::vector<photo_row>> hot_photos::newest(log_positions after) 
     co_return photo_catalog::newest_of(std::move(of_each), newest_photos);
 }
 
-/// What was made for other buckets is not told: the shard says which ones it has.
+/// What was made for other buckets is not told: the shard says which ones it has. Nor is kept what was made for no buckets in particular.
 asio::awaitable<std::vector<photo_row>> hot_photos::newest_in(const shard_part& part, log_positions after) {
+    if (part.holdings.empty()) co_return co_await catalog_.newest_in(part, newest_photos, std::move(after));
     making make = [this, part](log_positions at) { return make_newest(part, std::move(at)); };
     const auto text = co_await through_cache(key_of_newest(part.name), after, std::move(make));
     const auto end = text->find(end_of_holdings);

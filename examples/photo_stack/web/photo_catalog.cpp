@@ -119,6 +119,7 @@ std::vector<photo_row> photo_catalog::newest_of(std::vector<std::vector<photo_ro
     std::vector<photo_row> all;
     for (auto& photos : of_each_shard) std::move(photos.begin(), photos.end(), std::back_inserter(all));
     std::sort(all.begin(), all.end(), [](const photo_row& a, const photo_row& b) { return std::tie(a.created_us, a.id) > std::tie(b.created_us, b.id); });
+    all.erase(std::unique(all.begin(), all.end(), [](const photo_row& a, const photo_row& b) { return a.id == b.id; }), all.end());  // a replica may not know yet that it left
     if (all.size() > static_cast<std::size_t>(count_max)) all.resize(static_cast<std::size_t>(count_max));
     return all;
 }
