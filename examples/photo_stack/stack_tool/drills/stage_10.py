@@ -1,5 +1,5 @@
-"""Kill a shard's primary, change the schema, add a shard, move buckets, and lose a data centre, all under uploads: who is in another shard notices nothing, and no row is
-lost or doubled."""
+"""Kill a shard's primary, change the schema, add a shard, move buckets, kill each part of a data centre by itself, and then lose it, all under uploads: who is in another
+shard notices nothing, and no row is lost or doubled."""
 import contextlib
 import http.client
 import random
@@ -14,11 +14,12 @@ from stack_tool.background import Background
 from stack_tool.broker import Broker
 from stack_tool.cluster import Cluster
 from stack_tool.data_centre import DataCentre
-from stack_tool.drills.stage_8 import REPAIRS, STOREKEEPER
+from stack_tool.drills.stage_8 import REPAIRS, STOREKEEPER, UPLOADED, WORKERS
 from stack_tool.edges import ObjectStores
 from stack_tool.failure import StackFailed
 from stack_tool.gaps import longest_gap
 from stack_tool.hosts import Hosts
+from stack_tool.session_store import SessionStore
 from stack_tool.shards import Shards, bucket_of
 from stack_tool.uploaders import RENDITIONS, Uploader, Uploaders, acknowledged_by, sample_photos, seconds_since
 from stack_tool.waiting import awaited, seconds_until
@@ -39,7 +40,10 @@ PATIENCE_SECONDS = 90
 FANS, FAN_SECONDS = 4, 4
 FANS_SHARE_MAX = 5.0  # % of a celebrity's visits that her shard hears of
 NEWEST = 24
+UPLOADS_MEANWHILE = 8
 KILLED_MOVES = 3
+BETWEEN_SECONDS = 3  # two shards; nobody waits so long for a bucket (web/database.cpp)
+WAITED_SECONDS = 1.0  # but so long
 MOVED = 32  # buckets, beside those of the uploaders
 
 
@@ -77,12 +81,13 @@ def _slowest(uploaders, moment):
 
 
 class _Reader(Background):
-    """Looks without pause at what was answered: each photo is there, in its owner's list, and the latest is among the newest of all."""
+    """Looks without pause at what was answered: each photo is there, in its owner's list, and the latest is among the newest of all, unless its bucket has been waited
+    for in vain."""
 
     def __init__(self, stack, people):
         super().__init__()
         self._client, self._people = stack.client(stack.here()[1]), people
-        self.reads, self.faults, self.slowest = 0, [], 0.0
+        self.reads, self.faults, self.slowest, self.left_out = 0, [], 0.0, 0
 
     def run(self):
         while not self.ending.wait(0.05):
@@ -113,12 +118,22 @@ class _Reader(Background):
         return f"user {user}: photos {missing} are not in the list ({answer.status})" if missing else None
 
     def _newest(self, photo):
+        begun = time.monotonic()
         answer = self._client.ask("GET", "/")
-        return None if f"/photos/{photo}\"".encode() in answer.body else f"photo {photo} is not among the newest of all ({answer.status})"
+        if f"/photos/{photo}\"".encode() in answer.body:
+            return None
+        if answer.status == 200 and time.monotonic() - begun >= WAITED_SECONDS:
+            self.left_out += 1
+            return None
+        return f"photo {photo} is not among the newest of all ({answer.status})"
+
+
+def _of(stack, component, site):
+    return [process.name for process in stack.topology.of_component(component) if process.host.site == site]
 
 
 def _sizers(stack, site):
-    return [stack.who(process.name) for process in stack.topology.of_component("sizer") if process.host.site == site]
+    return [stack.who(name) for name in _of(stack, "sizer", site)]
 
 
 # ---- what is tried -----------------------------------------------------------------------------------------------------------------
@@ -224,6 +239,14 @@ def _kill_movers(stack, buckets):
     return begun
 
 
+def _stay_between(stack, bucket):
+    """As if its mover stood still: closed, and nowhere open."""
+    source = stack.psql(Shards(stack).places()[bucket])
+    for state, to, seconds in (("owned", "leaving", BETWEEN_SECONDS), ("leaving", "owned", 0)):
+        source.run(f"update own_buckets set state = '{to}' where bucket = {bucket} and state = '{state}'")
+        time.sleep(seconds)
+
+
 def _grow(stack, report, people):
     begun = time.monotonic()
     _shard(stack, "add", "s3")
@@ -237,6 +260,7 @@ def _grow(stack, report, people):
         for chosen in (people.buckets, lambda: Shards(stack).to_even_out("s3")[:MOVED]):
             told += _shard(stack, "move", "s3", "--buckets", *map(str, chosen()))
         took = time.monotonic() - moment
+        _stay_between(stack, Shards(stack).to_even_out("s3")[0])
         people.first_answer_after(time.monotonic(), PATIENCE_SECONDS)
     closed = [int(line.split(" for ")[1].split()[0]) for line in told.splitlines() if "nobody got in" in line]
     report.at_least("  buckets that it has then", list(Shards(stack).places().values()).count("s3"), MOVED + len(people.buckets()), "")
@@ -245,6 +269,7 @@ def _grow(stack, report, people):
     report.at_most("  the slowest upload meanwhile", _slowest(people.each, moment), ANSWER_SECONDS_MAX, "s")
     report.at_most("  longest time without any answered upload", _longest_gap(people.each, moment), ANSWER_SECONDS_MAX, "s")
     report.no_faults(f"  of {reader.reads} looks at photos, lists and the first page, wrong or failed", reader.faults)
+    report.figure(f"  first pages without a bucket that was between two shards for more than {WAITED_SECONDS:.0f} s", reader.left_out, "")
     report.at_most("  the slowest of them", reader.slowest, ANSWER_SECONDS_MAX, "s")
     Hosts(stack).revive()
     stack.wait_until_ready(["store1"])
@@ -301,6 +326,24 @@ def _watch_from_afar(stack, report):
     report.require("a photo of the east that is watched in the west as its sizes are made: all are told", live_events.all_sizes(told, 1))
 
 
+def _kill_in_turn(stack, report):
+    """Before a whole data centre, each of what is in it by itself; the supervisor starts it again."""
+    broker, = _of(stack, "millrace", "east")
+    with Uploaders(stack.region("east"), 2, PAUSE_SECONDS) as people:
+        people.first_answer_after(0, PATIENCE_SECONDS)
+        awaited(lambda: Broker(stack, broker).progress(UPLOADED, WORKERS)["leased"] > 0, PATIENCE_SECONDS)
+        for what, names in (("the workers of the east, mid-photo", _of(stack, "sizer", "east")), ("its broker", [broker]), ("its relay", _of(stack, "relay", "east")),
+                            ("a web server", _of(stack, "web", "east")[:1]), ("an edge", _of(stack, "edge", "east")[:1]), ("the sessions' master", [SessionStore(stack).master()])):
+            before, moment = len(people.acknowledged()), time.monotonic()
+            for name in names:
+                processes.send(stack.who(name), signal.SIGKILL)
+            awaited(lambda: len(people.acknowledged()) >= before + UPLOADS_MEANWHILE, PATIENCE_SECONDS)
+            report.at_most(f"kill -9 {what}: the slowest upload since", _slowest(people.each, moment), RESTARTED_SECONDS_MAX, "s")
+            report.at_most("  longest time without an answered one", _longest_gap(people.each, moment), RESTARTED_SECONDS_MAX, "s")
+    SessionStore(stack).wait_until_whole(PATIENCE_SECONDS)
+    return people
+
+
 def _lose_east(stack, report):
     """With work that it has answered and not begun: the relay of the other data centre takes that over, and who comes back does nothing a second time."""
     east = DataCentre(stack, "east")
@@ -354,8 +397,7 @@ def run(stack, report):
         _grow(stack, report, people)
     _settle(stack, report)
     _lead_back(stack, report)
-    of_regions = _lose_east(stack, report)
-    everybody = (people, *of_regions)
+    everybody = (people, _kill_in_turn(stack, report), *_lose_east(stack, report))
     _settle(stack, report)
     _even_out(stack, report, brokers, [a.photo_id for uploaders in everybody for a in uploaders.acknowledged()])
     report.no_faults("rows that are missing, twice, or in a shard that does not have their bucket", shard_check.faults(stack))
