@@ -5,6 +5,12 @@
 
 namespace millrace::core {
 
+namespace {
+
+constexpr int settled_turns_max = 4096;  // between what one subscription has settled and what the next has, at once: some 0.5 ms
+
+}  // namespace
+
 /// Messages of first..last have been settled by `s`.
 void shard::progressed(subscription& s, std::uint32_t partition, sequence first, sequence last) {
     dirty_progress_.emplace(s.row.id, partition);
@@ -96,10 +102,12 @@ bool shard::is_needed_by_none(topic& t, const partition_log& log, sequence first
     return none;
 }
 
-/// The first message of from..last that every subscription may have settled, as far as it is known now; one past `last` when there is none.
+/// The first message of from..last that every subscription may have settled, as far as it is known now; one past `last` when there is none. Where they have settled
+/// this and that in turns it is not looked for for ever: `from` may be one, then.
 sequence shard::first_settled_by_all(const topic& t, const partition_log& log, sequence from, sequence last) const {
     const auto partition = log.id().index;
-    for (auto at = from;;) {
+    auto at = from;
+    for (int turns = 0; turns < settled_turns_max; ++turns) {
         const auto before = at;
         for (const auto& [name, id] : t.subscriptions) {
             const auto& s = subscriptions_.at(id);
@@ -112,6 +120,7 @@ sequence shard::first_settled_by_all(const topic& t, const partition_log& log, s
         }
         if (at > last || at == before) return std::min(at, last + 1);
     }
+    return from;
 }
 
 void shard::release_passed(topic& t, partition_log& log) {

@@ -110,6 +110,7 @@ class driver {
 public:
     /// `before` is what earlier drivers of this shard have counted, in the same process.
     driver(core::shard shard, const driver_settings& settings, figures before = {});
+    driver(const driver&) = delete;  // what waits counts itself in it
 
     /// Any input of a session but a publish.
     void submit(timestamp now, const core::any_input& request);
@@ -193,7 +194,7 @@ private:
     std::deque<closed_group> in_flight_;
     timestamp last_append_;                   // when the last group with a message was closed
     std::optional<timestamp> company_until_;  // the open group waits for a message until then
-    std::size_t kept_bytes_ = 0;  // of entries, for deliveries that wait
+    std::size_t kept_bytes_ = 0;              // of entries, for deliveries that wait
     std::map<core::holder_id, waiting_consumer> waiting_;
     std::vector<std::pair<core::origin, core::answers::browse>> browsing_;
     std::vector<core::hand_over> handing_over_;  // wait for the bytes of their message
