@@ -58,6 +58,9 @@ public:
     std::uint64_t delayed() const { return delayed_.size(); }
     std::uint64_t ready(sequence high) const;
     const settled_counts& counts() const { return counts_; }
+
+    /// Whether it is known that something is settled there, be the blocks that say what loaded or not.
+    bool has_settled_beyond_cursor() const { return counts_.total() > cursor() - start(); }
     settled_set::changes take_changes() { return settled_.take_changes(); }
     const settled_set& settled() const { return settled_; }
     progress_row to_row() const { return {subscription_, partition_, start_, settled_.cursor(), counts_}; }

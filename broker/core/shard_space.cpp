@@ -15,7 +15,7 @@ constexpr int settled_turns_max = 4096;  // between what one subscription has se
 void shard::progressed(subscription& s, std::uint32_t partition, sequence first, sequence last) {
     dirty_progress_.emplace(s.row.id, partition);
     const auto& p = s.partitions[partition];
-    if (p.counts().total() > p.cursor() - p.start() && !p.settled().knows(p.cursor(), p.cursor()))
+    if (p.has_settled_beyond_cursor() && !p.settled().knows(p.cursor(), p.cursor()))
         request_blocks(s, partition, p.settled().first_unknown_block(p.cursor()));  // what is settled there lets the cursor go on
     auto& t = *find_topic(s.row.topic);
     auto& log = t.logs[partition];
@@ -92,7 +92,7 @@ bool shard::is_needed_by_none(topic& t, const partition_log& log, sequence first
         if (s.inconsistent) {
             none = false;
         } else if (!p.settled().knows(first, last)) {
-            if (p.counts().total() > p.cursor() - p.start())  // something beyond its cursor is settled
+            if (p.has_settled_beyond_cursor())
                 request_blocks(s, log.id().index, p.settled().first_unknown_block(std::max(first, p.cursor())));
             none = false;
         } else if (!p.is_done_with(first, last)) {
@@ -114,7 +114,7 @@ sequence shard::first_settled_by_all(const topic& t, const partition_log& log, s
             if (s.inconsistent) return last + 1;
             const auto& p = s.partitions[partition];
             auto limit = last + 1;
-            if (p.counts().total() > p.cursor() - p.start())  // something beyond its cursor is settled
+            if (p.has_settled_beyond_cursor())
                 limit = std::min(limit, sequence{std::min(p.settled().first_unknown_block(at), last.value / settled_set::block_size + 1) * settled_set::block_size});
             if (at < limit && !p.settled().contains(at)) at = p.settled().next_settled(at, limit);
         }

@@ -376,7 +376,7 @@ void driver::deliver(core::delivery&& d) {
 }
 
 /// The bytes of what has to wait behind others are kept, or asked for. As many are kept as the cache may hold; what is beyond is read again when its turn comes.
-driver::waiting_delivery driver::keep(core::delivery&& d, std::deque<waiting_delivery>& before) {
+driver::waiting_delivery driver::keep(core::delivery&& d, const std::deque<waiting_delivery>& before) {
     const auto* entry = find(d.partition, d.first);
     if (!entry) {
         request_read(d.partition, d.entry->first, reread_bytes);

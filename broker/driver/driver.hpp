@@ -163,7 +163,7 @@ private:
     void load(timestamp now, const core::load_entries& wanted);
     void deliver(core::delivery&& d);
     bool try_deliver(const core::delivery& d, const core::entry_bytes& kept = nullptr);
-    waiting_delivery keep(core::delivery&& d, std::deque<waiting_delivery>& before);
+    waiting_delivery keep(core::delivery&& d, const std::deque<waiting_delivery>& before);
     void drain_waiting(const read_request& done, const std::vector<core::shared_index>& found);
     void hand_over(timestamp now, const core::hand_over& wanted);
     bool try_hand_over(timestamp now, const core::hand_over& wanted);
