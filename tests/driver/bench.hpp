@@ -12,11 +12,29 @@
 
 #include "broker/driver/driver.hpp"
 #include "broker/storage/memory_store.hpp"
+#include "proto/record.hpp"
 #include "tests/proto/records.hpp"
 
 namespace millrace::driver {
 
 using namespace core;
+
+inline errc refusal(const actions& a) {
+    REQUIRE(a.answers.size() == 1);
+    const auto* refused = std::get_if<error>(&a.answers[0].what);
+    return refused ? refused->code : errc::ok;
+}
+
+inline std::string payload_of(const record_run& run, std::uint32_t index = 0) {
+    auto rest = run.records;
+    for (; index > 0; --index) rest = rest.subspan(*proto::record_length(rest));
+    message m;
+    REQUIRE_FALSE(proto::decode_record(rest.first(*proto::record_length(rest)), m));
+    return m.payload;
+}
+
+/// Caches that hold one entry at most, for each is larger: what is given after another one is read from the store.
+inline constexpr driver_settings tiny{1, 1, 2};
 
 /// A driver on a memory store; the test decides when what happens.
 class bench {
