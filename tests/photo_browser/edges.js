@@ -6,9 +6,11 @@ const assert = require('assert');
 const readline = require('readline');
 const { chromium } = require('playwright-core');
 
-const photos = () => [...document.images].filter((image) => new URL(image.src).pathname.startsWith('/media/'));
-const origins = (page) => page.evaluate(`[...new Set((${photos})().map((image) => new URL(image.currentSrc).origin))].sort()`);
-const allSeen = (page) => page.waitForFunction(`(${photos})().every((image) => image.complete && image.naturalWidth > 0)`);
+const photos = 'img[src*="/media/"]';
+const origins = (page) => page.evaluate((photos) => [...new Set([...document.querySelectorAll(photos)].map((image) => new URL(image.currentSrc).origin))].sort(), photos);
+// With what begins `src`. A function, as the page's policy lets no string be evaluated again when it was not true at first.
+const allSeen = (page, src = '') =>
+  page.waitForFunction(([photos, src]) => [...document.querySelectorAll(photos)].every((image) => image.complete && image.naturalWidth > 0 && image.src.startsWith(src)), [photos, src]);
 
 async function open(browser, entry, scripts) {
   const context = await browser.newContext({ baseURL: entry, javaScriptEnabled: scripts, ignoreHTTPSErrors: true });
@@ -28,12 +30,13 @@ async function main([entry, screenshot]) {
     const [withScripts, without] = [await open(browser, entry, true), await open(browser, entry, false)];
     console.log('seen');
     await lines.next();
-    await withScripts.evaluate(`(${photos})().forEach((image) => { image.src += '?again'; })`); // as if they had not been loaded before
-    await withScripts.waitForFunction(`(${photos})().every((image) => image.complete && image.naturalWidth > 0 && image.src.startsWith(${JSON.stringify(`${entry}/`)}))`);
+    await withScripts.evaluate((photos) => document.querySelectorAll(photos).forEach((image) => { image.src += '?again'; }), photos); // as if they had not been loaded before
+    await allSeen(withScripts, `${entry}/`);
     await withScripts.screenshot({ path: screenshot });
     for (let reloads = 1; ; ++reloads) {
       await without.reload();
-      if ((await without.evaluate(`(${photos})().every((image) => image.naturalWidth > 0)`)) && (await origins(without)).every((origin) => origin === entry)) break;
+      const seen = await without.evaluate((photos) => [...document.querySelectorAll(photos)].every((image) => image.naturalWidth > 0), photos);
+      if (seen && (await origins(without)).every((origin) => origin === entry)) break;
       assert.ok(reloads < 20, `images are still from ${await origins(without)}`);
     }
     console.log('seen without edges');
