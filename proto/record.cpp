@@ -9,6 +9,7 @@
 #include "proto/compression.hpp"
 #include "proto/crc32c.hpp"
 #include "proto/little_endian.hpp"
+#include "proto/plain_record.hpp"
 #include "record_generated.h"
 
 namespace millrace::proto {
@@ -61,16 +62,24 @@ Offset<byte_vector> bytes_unless_empty(flatbuffers::FlatBufferBuilder& builder, 
 
 std::size_t record_bytes(const flatbuffers::FlatBufferBuilder& builder) noexcept { return record_header_bytes + builder.GetSize(); }
 
-// The record around the finished flatbuffer of `builder`.
-void append_sealed(const flatbuffers::FlatBufferBuilder& builder, std::vector<std::byte>& out) {
-    const auto* flatbuffer = reinterpret_cast<const std::byte*>(builder.GetBufferPointer());
-    const auto length = record_bytes(builder);
+// The record of `length` bytes around the flatbuffer that `append_flatbuffer` appends.
+template <class Append>
+void append_sealed(std::size_t length, std::vector<std::byte>& out, Append append_flatbuffer) {
     assert(length % record_alignment == 0 && length >= record_bytes_min);
-    std::byte header[record_header_bytes];
+    const auto at = out.size();
+    std::byte header[record_header_bytes]{};
     store(header, static_cast<std::uint32_t>(length));
-    store(header + 4, crc32c(crc32c(0, header, 4), flatbuffer, length - record_header_bytes));
     out.insert(out.end(), header, header + record_header_bytes);
-    out.insert(out.end(), flatbuffer, flatbuffer + length - record_header_bytes);
+    append_flatbuffer();
+    assert(out.size() == at + length);
+    store(out.data() + at + 4, checksum_of(out.data() + at, static_cast<std::uint32_t>(length)));
+}
+
+void append_sealed(const flatbuffers::FlatBufferBuilder& builder, std::vector<std::byte>& out) {
+    append_sealed(record_bytes(builder), out, [&] {
+        const auto* flatbuffer = reinterpret_cast<const std::byte*>(builder.GetBufferPointer());
+        out.insert(out.end(), flatbuffer, flatbuffer + builder.GetSize());
+    });
 }
 
 }  // namespace
@@ -80,15 +89,14 @@ struct record_encoder::state {
     std::vector<Offset<wire::Header>> headers;
     compressor payloads;
 
-    void build(const message& m, compression method);
+    void build(const message& m, compression method, std::span<const std::byte> compressed);
     Offset<flatbuffers::Vector<Offset<wire::Header>>> build_headers(const message& m);
 };
 
-void record_encoder::state::build(const message& m, compression method) {
+void record_encoder::state::build(const message& m, compression method, std::span<const std::byte> compressed) {
     builder.Clear();
     // Makes the finished flatbuffer a multiple of 8 long, so that nothing need follow it.
     builder.ForceVectorAlignment(record_alignment, 1, record_alignment);
-    const auto compressed = payloads.compress(method, m.payload);
     const bool plain = compressed.empty();
     const auto payload = plain ? bytes_unless_empty(builder, m.payload.data(), m.payload.size())
                                : bytes_unless_empty(builder, compressed.data(), compressed.size());
@@ -118,9 +126,13 @@ error record_encoder::append(const message& m, compression method, std::vector<s
     assert(state_ && "a record_encoder that was moved from");
     assert(out.size() % record_alignment == 0);
     if (auto refused = check_message(m)) return refused;
-    state_->build(m, method);
-    if (const auto length = record_bytes(state_->builder); length > limits::message_bytes) return too_large(length);
-    append_sealed(state_->builder, out);
+    const auto compressed = state_->payloads.compress(method, m.payload);
+    const bool plain = compressed.empty() && is_plain(m);
+    if (!plain) state_->build(m, method, compressed);
+    const auto length = plain ? record_header_bytes + plain_flatbuffer_bytes(m.payload.size()) : record_bytes(state_->builder);
+    if (length > limits::message_bytes) return too_large(length);
+    if (plain) append_sealed(length, out, [&] { append_plain_flatbuffer(m.payload, out); });
+    else append_sealed(state_->builder, out);
     return {};
 }
 
@@ -212,16 +224,21 @@ const wire::Record& record_at(const std::byte* record) noexcept { return *wire::
 
 bool is_envelope(const wire::Record& record) noexcept { return record.origin() != nullptr || record.wrapped() != nullptr; }
 
-// The first record of `bytes`, aligned, but for its content. What costs least and catches most comes first.
-error check_bytes(std::span<const std::byte> bytes, std::size_t index, std::size_t length_max) {
+// Length and checksum of the first record of `bytes`. What costs least and catches most comes first.
+error check_seal(std::span<const std::byte> bytes, std::size_t index, std::size_t length_max) {
     if (auto refused = check_length(bytes, index, length_max)) return refused;
-    const auto length = load<std::uint32_t>(bytes.data());
-    if (auto refused = check_checksum(bytes.data(), length, index)) return refused;
-    return check_flatbuffer(bytes.subspan(record_header_bytes, length - record_header_bytes), index);
+    return check_checksum(bytes.data(), load<std::uint32_t>(bytes.data()), index);
+}
+
+// Of a record whose seal holds.
+std::span<const std::byte> flatbuffer_of(std::span<const std::byte> bytes) noexcept {
+    return bytes.subspan(record_header_bytes, load<std::uint32_t>(bytes.data()) - record_header_bytes);
 }
 
 error check_published(std::span<const std::byte> bytes, std::size_t index) {
-    if (auto refused = check_bytes(bytes, index, limits::message_bytes)) return refused;
+    if (auto refused = check_seal(bytes, index, limits::message_bytes)) return refused;
+    if (is_plain_flatbuffer(flatbuffer_of(bytes))) return {};
+    if (auto refused = check_flatbuffer(flatbuffer_of(bytes), index)) return refused;
     const auto& record = record_at(bytes.data());
     if (is_envelope(record))
         return refuse(errc::malformed_record, index, "is a forged envelope: only a broker gives a message an origin or wraps it; publish the message itself");
@@ -324,13 +341,16 @@ error check_envelope(const wire::Record& envelope) {
 
 // One record that fills `bytes`, aligned, without what it may wrap.
 error check_layer(std::span<const std::byte> bytes) {
-    if (auto refused = check_bytes(bytes, 0, layer_bytes_max)) return refused;
+    if (auto refused = check_seal(bytes, 0, layer_bytes_max)) return refused;
+    const bool plain = is_plain_flatbuffer(flatbuffer_of(bytes));
+    if (!plain)
+        if (auto refused = check_flatbuffer(flatbuffer_of(bytes), 0)) return refused;
     const auto length = load<std::uint32_t>(bytes.data());
     if (length != bytes.size()) return {errc::malformed_record, std::to_string(bytes.size() - length) + " bytes follow the one record to decode"};
     const auto& record = record_at(bytes.data());
     if (is_envelope(record)) return check_envelope(record);
     if (length > limits::message_bytes) return too_long(length, 0);
-    return check_content(record, 0);
+    return plain ? error{} : check_content(record, 0);
 }
 
 // From the outside in: a layer is looked at when everything around it holds.
