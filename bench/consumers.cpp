@@ -19,6 +19,7 @@ public:
         while (came_.count() < shared_.expected && !shared_.failed) {
             const auto seen = came_.count();
             const auto now = steady::now();
+            clock_.wait_begins();
             side_->wait(now + std::chrono::milliseconds(5));  // and looks whether that was all
             if (came_.count() != seen)
                 heard_at = now;
@@ -33,7 +34,7 @@ public:
 
 private:
     bool check(std::string_view payload) {
-        const auto now = steady::now();
+        const auto now = clock_.now();
         payload_head head{};
         if (!payloads_.read(payload, head) || payload.size() != settings_.size_of(head.id))
             throw std::runtime_error("a message of " + std::to_string(payload.size()) + " bytes is not what was published");
@@ -43,7 +44,10 @@ private:
         } else {
             ++result_.repeated;
         }
-        if (settings_.consume_time.count() > 0 && shared_.is_publishing()) std::this_thread::sleep_for(settings_.consume_time);
+        if (settings_.consume_time.count() > 0 && shared_.is_publishing()) {
+            std::this_thread::sleep_for(settings_.consume_time);
+            clock_.wait_begins();
+        }
         return settings_.leave_every == 0 || number_of(head.id) % settings_.leave_every != 0;
     }
 
@@ -51,6 +55,7 @@ private:
     const payload_source payloads_;
     progress& shared_;
     checklist came_;
+    arrival_clock clock_;
     side_result result_;
     std::unique_ptr<consuming_side> side_;  // last: it ends before what its messages touch
 };

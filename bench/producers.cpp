@@ -30,6 +30,7 @@ public:
             while (!free_.empty() && may_send(now) && due(now) <= now) send(due(now));
             const bool waits_for_due = more && !free_.empty() && settings_.rate > 0;
             const auto answered = result_.messages;
+            clock_.wait_begins();
             side_->wait(waits_for_due ? due(now) : now + silence_max);
             if (result_.messages == answered && !waits_for_due) throw std::runtime_error("publish: no answer for 30 s");
         }
@@ -57,7 +58,7 @@ private:
     void on_answer(std::uint64_t slot) {
         free_.push_back(slot);
         ++result_.messages;
-        result_.ended = steady::now();
+        result_.ended = clock_.now();
         result_.latency.add(result_.ended - slots_[slot]);
     }
 
@@ -67,6 +68,7 @@ private:
     std::deque<std::uint64_t> free_;
     std::vector<std::uint64_t> published_;   // by producer
     std::uint64_t sent_ = 0;
+    arrival_clock clock_;
     side_result result_;
     std::unique_ptr<publishing_side> side_;  // last: it ends before what its answers touch
 };

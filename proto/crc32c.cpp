@@ -102,6 +102,11 @@ MILLRACE_CRC_TARGET std::uint32_t crc32c_accelerated(std::uint32_t initial, cons
     }
     for (; size >= 8; bytes += 8, size -= 8) crc = _mm_crc32_u64(crc, load<std::uint64_t>(bytes));
     auto narrow = static_cast<std::uint32_t>(crc);
+    if (size >= 4) {  // as the length is with which each record's checksum begins
+        narrow = _mm_crc32_u32(narrow, load<std::uint32_t>(bytes));
+        bytes += 4;
+        size -= 4;
+    }
     for (; size > 0; ++bytes, --size) narrow = _mm_crc32_u8(narrow, std::to_integer<unsigned char>(*bytes));
     return ~narrow;
 }

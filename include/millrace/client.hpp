@@ -76,23 +76,29 @@ void start_settle(const core_pointer&, completion<settlement>, consumer_pointer)
 void start_extend(const core_pointer&, completion<settlement>, consumer_pointer, delivery);
 void start_unsubscribe(const core_pointer&, completion<done>, consumer_pointer);
 
-/// What Asio calls, now or when a deferred operation is launched.
+/// What Asio calls, now or when a deferred operation is launched: only then, when Asio has taken a copy, is it an owner of the connection.
 template <class T, auto Start>
-struct initiation {
-    core_pointer core;
+class initiation {
+public:
+    explicit initiation(const core_pointer& core) noexcept : core_(core) {}
+    initiation(const initiation& other) noexcept : kept_(other.core_), core_(kept_) {}
 
     using executor_type = boost::asio::any_io_executor;
-    executor_type get_executor() const noexcept { return executor_of(core); }
+    executor_type get_executor() const noexcept { return executor_of(core_); }
 
     template <class Handler, class... Arguments>
     void operator()(Handler&& handler, Arguments&&... arguments) const {
-        Start(core, completion<T>(std::forward<Handler>(handler), executor_of(core)), std::forward<Arguments>(arguments)...);
+        Start(core_, completion<T>(std::forward<Handler>(handler), executor_of(core_)), std::forward<Arguments>(arguments)...);
     }
+
+private:
+    core_pointer kept_;
+    const core_pointer& core_;
 };
 
 template <class T, auto Start, class Token, class... Arguments>
 auto initiate(const core_pointer& core, Token&& token, Arguments&&... arguments) {
-    return boost::asio::async_initiate<Token, void(boost::system::error_code, T)>(initiation<T, Start>{core}, token,
+    return boost::asio::async_initiate<Token, void(boost::system::error_code, T)>(initiation<T, Start>(core), token,
                                                                                   std::forward<Arguments>(arguments)...);
 }
 

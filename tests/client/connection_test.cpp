@@ -7,6 +7,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/deferred.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -80,6 +81,20 @@ TEST_CASE("operations without a connection end with an error, later") {
     CHECK(is(listed.at(0).first, errc::connection_lost));
     CHECK(subscribed == 1);
     CHECK_FALSE(closed.at(0).first);
+}
+
+TEST_CASE("an operation that is started later, wherever it was moved in between, keeps what it needs of its connection") {
+    asio::io_context context;
+    std::optional<connection> broker(std::in_place, context.get_executor());
+    std::optional first(broker->async_publish("photos", message{}, asio::deferred));
+    if (GENERATE(false, true)) broker.reset();
+    auto second = std::move(*first);
+    first.reset();
+    std::vector<std::pair<error_code, receipt>> published;
+    std::move(second)(into(published));
+    context.run();
+    REQUIRE(published.size() == 1);
+    CHECK(published[0].first);
 }
 
 TEST_CASE("answers come to their handlers, and closing waits for them") {
