@@ -36,7 +36,7 @@ def identity(pid):
 
 
 def lives(who):
-    return who is not None and start_time(who["pid"]) == who["start_time"]
+    return who is not None and who["start_time"] is not None and start_time(who["pid"]) == who["start_time"]  # none: it had ended when it was asked who it is
 
 
 def send(who, number):
