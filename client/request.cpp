@@ -1,5 +1,7 @@
 #include "client/request.hpp"
 
+#include <algorithm>
+
 #include "proto/record.hpp"
 
 namespace millrace::client {
@@ -207,11 +209,21 @@ error read_record(std::span<const std::byte> record, delivery& out) {
     return {};
 }
 
+/// That there can be in these runs, whatever they say.
+std::size_t records_at_most(const flatbuffers::Vector<const wire::Run*>& runs, std::size_t bytes) {
+    std::size_t records = 0;
+    for (const auto* run : runs) records += run->count();
+    return std::min(records, bytes / proto::record_bytes_min);
+}
+
 }  // namespace
 
 error read_runs(const flatbuffers::Vector<const wire::Run*>* runs, std::span<const std::byte> body, std::vector<delivery>& out,
                 std::vector<std::uint32_t>* sizes) {
     if (!runs) return body.empty() ? error{} : error{errc::malformed_frame, "a body without runs"};
+    const auto records_max = records_at_most(*runs, body.size());
+    out.reserve(out.size() + records_max);
+    if (sizes) sizes->reserve(sizes->size() + records_max);
     for (const auto* run : *runs) {
         if (run->bytes() > body.size()) return {errc::malformed_frame, "a run is longer than the body"};
         auto records = body.first(run->bytes());

@@ -17,9 +17,6 @@ namespace {
 
 using flatbuffers::Offset;
 
-// Root offset, an empty table and its vtable: shorter ones are no flatbuffer.
-constexpr std::uint32_t record_bytes_min = record_header_bytes + 16;
-
 std::uint32_t checksum_of(const std::byte* record, std::uint32_t length) noexcept {
     return crc32c(crc32c(0, record, 4), record + record_header_bytes, length - record_header_bytes);
 }

@@ -20,6 +20,7 @@ namespace millrace::proto {
 
 inline constexpr std::size_t record_alignment = 8;
 inline constexpr std::size_t record_header_bytes = 8;
+inline constexpr std::size_t record_bytes_min = record_header_bytes + 16;  // root offset, an empty table and its vtable: shorter ones are no flatbuffer
 
 enum class compression : std::uint8_t { none = 0, lz4 = 1, zstd = 2 };
 
