@@ -7,7 +7,11 @@ import time
 from stack_tool import packages
 from stack_tool.failure import StackFailed
 from stack_tool.photo_client import Refused
+from stack_tool.shards import Shards
 from stack_tool.uploaders import PACKAGE
+from stack_tool.waiting import awaited
+
+EARLIER_SECONDS_MAX = 600
 
 
 class Report:
@@ -58,6 +62,16 @@ class Report:
             print(f"  ! and {len(self.faults) - 20} more")
 
 
+def _let_earlier_work_end(stack):
+    """What was uploaded before the drill would delay what it uploads."""
+    if not stack.topology.of_component("sizer"):
+        return
+    if photos := Shards(stack).count("outbox"):
+        print(f"{photos} photos of before are in work; the drill begins when they are done")
+    if not awaited(lambda: Shards(stack).count("outbox") == 0, EARLIER_SECONDS_MAX):
+        raise StackFailed(f"photos of before are still in work after {EARLIER_SECONDS_MAX} s; look at the logs of the relay, the broker and the workers")
+
+
 def run(stack):
     """Whether everything held."""
     packages.install([PACKAGE])
@@ -66,6 +80,7 @@ def run(stack):
     begun = time.monotonic()
     print(f"\ndrill of stage {stack.stage}: {module.__doc__.splitlines()[0]}")
     try:
+        _let_earlier_work_end(stack)
         module.run(stack, report)
     except (OSError, http.client.HTTPException, Refused, StackFailed) as why:  # so broken that the rest cannot be tried
         report.no_faults("the drill came to its end", [f"it could not go on: {why!r}"])
