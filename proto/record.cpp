@@ -79,6 +79,13 @@ void append_sealed(const flatbuffers::FlatBufferBuilder& builder, std::vector<st
     });
 }
 
+error append_plain(const std::string& payload, std::vector<std::byte>& out) {
+    const auto length = record_header_bytes + plain_flatbuffer_bytes(payload.size());
+    if (length > limits::message_bytes) return too_large(length);
+    append_sealed(length, out, [&] { append_plain_flatbuffer(payload, out); });
+    return {};
+}
+
 }  // namespace
 
 struct record_encoder::state {
@@ -124,12 +131,10 @@ error record_encoder::append(const message& m, compression method, std::vector<s
     assert(out.size() % record_alignment == 0);
     if (auto refused = check_message(m)) return refused;
     const auto compressed = state_->payloads.compress(method, m.payload);
-    const bool plain = compressed.empty() && is_plain(m);
-    if (!plain) state_->build(m, method, compressed);
-    const auto length = plain ? record_header_bytes + plain_flatbuffer_bytes(m.payload.size()) : record_bytes(state_->builder);
-    if (length > limits::message_bytes) return too_large(length);
-    if (plain) append_sealed(length, out, [&] { append_plain_flatbuffer(m.payload, out); });
-    else append_sealed(state_->builder, out);
+    if (compressed.empty() && is_plain(m)) return append_plain(m.payload, out);
+    state_->build(m, method, compressed);
+    if (const auto length = record_bytes(state_->builder); length > limits::message_bytes) return too_large(length);
+    append_sealed(state_->builder, out);
     return {};
 }
 
