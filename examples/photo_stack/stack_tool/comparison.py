@@ -21,7 +21,7 @@ def _fill_first_page(this):
     """With photos whose sizes are there."""
     with Uploaders(this, CLIENTS, pause=0) as uploaders:
         awaited(lambda: len(uploaders.acknowledged()) >= PAGE_PHOTOS, PATIENCE_SECONDS)
-    awaited(lambda: Shards(this).count("outbox") == 0, PATIENCE_SECONDS)
+    awaited(Shards(this).nothing_in_work, PATIENCE_SECONDS)
 
 
 def _measure_pages(this):

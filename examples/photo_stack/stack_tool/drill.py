@@ -68,7 +68,7 @@ def _let_earlier_work_end(stack):
         return
     if photos := Shards(stack).count("outbox"):
         print(f"{photos} photos of before are in work; the drill begins when they are done")
-    if not awaited(lambda: Shards(stack).count("outbox") == 0, EARLIER_SECONDS_MAX):
+    if not awaited(Shards(stack).nothing_in_work, EARLIER_SECONDS_MAX):
         raise StackFailed(f"photos of before are still in work after {EARLIER_SECONDS_MAX} s; look at the logs of the relay, the broker and the workers")
 
 

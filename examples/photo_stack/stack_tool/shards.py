@@ -38,6 +38,10 @@ class Shards:
         """Rows in all of them together."""
         return sum(int(self._stack.psql(name).run(f"select count(*) from {table}")) for name in self.registered())
 
+    def nothing_in_work(self):
+        """Every photo that was uploaded, and every edit, has its sizes."""
+        return self.count("outbox") == 0
+
     def start(self, names):
         """Their databases, with the schema as it is on a new stack. The files that were applied to each."""
         self._start_databases(names)

@@ -288,7 +288,7 @@ def _lead_back(stack, report):
 
 
 def _settle(stack, report):
-    done = seconds_until(lambda: Shards(stack).count("outbox") == 0, 3 * SETTLED_SECONDS_MAX)
+    done = seconds_until(Shards(stack).nothing_in_work, 3 * SETTLED_SECONDS_MAX)
     report.at_most("after the last upload: until every photo has its sizes", done, SETTLED_SECONDS_MAX, "s")
 
 

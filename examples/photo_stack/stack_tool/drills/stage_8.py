@@ -71,7 +71,7 @@ def _break_all(stack, report, broker):
             awaited(has_lasted, BROKEN_SECONDS_MAX)
             seconds = seconds_since(uploaders.each, moment)
             report.at_most(f"kill -9 {what}: the slowest of {len(seconds)} uploads since", max(seconds, default=None), ANSWER_SECONDS_MAX, "s")
-    report.at_most("after the last upload: until every photo has its sizes", seconds_until(lambda: Shards(stack).count("outbox") == 0, PATIENCE_SECONDS), SETTLED_SECONDS_MAX, "s")
+    report.at_most("after the last upload: until every photo has its sizes", seconds_until(Shards(stack).nothing_in_work, PATIENCE_SECONDS), SETTLED_SECONDS_MAX, "s")
     report.at_least("photos that were done at a second attempt", _second_attempts(stack) - earlier_attempts, 1, "")
     return uploaders
 
@@ -85,7 +85,7 @@ def _break_edits(stack, report, broker):
             _kill(stack, names)
             awaited(lambda: editors.asked_for() >= before + EDITS_MEANWHILE, BROKEN_SECONDS_MAX)
     report.at_most(f"kill -9 the workers, the relay, the broker: the slowest of {editors.asked_for()} edits", editors.slowest_seconds(), ANSWER_SECONDS_MAX, "s")
-    report.at_most("  after the last one: until it is shown", seconds_until(lambda: Shards(stack).count("outbox") == 0, PATIENCE_SECONDS), SETTLED_SECONDS_MAX, "s")
+    report.at_most("  after the last one: until it is shown", seconds_until(Shards(stack).nothing_in_work, PATIENCE_SECONDS), SETTLED_SECONDS_MAX, "s")
     report.no_faults("  photos that do not show the last edit that was answered, whole", editors.faults())
     awaited(lambda: broker.unsettled(UPLOADED, WORKERS) == 0 and broker.unsettled(RESULTS, INBOX) == 0, PATIENCE_SECONDS)  # of those that were overtaken, too
     report.figure("  versions that were overtaken or replaced", sweep(stack), "")
@@ -128,7 +128,7 @@ def _commit_in_reverse(stack, report):
         reversed_pairs += reversed_ is True
         uploads += pair
     report.at_least(f"of {REVERSALS} pairs of uploads, committed in the reverse of their numbers", reversed_pairs, 1, "")
-    awaited(lambda: Shards(stack).count("outbox") == 0, SETTLED_SECONDS_MAX)
+    awaited(Shards(stack).nothing_in_work, SETTLED_SECONDS_MAX)
     short = [photo_id for uploader, photo_id in uploads if len(uploader.client.photo(photo_id)["renditions"]) != RENDITIONS]
     report.no_faults("  of them without all their sizes", [f"photo {photo_id} was overtaken, and forgotten" for photo_id in short])
 
@@ -199,7 +199,7 @@ def _lose_a_store(stack, report, broker):
     with Uploaders(stack, **POLITE) as uploaders:
         Hosts(stack).kill("store1")
         awaited(lambda: len(uploaders.acknowledged()) >= UPLOADS_MEANWHILE, PATIENCE_SECONDS)
-    awaited(lambda: Shards(stack).count("outbox") == 0, SETTLED_SECONDS_MAX)
+    awaited(Shards(stack).nothing_in_work, SETTLED_SECONDS_MAX)
     photo_ids = [a.photo_id for a in uploaders.acknowledged()]
     report.at_least("an object store dead: photos whose sizes are made all the same", len(list(stores.differences(photo_ids))), UPLOADS_MEANWHILE, "")
     Hosts(stack).revive()
@@ -217,7 +217,7 @@ def _delete_while_in_work(stack, report, broker):
     for number in range(DELETIONS):
         awaited(lambda: broker.unsettled(UPLOADED, WORKERS) == 0, PATIENCE_SECONDS)
         photo_id = uploader.client.upload(*sample_photos()[0], f"deleted-{number}")["id"]
-        awaited(lambda: broker.progress(UPLOADED, WORKERS)["leased"] > 0 or Shards(stack).count("outbox") == 0, PATIENCE_SECONDS, pause=0.01)
+        awaited(lambda: broker.progress(UPLOADED, WORKERS)["leased"] > 0 or Shards(stack).nothing_in_work(), PATIENCE_SECONDS, pause=0.01)
         for name in _sizers(stack):
             processes.send(stack.who(name), signal.SIGSTOP)
         uploader.client.delete(photo_id)

@@ -161,7 +161,7 @@ def _burst(stack, report):
     finally:
         cgroups.limit(stack.group("workers"), None)
     report.require(f"  workers: {' '.join(map(str, fleet.sizes))}", fleet.sizes[0] == 1 and max(fleet.sizes) == most and fleet.sizes[-1] == 1)
-    awaited(lambda: Shards(stack).count("outbox") == 0, PATIENCE_SECONDS)
+    awaited(Shards(stack).nothing_in_work, PATIENCE_SECONDS)
     stopped = sum(max(0, a - b) for a, b in zip(fleet.sizes, fleet.sizes[1:]))
     awaited(lambda: _clean_ends(stack) - ended >= stopped, PATIENCE_SECONDS)
     report.no_faults(f"  of {stopped} workers that were stopped, killed in their work", ["a worker did not come to its end"] * (stopped - _clean_ends(stack) + ended))
@@ -187,7 +187,7 @@ def _look_at_dashboard(stack, report):
 def _drop_and_restore(stack, report):
     with Uploaders(stack, 2) as uploaders:
         time.sleep(3)
-    awaited(lambda: Shards(stack).count("outbox") == 0, PATIENCE_SECONDS)
+    awaited(Shards(stack).nothing_in_work, PATIENCE_SECONDS)
     psql = stack.psql()
     with processes.standing_still([stack.who(relay.name) for relay in stack.topology.of_component("relay")]):  # it counts up in a row all the while
         before, at = restoration.checksums(psql), restoration.instant(psql)
