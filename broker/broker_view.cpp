@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 
 namespace millrace {
@@ -33,14 +34,17 @@ admin::broker_state broker_view::state() const {
     s.store = around_.store;
     s.level = broker_.level();
     s.epoch = broker_.epoch();
+    s.shards = broker_.shards();
     s.started_at = started_at_;
     s.now = now_();
     s.not_ready = broker_.not_ready();
     s.sessions = broker_.sessions();
-    s.sessions_opened = broker_.sessions_opened();
-    s.sessions_closed = broker_.sessions_closed();
     s.reopened = broker_.reopened();
-    s.counted = broker_.counted();
+    broker_.see_all([&](const server::loop& l) {
+        s.sessions_opened += l.sessions_opened();
+        for (const auto& [why, count] : l.sessions_closed()) s.sessions_closed[why] += count;
+        s.counted += l.counted();
+    });
     if (const auto disk = broker_.space().disk) {
         s.disk_free_bytes = disk->free;
         s.disk_reserve_bytes = disk->reserve;
@@ -52,9 +56,22 @@ admin::broker_state broker_view::state() const {
 
 std::vector<admin::session_state> broker_view::sessions(std::uint64_t after, std::size_t limit) const {
     std::vector<admin::session_state> found;
-    for (const auto* c : broker_.connections_after(after, limit))
-        found.push_back({static_cast<std::uint64_t>(c->session().id()), c->session().client_name(), c->peer(), c->opened_at()});
+    broker_.see_all([&](const server::loop& l) {
+        for (const auto* c : l.connections_after(after, limit))
+            found.push_back({static_cast<std::uint64_t>(c->session().id()), c->session().client_name(), c->peer(), c->opened_at()});
+    });
+    std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+    found.resize(std::min(limit, found.size()));
     return found;
+}
+
+bool broker_view::see(std::uint32_t shard, const std::function<void(const core::shard&)>& look) const {
+    auto seen = false;
+    broker_.see(shard, [&](const server::loop& l) {
+        seen = l.driver() != nullptr;
+        if (seen) look(l.driver()->shard());
+    });
+    return seen;
 }
 
 }  // namespace millrace

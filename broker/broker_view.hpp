@@ -21,7 +21,8 @@ public:
 
     error not_ready() const override { return broker_.not_ready(); }
     admin::broker_state state() const override;
-    const core::shard* shard() const override { return broker_.shard(); }
+    std::uint32_t shards() const override { return broker_.shards(); }
+    bool see(std::uint32_t shard, const std::function<void(const core::shard&)>& look) const override;
     std::vector<admin::session_state> sessions(std::uint64_t after, std::size_t limit) const override;
 
 private:

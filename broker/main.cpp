@@ -2,11 +2,13 @@
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <random>
 #include <sstream>
@@ -64,11 +66,16 @@ driver::broker_clock::reading read_clocks() {
             std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch())};
 }
 
-/// Broker time, for one thread.
+/// Broker time, the same for all shards.
 server::broker::clock broker_time() {
-    return [clock = std::make_shared<driver::broker_clock>(read_clocks())] {
-        const auto now = clock->now(read_clocks());
-        if (const auto ahead = clock->take_jump())
+    struct shared_clock {
+        std::mutex mutex;
+        driver::broker_clock clock{read_clocks()};
+    };
+    return [shared = std::make_shared<shared_clock>()] {
+        const std::lock_guard lock(shared->mutex);
+        const auto now = shared->clock.now(read_clocks());
+        if (const auto ahead = shared->clock.take_jump())
             log_line(spdlog::level::warn, {{"ahead_ms", ahead->count() / 1000}},
                      "the wall clock is " + std::to_string(ahead->count() / 1'000'000) + " s ahead of broker time, which follows it by a tenth at most: leases and backoffs " +
                          (ahead->count() > 0 ? "end up to a tenth early" : "last up to a ninth longer"));
@@ -122,23 +129,33 @@ void tell_serving(const options& o, const asio::ip::tcp::endpoint& where, const 
 
 constexpr std::chrono::microseconds company_time{500};  // of acks, for messages: about what a sync of a good disk takes
 
+/// What is kept in memory and read in the background is shared out: together the shards do what one would.
+driver::driver_settings of_each(driver::driver_settings all, std::uint32_t shards) {
+    all.tail_cache_bytes /= shards;
+    all.read_cache_bytes /= shards;
+    all.reads_in_flight = std::max<std::size_t>(1, all.reads_in_flight / shards);
+    all.scrub_bytes_per_second = (all.scrub_bytes_per_second + shards - 1) / shards;
+    return all;
+}
+
 int run(const options& o) {
     auto access = read_access(o);
     if (!access) return complain(exit_usage, access.failure());
     auto store = open_store(o);
     if (!store) return complain(exit_failed, store.failure());
     server::broker_settings settings;
-    settings.shard = core::shard_id{0};
     settings.sessions_max = o.max_connections;
     settings.driver.scrub_bytes_per_second = o.scrub_rate;
+    settings.driver = of_each(settings.driver, o.shards);
+    settings.core.window_messages /= o.shards;
     if (store.value()->level() >= durability::disk) settings.driver.company_time = company_time;
     settings.session.broker_name = "millraced " MILLRACE_VERSION;
     settings.new_key = [random = std::make_shared<std::random_device>()] { return std::uint64_t{(*random)()} << 32 | (*random)(); };
     if (access.value()) settings.session.access = &*access.value();
-    auto opened = driver::open_shard(*store.value(), settings.shard, settings.core);
+    auto opened = driver::open_shards(*store.value(), o.shards, settings.core);
     if (!opened) return complain(opened.failure().code == errc::sync_failed ? exit_store_failed : exit_failed, opened.failure());
 
-    const auto epoch = opened.value().epoch;
+    const auto epoch = opened.value().front().epoch;
     asio::io_context io(1);
     const auto clock = broker_time();
     server::broker broker(io, std::move(opened.value()), *store.value(), settings, clock);

@@ -28,10 +28,13 @@ struct option_texts {
     std::string log_level = "info";
     std::string log_format = "text";
     std::string max_connections = "10000";
+    std::string shards = "1";
     std::string disk_reserve = "auto";
     std::string scrub_rate = "1MiB";
     bool insecure = false;
 };
+
+constexpr std::uint32_t shards_max = 64;
 
 /// The type in --help of options that stand as numbers in a file.
 constexpr const char* number_type = "NUMBER";
@@ -65,6 +68,7 @@ void add_options(CLI::App& app, options& o, option_texts& texts) {
     app.add_option("--log-level", texts.log_level, "trace, debug, info, warn, error, off");
     app.add_option("--log-format", texts.log_format, "text, or json: an object a line");
     app.add_option("--max-connections", texts.max_connections, "clients at a time; one more is refused")->type_name(number_type);
+    app.add_option("--shards", texts.shards, "threads that share the topics and the clients; may change at any start")->type_name(number_type);
     app.add_option("--disk-reserve", texts.disk_reserve,
                    "SIZE that stays free on the disk of the store: below it publishes are refused, acks are not; auto: 1216MiB, on a disk with less than "
                    "eight times that an eighth of it; 0: no limit");
@@ -233,6 +237,7 @@ error understand(const option_texts& texts, const option_places& places, options
     if (auto why = take(parse_log_format(places.of("log-format"), texts.log_format), o.log_as)) return why;
     if (auto why = take(parse_disk_reserve(places.of("disk-reserve"), texts.disk_reserve), o.disk_reserve)) return why;
     if (auto why = take(parse_bytes(places.of("scrub-rate"), texts.scrub_rate, "give a size for each second as 1MiB, or 0"), o.scrub_rate)) return why;
+    if (auto why = take(parse_number(places.of("shards"), texts.shards, 1, shards_max), o.shards)) return why;
     return take(parse_number(places.of("max-connections"), texts.max_connections, 1, 1'000'000), o.max_connections);
 }
 

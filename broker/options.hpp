@@ -23,6 +23,7 @@ struct options {
     spdlog::level::level_enum log_level = spdlog::level::info;
     log_format log_as = log_format::text;
     std::uint32_t max_connections = 10'000;
+    std::uint32_t shards = 1;
     bool salvage = false;
     std::optional<std::uint64_t> disk_reserve;  // none: what the store thinks right
     std::uint64_t scrub_rate = 1u << 20;  // bytes a second; 0: none

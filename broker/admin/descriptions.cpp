@@ -64,7 +64,7 @@ std::string json_of(const session_state& s, const std::vector<core::consumer_fig
 std::string json_of(const broker_state& s) {
     json_object o;
     o.add("version", s.version).add("store", s.store).add("durability", name_of(s.level)).add("epoch", static_cast<std::uint64_t>(s.epoch))
-        .add("started_at", format_time(s.started_at)).add("uptime_seconds", std::chrono::duration_cast<std::chrono::seconds>(s.now - s.started_at).count())
+        .add("shards", s.shards).add("started_at", format_time(s.started_at)).add("uptime_seconds", std::chrono::duration_cast<std::chrono::seconds>(s.now - s.started_at).count())
         .add("ready", !s.not_ready).add("sessions", s.sessions).add("resident_bytes", s.resident_bytes);
     if (s.not_ready) o.add("not_ready", to_string(s.not_ready));
     return o.text();

@@ -81,7 +81,8 @@ void add_broker(writer& out, const snapshot& taken) {
     out.add("millrace_durability_info", "What an answered publish has survived; the value is always 1.", gauge, 1.0, {{"level", name_of(s.level)}});
     out.add("millrace_uptime_seconds", "Time since the broker started.", gauge, seconds_of(s.now - s.started_at));
     out.add("millrace_ready", "1 while publishing is possible, else 0.", gauge, s.not_ready ? 0.0 : 1.0);
-    out.add("millrace_fencing_epoch", "Epoch under which the store is written; larger after each opening.", gauge, static_cast<double>(s.epoch));
+    out.add("millrace_fencing_epoch", "Epoch under which the first shard is written; larger after each opening.", gauge, static_cast<double>(s.epoch));
+    out.add("millrace_shards", "Threads that share topics and clients.", gauge, static_cast<double>(s.shards));
     out.add("millrace_store_reopened_total", "Times that the store was opened again after a failed commit.", counter, s.reopened);
     if (s.disk_free_bytes) out.add("millrace_disk_free_bytes", "What the disk of the store had left at the last look.", gauge, *s.disk_free_bytes);
     if (s.disk_reserve_bytes) out.add("millrace_disk_reserve_bytes", "Below so much free space publishes are refused.", gauge, *s.disk_reserve_bytes);

@@ -203,51 +203,76 @@ asio::awaitable<page> pages::metrics() {
 
 asio::awaitable<snapshot> pages::take_snapshot() const {
     snapshot taken;
-    core::topic_id last{};
-    while (const auto* shard = broker_.shard()) {
-        const auto more = shard->figures_after(last, partitions_a_turn);
-        if (more.empty() || taken.topics.size() >= topics_with_series_max) break;
-        last = more.back().id;
-        taken.topics.insert(taken.topics.end(), more.begin(), more.end());
-        co_await turn();
+    for (std::uint32_t shard = 0; shard < broker_.shards(); ++shard) {
+        std::vector<core::topic_figures> more;
+        core::topic_id last{};
+        while (taken.topics.size() < topics_with_series_max && broker_.see(shard, [&](const core::shard& s) { more = s.figures_after(last, partitions_a_turn); })) {
+            if (more.empty()) break;
+            last = more.back().id;
+            taken.topics.insert(taken.topics.end(), more.begin(), more.end());
+            co_await turn();
+        }
+        broker_.see(shard, [&](const core::shard& s) {
+            taken.all_topics = s.topics();  // the same in all of them, and so are the subscriptions
+            taken.all_subscriptions = s.subscriptions();
+            taken.consumers += s.consumers();
+        });
     }
     if (taken.topics.size() > topics_with_series_max) taken.topics.resize(topics_with_series_max);
-    if (const auto* shard = broker_.shard()) {
-        taken.all_topics = shard->topics();
-        taken.all_subscriptions = shard->subscriptions();
-        taken.consumers = shard->consumers();
-    }
     taken.state = broker_.state();
     co_return taken;
 }
 
 // ---- what there is ----
 
+std::uint32_t pages::shard_of(const std::string& topic) const {
+    std::uint32_t shard = 0;
+    broker_.see(0, [&](const core::shard& s) {
+        if (const auto id = s.topic_named(topic)) shard = core::shard_place{0, broker_.shards()}.of(*id);
+    });
+    return shard;
+}
+
 page pages::topic(const std::string& name) const {
-    const auto* shard = broker_.shard();
-    if (!shard) return refusal(broker_.not_ready());
-    const auto found = shard->look_at_topic(name);
-    return found ? json(json_of(found.value())) : refusal(found.failure());
+    page shown;
+    const auto seen = broker_.see(shard_of(name), [&](const core::shard& s) {
+        const auto found = s.look_at_topic(name);
+        shown = found ? json(json_of(found.value())) : refusal(found.failure());
+    });
+    return seen ? shown : refusal(broker_.not_ready());
 }
 
 page pages::subscription(const std::string& topic, const std::string& name) const {
-    const auto* shard = broker_.shard();
-    if (!shard) return refusal(broker_.not_ready());
-    const auto found = shard->look_at_subscription(topic, name);
-    return found ? json(json_of(found.value())) : refusal(found.failure());
+    page shown;
+    const auto seen = broker_.see(shard_of(topic), [&](const core::shard& s) {
+        const auto found = s.look_at_subscription(topic, name);
+        shown = found ? json(json_of(found.value())) : refusal(found.failure());
+    });
+    return seen ? shown : refusal(broker_.not_ready());
 }
+
+namespace {
+
+template <class Description>
+std::string text_of(const result<Description>& found) {
+    return found ? json_of(found.value()) : std::string();
+}
+
+}  // namespace
 
 asio::awaitable<page> pages::topics(part wanted) const {
     named_list all;
     all.names = [](const core::shard& shard, const std::string& after, std::size_t limit) { return shard.topic_names(after, limit); };
-    all.describe = [](const core::shard& shard, const std::string& name) { return json_of(shard.look_at_topic(name).value()); };
+    all.topic = [](const std::string& name) { return name; };
+    all.describe = [](const core::shard& shard, const std::string& name) { return text_of(shard.look_at_topic(name)); };
     return named("topics", std::move(all), std::move(wanted));
 }
 
 asio::awaitable<page> pages::subscriptions(std::string topic, part wanted) const {
     named_list all;
     all.names = [topic](const core::shard& shard, const std::string& after, std::size_t limit) { return shard.subscription_names(topic, after, limit); };
-    all.describe = [topic](const core::shard& shard, const std::string& name) { return json_of(shard.look_at_subscription(topic, name).value()); };
+    all.topic = [topic](const std::string&) { return topic; };
+    all.describe = [topic](const core::shard& shard, const std::string& name) { return text_of(shard.look_at_subscription(topic, name)); };
     return named("subscriptions", std::move(all), std::move(wanted));
 }
 
@@ -255,14 +280,16 @@ asio::awaitable<page> pages::named(std::string what, named_list from, part wante
     list all(what);
     auto more = true;
     while (more && all.count() < wanted.limit && !all.is_full()) {
-        const auto* shard = broker_.shard();
-        if (!shard) co_return refusal(broker_.not_ready());
-        const auto found = from.names(*shard, wanted.after, std::min(wanted.limit - all.count(), names_a_turn));
+        result<core::answers::name_page> found(core::answers::name_page{});
+        const auto count = std::min(wanted.limit - all.count(), names_a_turn);
+        if (!broker_.see(0, [&](const core::shard& s) { found = from.names(s, wanted.after, count); })) co_return refusal(broker_.not_ready());
         if (!found) co_return refusal(found.failure());
         const auto& names = found.value().names;
         more = found.value().more;
         for (std::size_t i = 0; i < names.size(); ++i) {
-            all.add(from.describe(*shard, names[i]));
+            std::string text;
+            broker_.see(shard_of(from.topic(names[i])), [&](const core::shard& s) { text = from.describe(s, names[i]); });
+            if (!text.empty()) all.add(text);
             wanted.after = names[i];
             if (!all.is_due()) continue;
             more |= i + 1 < names.size();
@@ -285,9 +312,15 @@ asio::awaitable<page> pages::sessions(part wanted) const {
         const auto count = std::min(wanted.limit - all.count(), names_a_turn);
         const auto found = broker_.sessions(after, count + 1);
         more = found.size() > count;
-        const auto* shard = broker_.shard();
-        for (std::size_t i = 0; i < std::min(count, found.size()); ++i) {
-            all.add(json_of(found[i], shard ? shard->consumers_of(core::session_id{found[i].id}) : std::vector<core::consumer_figures>{}));
+        const auto shown = std::min(count, found.size());
+        std::vector<std::vector<core::consumer_figures>> consumers(shown);
+        for (std::uint32_t shard = 0; shard < broker_.shards(); ++shard)
+            broker_.see(shard, [&](const core::shard& s) {
+                for (std::size_t i = 0; i < shown; ++i)
+                    for (auto& c : s.consumers_of(core::session_id{found[i].id})) consumers[i].push_back(std::move(c));
+            });
+        for (std::size_t i = 0; i < shown; ++i) {
+            all.add(json_of(found[i], consumers[i]));
             after = found[i].id;
         }
         co_await turn();

@@ -50,9 +50,10 @@ private:
         std::size_t limit = 1000;
     };
 
-    /// What a list is made from: names, a page at a time, and how one of them looks.
+    /// What a list is made from: names, a page at a time, the topic that each is or belongs to, and how it looks; empty: it is gone meanwhile.
     struct named_list {
         std::function<result<core::answers::name_page>(const core::shard&, const std::string& after, std::size_t limit)> names;
+        std::function<std::string(const std::string& name)> topic;
         std::function<std::string(const core::shard&, const std::string& name)> describe;
     };
 
@@ -67,6 +68,7 @@ private:
     boost::asio::awaitable<page> subscriptions(std::string topic, part wanted) const;
     boost::asio::awaitable<page> named(std::string what, named_list from, part wanted) const;
     boost::asio::awaitable<page> sessions(part wanted) const;
+    std::uint32_t shard_of(const std::string& topic) const;
     page topic(const std::string& name) const;
     page subscription(const std::string& topic, const std::string& name) const;
     static result<part> read_part(const std::string& query);

@@ -1,10 +1,11 @@
-// What admin HTTP may see of a broker: names and numbers, read on the loop's thread between two steps of the core. It changes nothing.
+// What admin HTTP may see of a broker: names and numbers, read between two steps of a core. It changes nothing. Asked on the broker's own thread.
 //
 // What it shows is what the broker holds in memory now, so that it can be looked at also while the disk stands still: a topic that was created a
 // moment ago may be listed before its creation is durable.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -22,7 +23,8 @@ struct broker_state {
     std::string version;
     std::string store;  // as --store names it
     durability level = durability::memory;
-    core::fencing_epoch epoch{};
+    core::fencing_epoch epoch{};  // of the first shard
+    std::uint32_t shards = 1;
     timestamp started_at;
     timestamp now;
     error not_ready;  // why publishing is not possible; no error: it is
@@ -55,8 +57,11 @@ public:
 
     virtual broker_state state() const = 0;
 
-    /// Null while the store is being opened again. Not to be kept: another may take its place at the next step.
-    virtual const core::shard* shard() const = 0;
+    /// Each topic is one of theirs; the names of all are known to each.
+    virtual std::uint32_t shards() const = 0;
+
+    /// Waits until `look` has seen that shard, between two of its steps. False while the store is being opened again: there was nothing to see.
+    virtual bool see(std::uint32_t shard, const std::function<void(const core::shard&)>& look) const = 0;
 
     /// At most `limit` sessions, in the order of their ids, after `after`.
     virtual std::vector<session_state> sessions(std::uint64_t after, std::size_t limit) const = 0;

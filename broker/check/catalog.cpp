@@ -95,6 +95,11 @@ void examination::take_row(core::row&& r) {
         case 'F':
         case 'H':
         case 'B': own_rows_.push_back(std::move(r)); break;
+        case 'I': {  // what it says is taken up at the next start, whether or not its subscription is still there
+            core::arrival_row arrived;
+            if (const auto bad = decode(r, arrived)) erase(r, {}, bad.what, "it is dropped: a dead letter may arrive twice");
+            break;
+        }
         case 'N':
         case 'Q': producer_rows_.push_back(std::move(r)); break;
         default: erase(r, {}, "a row of an unknown table '" + r.key.substr(0, 1) + "'", "it is dropped");

@@ -180,7 +180,8 @@ using load = std::variant<load_entries, load_blocks>;
 /// What one step wants done. Everything in it may leave at once: what must wait for a commit stays in the core until it is durable.
 /// Answers go before deliveries.
 struct effects {
-    std::optional<accepted> taken;  // set by publish and handed_over alone
+    std::optional<accepted> taken;           // set by publish, handed_over and arrive alone
+    std::optional<partition_id> elsewhere;  // set by handed_over: the envelope is for this partition, which is another shard's; `moved` is due
     std::vector<answer> answered;
     std::vector<delivery> delivered;
     std::vector<consumer_ended> ended;
@@ -188,14 +189,18 @@ struct effects {
     std::vector<load> loads;
     std::vector<error> alarms;  // for whoever watches the broker
 
+    std::vector<producer_id> idle_producers;  // to be forgotten by all shards
+
     void clear() {
         taken.reset();
+        elsewhere.reset();
         answered.clear();
         delivered.clear();
         ended.clear();
         hand_overs.clear();
         loads.clear();
         alarms.clear();
+        idle_producers.clear();
     }
 };
 

@@ -23,4 +23,14 @@ struct partition_id {
     auto operator<=>(const partition_id&) const = default;
 };
 
+/// Which of a broker's shards one is. A topic belongs to one shard, with all its partitions and subscriptions, so that order, fairness and limits need no
+/// agreement between shards. Nothing that is stored says to which: their number may change at any restart.
+struct shard_place {
+    std::uint32_t index = 0;
+    std::uint32_t count = 1;
+
+    std::uint32_t of(topic_id topic) const { return static_cast<std::uint32_t>(topic) % count; }
+    bool holds(topic_id topic) const { return of(topic) == index; }
+};
+
 }  // namespace millrace::core

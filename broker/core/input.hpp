@@ -12,6 +12,7 @@
 #include "broker/core/identity.hpp"
 #include "broker/core/mutation.hpp"
 #include "broker/core/producers.hpp"
+#include "broker/core/row.hpp"
 #include "broker/core/settings.hpp"
 #include "broker/core/settled_set.hpp"
 #include "millrace/error.hpp"
@@ -138,6 +139,26 @@ struct undelivered { session_id session{}; consumer_id consumer{}; lease_range r
 /// Nothing happened but time: a deadline has come.
 struct tick {};
 
+// ---- what another shard has done, durably; where there is an origin, it is answered when it is known here ----
+
+struct learn_topic { origin from; topic_row row; };  // a new one, or its settings have changed
+struct learn_subscription { origin from; subscription_row row; };
+struct forget_topic { origin from; std::string name; };
+struct forget_subscription { origin from; std::string topic; std::string name; };
+
+/// A producer was opened; answered with its positions here.
+struct learn_producer { origin from; producer_id id{}; std::string name; std::uint32_t epoch = 0; std::uint64_t incarnation = 0; };
+
+/// It has been idle: every other shard forgets it before the first does. Errors: in_use, and then the first is told with note_use.
+struct forget_producer { origin from; producer_id id{}; };
+struct note_use { producer_id id{}; };
+
+/// The envelope of a message that died in another shard, for a topic of this one. The view is valid during step().
+struct arrive { origin from; dead_message what; partition_id target; std::span<const std::uint32_t> record_ends; };
+
+/// What became of one that died here: its envelope is in its target, or was refused.
+struct moved { dead_message what; error refused; };
+
 }  // namespace input
 
 using any_input = std::variant<input::list_metadata, input::create_topic, input::update_topic, input::describe_topic, input::list_topics,
@@ -145,6 +166,8 @@ using any_input = std::variant<input::list_metadata, input::create_topic, input:
                                input::list_subscriptions, input::update_subscription, input::delete_subscription, input::publish, input::open_producer, input::subscribe, input::unsubscribe,
                                input::credit, input::start, input::ack, input::nack, input::reject, input::release, input::extend, input::peek,
                                input::handed_over, input::session_lost, input::committed, input::loaded_entries,
-                               input::loaded_blocks, input::read_failed, input::scan_failed, input::damaged, input::undelivered, input::tick>;
+                               input::loaded_blocks, input::read_failed, input::scan_failed, input::damaged, input::undelivered, input::tick, input::learn_topic,
+                               input::learn_subscription, input::forget_topic, input::forget_subscription, input::learn_producer, input::forget_producer,
+                               input::note_use, input::arrive, input::moved>;
 
 }  // namespace millrace::core

@@ -32,9 +32,30 @@ producers::opened producers::open(const std::string& name, std::uint64_t incarna
     p.incarnation = incarnation;
     p.used_at = now;
     changed_.insert(id);
-    opened out{id, p.epoch, {}};
-    for (const auto& [partition, batches] : p.positions) out.positions.push_back({partition, batches.back().number});
-    return out;
+    return {id, p.epoch, positions_of(p)};
+}
+
+std::vector<producer_position> producers::positions_of(const producer& p) const {
+    std::vector<producer_position> all;
+    for (const auto& [partition, batches] : p.positions) all.push_back({partition, batches.back().number});
+    return all;
+}
+
+std::vector<producer_position> producers::learn(producer_id id, const std::string& name, std::uint32_t epoch, std::uint64_t incarnation, timestamp now) {
+    names_[name] = id;
+    auto& p = producers_[id];
+    p.name = name;
+    p.epoch = epoch;
+    p.incarnation = incarnation;
+    p.used_at = now;
+    return positions_of(p);
+}
+
+void producers::note_use(producer_id id, timestamp now) {
+    const auto it = producers_.find(id);
+    if (it == producers_.end()) return;
+    it->second.used_at = now;
+    changed_.insert(id);
 }
 
 producers::verdict producers::judge(const batch_claim& claim, partition_id partition) const {
@@ -74,17 +95,23 @@ void producers::forget_topic(topic_id topic) {
         }
 }
 
-void producers::forget_idle(timestamp now) {
-    for (auto it = producers_.begin(); it != producers_.end();) {
-        if (it->second.used_at >= now - idle_max) {
-            ++it;
-            continue;
-        }
-        changed_.insert(it->first);
-        for (const auto& [partition, batches] : it->second.positions) changed_positions_.emplace(it->first, partition);
-        names_.erase(it->second.name);
-        it = producers_.erase(it);
-    }
+std::vector<producer_id> producers::idle(timestamp now) const {
+    std::vector<producer_id> all;
+    if (!is_first()) return all;
+    for (const auto& [id, p] : producers_)
+        if (p.used_at < now - idle_max) all.push_back(id);
+    return all;
+}
+
+error producers::forget(producer_id id, timestamp now) {
+    const auto it = producers_.find(id);
+    if (it == producers_.end()) return {};
+    if (it->second.used_at >= now - idle_max) return {errc::in_use, "producer '" + it->second.name + "' has published meanwhile"};
+    if (is_first()) changed_.insert(id);
+    for (const auto& [partition, batches] : it->second.positions) changed_positions_.emplace(id, partition);
+    names_.erase(it->second.name);
+    producers_.erase(it);
+    return {};
 }
 
 void producers::take_changes(std::vector<mutation>& out) {
@@ -139,7 +166,7 @@ error producers::recover(const row& r) {
     const auto it = producers_.find(id);  // rows come in key order: the producer before its positions
     if (auto damaged = row_verdict(r, k.good() && v.good() && !batches.empty() && it != producers_.end())) return damaged;
     it->second.used_at = std::max(it->second.used_at, used_at);
-    it->second.positions[partition] = std::move(batches);
+    if (place_.holds(topic)) it->second.positions[partition] = std::move(batches);
     return {};
 }
 

@@ -2,6 +2,9 @@
 //
 // State is kept per (producer, partition): the last 5 batches. A larger producer epoch, given at each opening, shuts earlier incarnations out. Unnamed
 // producers have no state. A producer that has been idle for 7 days is forgotten.
+//
+// Where a broker has several shards, each knows all producers and judges their batches for its own topics; the first shard opens them, stores them, and
+// finds out who has been idle.
 #pragma once
 
 #include <array>
@@ -42,6 +45,8 @@ public:
     static constexpr std::size_t remembered_batches = 5;
     static constexpr auto idle_max = std::chrono::hours{24 * 7};
 
+    explicit producers(shard_place place = {}) : place_(place) {}
+
     /// Whether `incarnation` may open `name` again without fencing anybody else. A producer that is not known (any more) may be. Errors: producer_fenced.
     error judge_return(const std::string& name, std::uint64_t incarnation) const;
 
@@ -64,8 +69,19 @@ public:
     /// The batch was taken at `first`.
     void taken(const batch_claim& claim, partition_id partition, sequence first, timestamp now);
 
+    /// The first shard has opened it. Returns its positions here.
+    std::vector<producer_position> learn(producer_id id, const std::string& name, std::uint32_t epoch, std::uint64_t incarnation, timestamp now);
+
+    /// Another shard has it in use.
+    void note_use(producer_id id, timestamp now);
+
     void forget_topic(topic_id topic);
-    void forget_idle(timestamp now);
+
+    /// Producers that have been idle for too long, as far as the first shard knows; the others say nothing.
+    std::vector<producer_id> idle(timestamp now) const;
+
+    /// Errors: in_use, when it was used here meanwhile.
+    error forget(producer_id id, timestamp now);
 
     bool has_changes() const { return !changed_.empty() || !changed_positions_.empty(); }
     /// Appends what has changed since the last call.
@@ -89,9 +105,12 @@ private:
     };
     using position_key = std::pair<producer_id, partition_id>;
 
+    bool is_first() const { return place_.index == 0; }
+    std::vector<producer_position> positions_of(const producer& p) const;
     static std::string key_of(producer_id id);
     static std::string key_of(const position_key& id);
 
+    shard_place place_;
     std::map<producer_id, producer> producers_;
     std::map<std::string, producer_id> names_;
     std::set<producer_id> changed_;

@@ -560,15 +560,17 @@ void progress::park(sequence s, const std::string& reason) {
     settle(s, s, &settled_counts::parked);
 }
 
-std::vector<sequence> progress::park_hand_overs() {
+std::vector<sequence> progress::park_hand_overs(const std::function<bool(sequence)>& which) {
     std::vector<sequence> parked;
-    for (const auto& [at, h] : std::exchange(hand_overs_, {})) {
+    for (const auto& [at, h] : hand_overs_) {
+        if (!which(at)) continue;
         failures_[at] = {h.failures, true, h.reason};
         parked_.insert(at);
         changed_failures_.insert(at);
         changed_hand_overs_.insert(at);
         parked.push_back(at);
     }
+    for (const auto at : parked) hand_overs_.erase(at);
     counts_.dead -= parked.size();
     counts_.parked += parked.size();
     return parked;

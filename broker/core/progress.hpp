@@ -153,7 +153,7 @@ public:
     void bury(sequence s, const std::string& reason);
     void park(sequence s, const std::string& reason);
     /// Nothing takes the dead any more: what is still on its way is parked here instead. Returns where, in order.
-    std::vector<sequence> park_hand_overs();
+    std::vector<sequence> park_hand_overs(const std::function<bool(sequence)>& which);
     /// The message has arrived in the other topic. Returns the key of its row; empty when it was not on its way.
     std::string handed_over(sequence s);
     const std::map<sequence, hand_over_row>& hand_overs() const { return hand_overs_; }

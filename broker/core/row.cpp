@@ -188,6 +188,25 @@ error decode(const row& r, hand_over_row& out) {
     return row_verdict(r, k.good() && v.good());
 }
 
+std::string arrival_key(const dead_message& what) {
+    return key_writer('I').u32(number(what.subscription)).u32(what.partition).u64(what.at.value).take();
+}
+
+row encode(const arrival_row& a) {
+    return {arrival_key(a.what), value_writer().number(number(a.target.topic)).number(a.target.index).take()};
+}
+
+error decode(const row& r, arrival_row& out) {
+    key_reader k(r.key);
+    out.what.subscription = subscription_id{k.u32()};
+    out.what.partition = k.u32();
+    out.what.at = {k.u64()};
+    value_reader v(r.value);
+    out.target.topic = topic_id{v.number<std::uint32_t>()};
+    out.target.index = v.number<std::uint32_t>();
+    return row_verdict(r, k.good() && v.good());
+}
+
 row encode(subscription_id s, std::uint32_t partition, const settled_set::block_row& b) {
     value_writer v;
     if (b.bits) {
@@ -218,7 +237,7 @@ error decode(const row& r, settled_set::block_row& out) {
 }
 
 std::optional<subscription_id> subscription_of(std::string_view key) {
-    if (key.size() < 5 || std::string_view("GFHB").find(key.front()) == std::string_view::npos) return std::nullopt;
+    if (key.size() < 5 || std::string_view("GFHIB").find(key.front()) == std::string_view::npos) return std::nullopt;
     return subscription_id{key_reader(key).u32()};
 }
 
@@ -227,6 +246,7 @@ row_range log_rows(topic_id id) { return keys_with(key_writer('P').u32(number(id
 row_range progress_rows(subscription_id id) { return keys_with(key_writer('G').u32(number(id)).take()); }
 row_range failure_rows(subscription_id id) { return keys_with(key_writer('F').u32(number(id)).take()); }
 row_range hand_over_rows(subscription_id id) { return keys_with(key_writer('H').u32(number(id)).take()); }
+row_range arrival_rows(subscription_id id) { return keys_with(key_writer('I').u32(number(id)).take()); }
 row_range block_rows(subscription_id id) { return keys_with(key_writer('B').u32(number(id)).take()); }
 row_range block_rows(subscription_id id, std::uint32_t partition, std::uint64_t from) {
     return {block_key(id, partition, from), keys_with(key_writer('B').u32(number(id)).u32(partition).take()).end};

@@ -10,6 +10,7 @@
 //   'Q' producer topic partition                 its last batches there (producers.cpp)
 //   'F' subscription partition sequence          a message that has failed: how often, when it is due again, or that it is parked and why
 //   'H' subscription partition sequence          a dead message on its way to another topic, with failures and reason
+//   'I' subscription partition sequence          it has arrived in the topic of another shard, which one (shard_others.cpp)
 //   'B' subscription partition last-block        settled blocks: a bitmap, or the first of a run of full ones
 //
 // Numbers in keys are big-endian (u32 ids and partitions, u64 blocks), in values little-endian. Golden values: tests/core/row_test.cpp.
@@ -118,6 +119,23 @@ struct hand_over_row {
     bool operator==(const hand_over_row&) const = default;
 };
 
+/// A message that died and is on its way to another topic.
+struct dead_message {
+    subscription_id subscription{};
+    std::uint32_t partition = 0;
+    sequence at;
+
+    auto operator<=>(const dead_message&) const = default;
+};
+
+/// Its envelope is in the topic of another shard, and its hand-over row not erased yet.
+struct arrival_row {
+    dead_message what;
+    partition_id target;
+
+    bool operator==(const arrival_row&) const = default;
+};
+
 row encode(const meta_row&);
 row encode(const topic_row&);
 row encode(const subscription_row&);
@@ -125,13 +143,15 @@ row encode(const log_row&);
 row encode(const progress_row&);
 row encode(const failure_row&);
 row encode(const hand_over_row&);
+row encode(const arrival_row&);
 row encode(subscription_id, std::uint32_t partition, const settled_set::block_row&);
 std::string block_key(subscription_id, std::uint32_t partition, std::uint64_t last_block);
+std::string arrival_key(const dead_message&);
 std::string log_key(partition_id);
 std::string topic_key(topic_id);
 std::string subscription_key(subscription_id);
 
-/// The subscription whose progress, failure, hand-over or block row has this key, also where the row itself cannot be read.
+/// The subscription whose progress, failure, hand-over, arrival or block row has this key, also where the row itself cannot be read.
 std::optional<subscription_id> subscription_of(std::string_view key);
 
 /// Errors of every decode: corruption, naming the key. The row must be of that kind.
@@ -142,6 +162,7 @@ error decode(const row&, log_row&);
 error decode(const row&, progress_row&);
 error decode(const row&, failure_row&);
 error decode(const row&, hand_over_row&);
+error decode(const row&, arrival_row&);
 error decode(const row&, settled_set::block_row&);
 
 /// Everything but settled blocks: what is read at start, in key order.
@@ -151,6 +172,7 @@ row_range log_rows(topic_id);
 row_range progress_rows(subscription_id);
 row_range failure_rows(subscription_id);
 row_range hand_over_rows(subscription_id);
+row_range arrival_rows(subscription_id);
 row_range block_rows(subscription_id);
 /// The block rows that end in block `from` or later.
 row_range block_rows(subscription_id, std::uint32_t partition, std::uint64_t from);

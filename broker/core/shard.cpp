@@ -216,6 +216,7 @@ void shard::look_again(topic& t, partition_log& log) {
 
 void shard::perform(const input::tick&) {
     deadline_.reset();
+    for (const auto& what : std::exchange(arrived_, {})) perform(input::moved{what, {}});
     if (adopting_ && now_ - *opened_at_ >= settings_.adoption_wait) {
         adopting_ = false;
         for (auto& [id, s] : subscriptions_) {
@@ -231,6 +232,7 @@ void shard::perform(const input::tick&) {
 }
 
 void shard::note_aging(const topic& t) {
+    if (!settings_.place.holds(t.row.id)) return;
     if (t.row.settings.keep_age.count() > 0 || t.row.settings.max_age.count() > 0)
         aging_.insert(t.row.id);
     else
@@ -242,7 +244,12 @@ void shard::check_ages() {
         for (auto& [id, t] : topics_) tidy(t, true);
     if (now_ >= next_age_check_) {
         next_age_check_ = now_ + age_interval;
-        producers_.forget_idle(now_);
+        for (const auto id : producers_.idle(now_)) {
+            if (settings_.place.count > 1)
+                out_->idle_producers.push_back(id);  // the others forget it first: whatever a crash leaves, no position is without its producer
+            else
+                producers_.forget(id, now_);
+        }
         for (const auto id : aging_) tidy(topics_.at(id), false);
     }
     if (!aging_.empty()) wake_at(next_age_check_);

@@ -37,6 +37,7 @@ struct shard_settings {
     duration adoption_wait{2'000};             // after a restart, before old messages are given to anybody
     duration session_grace{10'000};            // how long a lost session keeps what it has started
     duration longest_lease{std::chrono::hours{12}};
+    shard_place place{};
 };
 
 class shard {
@@ -66,6 +67,12 @@ public:
 
     /// Why each subscription that is in quarantine is.
     std::vector<error> quarantined() const;
+
+    /// Of any shard: the catalog is the same in all of them.
+    std::optional<topic_id> topic_named(const std::string& name) const;
+
+    /// The id that the next topic gets.
+    topic_id next_topic() const { return topic_id{meta_.next_topic}; }
 
     /// "partition 3 of topic 'photos'"
     std::string place_of(partition_id id) const;
@@ -98,7 +105,7 @@ public:
     void check() const;
 
 private:
-    explicit shard(const shard_settings& settings) : settings_(settings) {}
+    explicit shard(const shard_settings& settings) : settings_(settings), producers_(settings.place) {}
 
     struct topic {
         topic_row row;
@@ -229,6 +236,18 @@ private:
     void fire_timers();
     void wake_at(timestamp when);
 
+    // shard_others.cpp: what other shards have done
+    void perform(const input::learn_topic&);
+    void perform(const input::learn_subscription&);
+    void perform(const input::forget_topic&);
+    void perform(const input::forget_subscription&);
+    void perform(const input::learn_producer&);
+    void perform(const input::forget_producer&);
+    void perform(const input::note_use&);
+    void perform(const input::arrive&);
+    void perform(const input::moved&);
+    bool is_elsewhere(const topic& t) const { return !settings_.place.holds(t.row.id); }
+
     // shard_space.cpp: cursors, retention, limits
     void perform(const input::purge_topic&);
     void progressed(subscription& s, std::uint32_t partition, sequence first, sequence last);
@@ -280,6 +299,8 @@ private:
     std::map<progress_key, timestamp> armed_;
     std::vector<hand_over> stalled_;  // their target was missing or full, or a restart came between: tried again
     timestamp retry_at_;
+    std::set<dead_message> moving_;      // on their way to another shard
+    std::set<dead_message> arrived_;  // had arrived there before a restart, which their rows do not say yet
     std::optional<timestamp> deadline_;
     timestamp next_age_check_;
     bool just_recovered_ = false;  // what was being reclaimed or expired is taken up by the first tick

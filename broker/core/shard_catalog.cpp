@@ -1,6 +1,7 @@
 // Topics and subscriptions: made, looked at, changed, deleted.
 #include <algorithm>
 
+#include "broker/core/invariant.hpp"
 #include "broker/core/shard.hpp"
 
 namespace millrace::core {
@@ -104,6 +105,7 @@ void shard::perform(const input::create_topic& c) {
     if (!settings) return reply(c.from, settings.failure());
 
     const topic_id id{meta_.next_topic++};
+    invariant(settings_.place.holds(id), "a topic was made by another shard than its own", static_cast<std::uint64_t>(id));
     auto& t = topics_[id];
     t.row = {id, c.name, now_, settings.value()};
     note_aging(t);
@@ -308,8 +310,10 @@ void shard::remove_subscription(subscription& s, const error& why) {
         if (const auto armed = armed_.extract({id, p.partition()})) timers_.erase({armed.mapped(), armed.key()});
     }
     std::erase_if(stalled_, [&](const hand_over& h) { return h.subscription == id; });
+    std::erase_if(moving_, [&](const dead_message& m) { return m.subscription == id; });
     mutations_.push_back(erase_rows{failure_rows(id)});
     mutations_.push_back(erase_rows{hand_over_rows(id)});
+    mutations_.push_back(erase_rows{arrival_rows(id)});
     mutations_.push_back(erase_rows{progress_rows(id)});
     mutations_.push_back(erase_rows{block_rows(id)});
     erase_catalog(subscription_key(id));

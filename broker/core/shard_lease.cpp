@@ -177,8 +177,9 @@ hand_over shard::hand_over_of(const subscription& s, const hand_over_row& r) con
 
 /// No topic takes the dead of this subscription any more: those that have not arrived are parked, as all that die from now on.
 void shard::park_hand_overs(subscription& s) {
+    const auto stays = [&](std::uint32_t partition) { return [&, partition](sequence at) { return !moving_.contains({s.row.id, partition, at}); }; };
     for (auto& p : s.partitions)
-        for (const auto at : p.park_hand_overs()) progressed(s, p.partition(), at, at);
+        for (const auto at : p.park_hand_overs(stays(p.partition()))) progressed(s, p.partition(), at, at);
     std::erase_if(stalled_, [&](const hand_over& h) { return h.subscription == s.row.id; });
 }
 
@@ -200,6 +201,11 @@ void shard::perform(const input::handed_over& h) {
     if (!s || s->inconsistent || !s->partitions[h.partition].hand_overs().contains(h.at)) return;
     auto& p = s->partitions[h.partition];
     auto* target = find_topic(s->row.settings.dead_letter);
+    if (target && is_elsewhere(*target)) {
+        if (moving_.insert({h.subscription, h.partition, h.at}).second)
+            out_->elsewhere = partition_id{target->row.id, h.partition % target->row.settings.partitions};
+        return;
+    }
     auto* log = target ? &target->logs[h.partition % target->logs.size()] : nullptr;
     if (!log || refuse_at_limit(*target, *log, h.record_ends.back())) return stall(*s, p.hand_overs().at(h.at));
     // The envelope's entry and the row's erasure are one commit: it arrives exactly once.

@@ -67,6 +67,7 @@ std::vector<topic_figures> shard::figures_after(topic_id after, std::size_t part
     std::vector<topic_figures> found;
     std::size_t looked_at = 0;
     for (auto it = topics_.upper_bound(after); it != topics_.end() && looked_at < partitions; ++it) {
+        if (is_elsewhere(it->second)) continue;
         looked_at += it->second.logs.size() * (1 + it->second.subscriptions.size());
         found.push_back(figures_of(it->second));
     }

@@ -11,6 +11,7 @@ struct shard::found_rows {
     std::vector<log_row> logs;
     std::vector<failure_row> failures;
     std::vector<hand_over_row> hand_overs;
+    std::vector<arrival_row> arrivals;
     std::vector<std::pair<subscription_id, error>> unreadable;
 };
 
@@ -55,6 +56,7 @@ error shard::take_row(const core::row& r, found_rows& found) {
         case 'G': return take_own(r, found.progress, found);
         case 'F': return take_own(r, found.failures, found);
         case 'H': return take_own(r, found.hand_overs, found);
+        case 'I': return take_own(r, found.arrivals, found);
         case 'N':
         case 'Q': return producers_.recover(r);
         case 'P': return decode(r, found.logs.emplace_back());
@@ -78,6 +80,7 @@ error shard::take_row(const core::row& r, found_rows& found) {
 
 error shard::recover_logs(const found_rows& found) {
     for (const auto& l : found.logs) {
+        if (!settings_.place.holds(l.partition.topic)) continue;
         auto* t = find_topic(l.partition.topic);
         if (!t || l.partition.index != t->logs.size())
             return damaged("a log row of partition " + std::to_string(l.partition.index) + " has no topic or no predecessor");
@@ -85,7 +88,7 @@ error shard::recover_logs(const found_rows& found) {
         ++logs_;
     }
     for (const auto& [id, t] : topics_)
-        if (t.logs.size() != t.row.settings.partitions)
+        if (!is_elsewhere(t) && t.logs.size() != t.row.settings.partitions)
             return damaged("topic '" + t.row.name + "' has " + std::to_string(t.logs.size()) + " of " + std::to_string(t.row.settings.partitions) + " partitions");
     for (auto& [id, sub] : subscriptions_) {
         auto* t = find_topic(sub.row.topic);
@@ -95,19 +98,20 @@ error shard::recover_logs(const found_rows& found) {
     return {};
 }
 
-/// Every subscription gets a progress in every partition; in quarantine, one that says nothing where none is stored.
+/// Every subscription of this shard gets a progress in every partition; in quarantine, one that says nothing where none is stored.
 error shard::recover_progress(const found_rows& found) {
     std::map<std::pair<subscription_id, std::uint32_t>, const progress_row*> stored;
     for (const auto& p : found.progress) {
         auto* sub = find_subscription(p.subscription);
         if (!sub) return damaged("the progress of subscription " + std::to_string(static_cast<std::uint32_t>(p.subscription)) + " belongs to none that there is");
+        if (is_elsewhere(*find_topic(sub->row.topic))) continue;
         if (p.partition >= find_topic(sub->row.topic)->logs.size()) quarantine(*sub, p.partition, "it has progress in a partition that there is not");
         stored[{p.subscription, p.partition}] = &p;
     }
     for (const auto& [id, bad] : found.unreadable) {
         auto* sub = find_subscription(id);
         if (!sub) return bad;
-        quarantine(*sub, 0, bad.what);
+        if (!is_elsewhere(*find_topic(sub->row.topic))) quarantine(*sub, 0, bad.what);
     }
     for (auto& [id, sub] : subscriptions_)
         for (const auto& log : find_topic(sub.row.topic)->logs) {
@@ -127,6 +131,7 @@ error shard::recover_failures(const found_rows& found) {
     const auto take = [this](const auto& r, const char* what) -> error {
         auto* sub = find_subscription(r.subscription);
         if (!sub) return damaged(std::string(what) + " message " + std::to_string(r.at.value) + " has no subscription");
+        if (is_elsewhere(*find_topic(sub->row.topic))) return {};
         if (r.partition < sub->partitions.size())
             sub->partitions[r.partition].recover(r);
         else
@@ -137,6 +142,11 @@ error shard::recover_failures(const found_rows& found) {
         if (auto bad = take(f, "failed")) return bad;
     for (const auto& h : found.hand_overs)
         if (auto bad = take(h, "dead")) return bad;
+    for (const auto& a : found.arrivals) {
+        const auto* sub = find_subscription(a.what.subscription);
+        const auto is_ours = sub ? a.what.partition < sub->partitions.size() : settings_.place.index == 0;
+        if (is_ours) arrived_.insert(a.what);
+    }
     for (auto& [id, sub] : subscriptions_)
         for (const auto& p : sub.partitions)
             if (auto wrong = p.contradiction(find_log({sub.row.topic, p.partition()})->next()); !wrong.empty()) quarantine(sub, p.partition(), wrong);
@@ -152,13 +162,14 @@ void shard::recover_work() {
             p.expect_returns(find_log({sub.row.topic, p.partition()})->high());
             adopting_ |= p.may_be_held();
             arm(sub, p.partition());
-            for (const auto& [at, h] : p.hand_overs()) stalled_.push_back(hand_over_of(sub, h));
+            for (const auto& [at, h] : p.hand_overs())
+                if (!arrived_.contains({id, p.partition(), at})) stalled_.push_back(hand_over_of(sub, h));
         }
     }
     for (auto& [id, t] : topics_)
         for (auto& log : t.logs) log.set_low(low_of(t, log.id().index));
     just_recovered_ = !topics_.empty();
-    if (just_recovered_) deadline_ = timestamp{};
+    if (just_recovered_ || !arrived_.empty()) deadline_ = timestamp{};
     open_.number = open_number();
 }
 

@@ -27,7 +27,16 @@ const core::origin* creator(const core::any_input& request) {
 
 bool actions::empty() const {
     return answers.empty() && peeks.empty() && pushes.empty() && ended.empty() && closes.empty() && commits.empty() && reads.empty() &&
-           scans.empty() && alarms.empty() && !wants_space && !fatal;
+           scans.empty() && moves.empty() && idle_producers.empty() && alarms.empty() && !wants_space && !fatal;
+}
+
+error check_records(const publish_request& request, std::vector<std::uint32_t>& record_ends) {
+    if (request.count == 0) return {errc::invalid_argument, "a batch of no messages: publish at least one"};
+    if (request.count > limits::batch_messages || (request.count > 1 && request.records.size() > limits::batch_bytes))
+        return {errc::batch_too_large, "a batch of " + std::to_string(request.count) + " messages and " + std::to_string(request.records.size()) +
+                                           " bytes: at most " + std::to_string(limits::batch_messages) + " and " + std::to_string(limits::batch_bytes) +
+                                           ", or one message"};
+    return proto::verify_records(request.records, request.count, 0, record_ends);
 }
 
 driver::driver(core::shard shard, const driver_settings& settings, figures before)
@@ -64,7 +73,7 @@ figures driver::counted() const {
 }
 
 void driver::submit(timestamp now, const core::any_input& request) {
-    if (const auto* from = creator(request); from && !gate_.is_open()) return actions_.answers.push_back({*from, gate_.refusal()});
+    if (const auto* from = creator(request); from && !gate_.is_open()) return refuse(*from, gate_.refusal());
     if (const auto* lost = std::get_if<core::input::session_lost>(&request)) {
         std::erase_if(waiting_, [&](const auto& w) { return w.first.session == lost->session; });
         std::erase_if(browsing_, [&](const auto& b) { return b.first.session == lost->session; });
@@ -76,22 +85,28 @@ void driver::submit(timestamp now, const core::any_input& request) {
 }
 
 void driver::publish(timestamp now, const publish_request& request) {
-    const auto refuse = [&](error why) { actions_.answers.push_back({request.from, std::move(why)}); };
     record_ends_.clear();
-    if (request.count == 0) return refuse({errc::invalid_argument, "a batch of no messages: publish at least one"});
-    if (request.count > limits::batch_messages || (request.count > 1 && request.records.size() > limits::batch_bytes))
-        return refuse({errc::batch_too_large, "a batch of " + std::to_string(request.count) + " messages and " + std::to_string(request.records.size()) +
-                                                  " bytes: at most " + std::to_string(limits::batch_messages) + " and " +
-                                                  std::to_string(limits::batch_bytes) + ", or one message"});
-    if (auto bad = proto::verify_records(request.records, request.count, 0, record_ends_)) return refuse(std::move(bad));
+    if (auto bad = check_records(request, record_ends_)) return refuse(request.from, std::move(bad));
+    auto checked = request;
+    checked.claim.checksum = proto::batch_checksum(request.records);
+    publish_checked(now, checked, record_ends_);
+}
 
-    auto claim = request.claim;
-    claim.checksum = proto::batch_checksum(request.records);
+void driver::publish_checked(timestamp now, const publish_request& request, std::span<const std::uint32_t> record_ends) {
     // What has been taken before is answered as before, however full the disk is.
-    if (!gate_.admits(request.records.size()) && shard_.is_new(claim, request.partition)) return refuse(gate_.refusal());
+    if (!gate_.admits(request.records.size()) && shard_.is_new(request.claim, request.partition)) return refuse(request.from, gate_.refusal());
     core::effects effects;
-    shard_.step(now, core::input::publish{request.from, request.partition, record_ends_, request.demanded, claim}, effects);
-    if (effects.taken) append(*effects.taken, request.records, request.count, claim);
+    shard_.step(now, core::input::publish{request.from, request.partition, record_ends, request.demanded, request.claim}, effects);
+    if (effects.taken) append(*effects.taken, request.records, request.count, request.claim);
+    perform(now, effects);
+}
+
+void driver::arrive(timestamp now, core::origin from, const move& what) {
+    if (!gate_.admits_move(what.envelope.size())) return refuse(from, gate_.refusal());
+    const std::uint32_t end[] = {static_cast<std::uint32_t>(what.envelope.size())};
+    core::effects effects;
+    shard_.step(now, core::input::arrive{from, what.what, what.target, end}, effects);
+    if (effects.taken) append(*effects.taken, what.envelope, 1, {{}, 0, 0, proto::batch_checksum(what.envelope)});
     perform(now, effects);
 }
 
@@ -221,6 +236,7 @@ void driver::perform(timestamp now, core::effects& effects) {
     }
     for (auto& d : effects.delivered) deliver(std::move(d));
     for (auto& alarm : effects.alarms) actions_.alarms.push_back(std::move(alarm));
+    for (const auto id : effects.idle_producers) actions_.idle_producers.push_back(id);
     for (auto& e : effects.ended) {
         waiting_.erase({e.session, e.consumer});
         actions_.ended.push_back(std::move(e));
@@ -443,6 +459,7 @@ bool driver::try_hand_over(timestamp now, const core::hand_over& wanted) {
     core::effects effects;
     shard_.step(now, core::input::handed_over{wanted.subscription, wanted.source.index, wanted.at, end}, effects);
     if (effects.taken) append(*effects.taken, envelope, 1, {{}, 0, 0, proto::batch_checksum(envelope)});
+    if (effects.elsewhere) actions_.moves.push_back({{wanted.subscription, wanted.source.index, wanted.at}, *effects.elsewhere, std::move(envelope)});
     perform(now, effects);
     return true;
 }

@@ -37,15 +37,18 @@ struct driver_settings {
     std::chrono::microseconds company_time{0};  // how long a group without a message may wait for one, while messages come; 0: not at all
 };
 
-/// A batch as it came. `records` is verified here and must stay during the call only.
+/// A batch as it came. `records` must stay during the call only.
 struct publish_request {
     core::origin from;
     core::partition_id partition;
     std::uint32_t count = 0;
     durability demanded = durability::memory;
     std::span<const std::byte> records;
-    core::batch_claim claim;  // its checksum is computed here
+    core::batch_claim claim;  // without a checksum, until the records have been checked
 };
+
+/// What a batch must be before a core hears of it: neither empty nor too large, and each record whole. Appends the offsets of the records' ends.
+error check_records(const publish_request& request, std::vector<std::uint32_t>& record_ends);
 
 /// Records of one batch, as stored; `owner` keeps them.
 struct record_run {
@@ -89,6 +92,13 @@ struct session_close {
     error why;
 };
 
+/// An envelope for a topic of another shard.
+struct move {
+    core::dead_message what;
+    core::partition_id target;
+    std::vector<std::byte> envelope;
+};
+
 /// What is to be done, in this order. Everything in here may leave at once.
 struct actions {
     std::vector<core::answer> answers;  // never answers::browse
@@ -99,6 +109,8 @@ struct actions {
     std::vector<core::group> commits;
     std::vector<read_request> reads;
     std::vector<scan_request> scans;
+    std::vector<move> moves;                        // where there are other shards, and so are these
+    std::vector<core::producer_id> idle_producers;  // to be forgotten by all of them
     bool wants_space = false;  // on_space() is due
     std::vector<error> alarms;  // for the log: what is damaged, and what came of it
     error fatal;  // set: the store failed, and this driver with it; after outcome_unknown the shard may be opened again, else the process ends
@@ -115,6 +127,15 @@ public:
     /// Any input of a session but a publish.
     void submit(timestamp now, const core::any_input& request);
     void publish(timestamp now, const publish_request& request);
+
+    /// A batch whose records have been checked and whose claim has their checksum.
+    void publish_checked(timestamp now, const publish_request& request, std::span<const std::uint32_t> record_ends);
+
+    /// Says no, before the core has heard of it.
+    void refuse(core::origin from, error why) { actions_.answers.push_back({from, std::move(why)}); }
+
+    /// The envelope of a message that died in another shard. Answered to `from`.
+    void arrive(timestamp now, core::origin from, const move& what);
 
     void on_committed(timestamp now, core::group_number number, const error& failed);
     void on_read(timestamp now, const read_request& request, result<std::vector<storage::stored_entry>> found);

@@ -25,6 +25,23 @@ struct figures {
     histogram commit_microseconds{250, 500, 1'000, 2'000, 4'000, 8'000, 16'000, 32'000, 64'000, 128'000, 256'000, 512'000, 1'000'000, 4'000'000};
     histogram commit_messages{0, 1, 4, 16, 64, 256, 1'024, 4'096, 16'384};
     histogram commit_bytes{0, 1u << 10, 4u << 10, 16u << 10, 64u << 10, 256u << 10, 1u << 20, 4u << 20, 16u << 20};  // of records
+
+    figures& operator+=(const figures& more) {
+        published_messages += more.published_messages;
+        published_bytes += more.published_bytes;
+        delivered_messages += more.delivered_messages;
+        delivered_bytes += more.delivered_bytes;
+        acked_messages += more.acked_messages;
+        for (const auto& [code, count] : more.refused) refused[code] += count;
+        failed_commits += more.failed_commits;
+        damaged_messages += more.damaged_messages;
+        scrubbed_bytes += more.scrubbed_bytes;
+        scrub_passes += more.scrub_passes;
+        commit_microseconds += more.commit_microseconds;
+        commit_messages += more.commit_messages;
+        commit_bytes += more.commit_bytes;
+        return *this;
+    }
 };
 
 }  // namespace millrace::driver

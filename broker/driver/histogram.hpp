@@ -21,6 +21,14 @@ public:
         sum_ += value;
     }
 
+    /// REQUIRES the same bounds.
+    histogram& operator+=(const histogram& more) {
+        for (std::size_t i = 0; i < counts_.size(); ++i) counts_[i] += more.counts_[i];
+        count_ += more.count_;
+        sum_ += more.sum_;
+        return *this;
+    }
+
     const std::vector<std::uint64_t>& bounds() const { return bounds_; }
     const std::vector<std::uint64_t>& counts() const { return counts_; }
     std::uint64_t count() const { return count_; }

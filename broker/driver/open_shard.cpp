@@ -28,4 +28,16 @@ result<opened_shard> open_shard(storage::store& store, core::shard_id shard, cor
     return opened_shard{epoch.value(), std::move(recovered.value())};
 }
 
+result<std::vector<opened_shard>> open_shards(storage::store& store, std::uint32_t count, const core::shard_settings& settings) {
+    std::vector<opened_shard> all;
+    for (std::uint32_t index = 0; index < count; ++index) {
+        auto of_this = settings;
+        of_this.place = {index, count};
+        auto opened = open_shard(store, core::shard_id{index}, of_this);
+        if (!opened) return opened.failure();
+        all.push_back(std::move(opened.value()));
+    }
+    return all;
+}
+
 }  // namespace millrace::driver

@@ -2,15 +2,12 @@
 
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
-#include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <cstring>
-#include <thread>
+#include <future>
 
 namespace millrace::server {
 
@@ -18,24 +15,51 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 constexpr auto awaiting = asio::as_tuple(asio::use_awaitable);
 
-namespace {
-
-/// A connection that always has more to read lets the others in after so many bytes.
-constexpr std::size_t turn_bytes = 512u << 10;
-constexpr auto sweep_interval = std::chrono::milliseconds{500};
-constexpr auto write_timeout = std::chrono::seconds{30};
-
-}  // namespace
-
-broker::broker(asio::io_context& io, driver::opened_shard opened, storage::store& store, broker_settings settings, clock now)
-    : io_(io), store_(store), settings_(std::move(settings)), now_(std::move(now)), acceptor_(io), timer_(io), deadline_timer_(io), reopen_timer_(io) {
-    settings_.session.level = store_.level();
-    start_driver(std::move(opened));
+broker::broker(asio::io_context& io, std::vector<driver::opened_shard> opened, storage::store& store, broker_settings settings, clock now)
+    : io_(io),
+      store_(store),
+      settings_(std::move(settings)),
+      now_(std::move(now)),
+      common_{store_, now_, readers_, std::vector<loop*>(opened.size()), {}, {}, [this](const error& why) { store_failed(why); }},
+      acceptor_(io),
+      reopen_timer_(io) {
+    for (std::uint32_t shard = 0; shard < opened.size(); ++shard) {
+        if (shard > 0) others_io_.push_back(std::make_unique<asio::io_context>(1));
+        loops_.push_back(std::make_unique<loop>(shard == 0 ? io_ : *others_io_.back(), shard, common_, settings_));
+        common_.all[shard] = loops_.back().get();
+    }
+    ++generation_;
+    epoch_ = opened.front().epoch;
+    for (std::uint32_t shard = 0; shard < opened.size(); ++shard) loops_[shard]->open(std::move(opened[shard]), generation_, epoch_);
+    for (auto& other : others_io_)
+        threads_.emplace_back([&other = *other] {
+            const auto work = asio::make_work_guard(other);
+            other.run();
+        });
 }
 
 broker::~broker() {
+    for (auto& other : others_io_) other->stop();
+    for (auto& thread : threads_) thread.join();
     readers_.join();
 }
+
+/// Does `what` on the thread of every loop, then `then` on this one.
+void broker::on_each(const std::function<void(loop&)>& what, const std::function<void()>& then) {
+    const auto left = std::make_shared<std::size_t>(loops_.size());
+    const auto done = [left, then] {
+        if (--*left == 0) then();
+    };
+    for (std::size_t shard = 1; shard < loops_.size(); ++shard)
+        asio::post(loops_[shard]->io(), [this, &there = *loops_[shard], what, done] {
+            what(there);
+            asio::post(io_, done);
+        });
+    what(*loops_.front());
+    done();
+}
+
+// ---- connections ----
 
 result<tcp::endpoint> broker::listen(const tcp::endpoint& where) {
     boost::system::error_code ec;
@@ -51,391 +75,175 @@ result<tcp::endpoint> broker::listen(const tcp::endpoint& where) {
     if (ec) return refused();
     const auto bound = acceptor_.local_endpoint(ec);
     if (ec) return refused();
-    run_driver();  // what it has found in the store is told before anybody comes
+    on_each([](loop& l) { l.run(); }, [] {});
+    see_all([](const loop&) {});  // what each has found in its shard is told before anybody comes
     asio::co_spawn(io_, accept_loop(), asio::detached);
-    asio::co_spawn(io_, watch_time(), asio::detached);
     return bound;
 }
 
 asio::awaitable<void> broker::accept_loop() {
-    while (acceptor_.is_open()) {
-        auto [ec, socket] = co_await acceptor_.async_accept(awaiting);
+    for (std::size_t next = 0; acceptor_.is_open(); next = (next + 1) % loops_.size()) {
+        auto& home = *loops_[next];
+        auto [ec, socket] = co_await acceptor_.async_accept(asio::any_io_executor(home.io().get_executor()), awaiting);
         if (ec == asio::error::operation_aborted) break;
         if (ec) {  // out of descriptors: wait for some to come back
             if (refused_accepts_.take(now_()))
-                log_line(spdlog::level::warn, {{"reason", ec.message()}, {"sessions", connections_.size()}},
-                         "cannot accept a connection: " + ec.message() + " (" + std::to_string(connections_.size()) + " are open); it is tried again every 100 ms");
+                log_line(spdlog::level::warn, {{"reason", ec.message()}, {"sessions", sessions()}},
+                         "cannot accept a connection: " + ec.message() + " (" + std::to_string(sessions()) + " are open); it is tried again every 100 ms");
+            if (const auto n = refused_accepts_.left_out(now_()))
+                log_line(spdlog::level::warn, {{"left_out", n}}, std::to_string(n) + " more connections could not be accepted within " +
+                                                                  std::to_string(refused_accepts_.period().count()) + " s, which the log leaves out");
             asio::steady_timer pause(io_, std::chrono::milliseconds{100});
             co_await pause.async_wait(awaiting);
             continue;
         }
-        const core::session_id id{++last_session_};
-        auto session = settings_.session;
-        if (settings_.new_key) session.key = settings_.new_key();
-        auto c = std::make_shared<connection>(std::move(socket), id, session, now_());
-        connections_.emplace(last_session_, c);
-        if (connections_.size() > settings_.sessions_max)
-            c->session().close({errc::too_many_sessions, "this broker takes " + std::to_string(settings_.sessions_max) + " connections"});
-        else if (unavailable_)
-            c->session().close(unavailable_);
-        asio::co_spawn(io_, serve(c), asio::detached);
-    }
-}
-
-asio::awaitable<void> broker::serve(std::shared_ptr<connection> c) {
-    std::array<std::byte, 2048> front;  // read while waiting: a small request takes one call, and an idle connection no more memory than this
-    std::size_t turn = 0;
-    bool drained = true;  // the last read took all there was
-    bool told = false;    // that it opened
-    c->write();  // a session that was refused at the door has its goodbye to say
-    while (c->socket().is_open() && !c->session().closing()) {
-        std::size_t n = 0;
-        if (drained) {
-            turn = 0;
-            const auto [failed, got] = co_await c->socket().async_read_some(asio::buffer(front), awaiting);
-            if (failed) break;
-            std::memcpy(c->session().prepare().data(), front.data(), got);
-            n = got;
-            drained = n < front.size();
-        } else {
-            const auto space = c->session().prepare();
-            boost::system::error_code ec;
-            n = c->socket().read_some(asio::buffer(space.data(), space.size()), ec);
-            drained = ec == asio::error::would_block || n < space.size();
-            if (ec == asio::error::would_block) continue;
-            if (ec) break;
-        }
-        c->session().received(now_(), n);
-        take_requests(*c);
-        if (!told && c->session().greeted()) {
-            told = true;
-            tell_opened(*c);
-        }
-        turn += n;
-        if (turn < turn_bytes) continue;
-        turn = 0;
-        co_await asio::post(io_, asio::use_awaitable);
-    }
-    end_session(c->session().id());
-    if (c->session().closing()) {
-        ++sessions_closed_[c->session().close_reason().code];
-        tell_closed(*c, c->session().close_reason());
-        c->write();  // ends the connection when the goodbye is out
-    } else {
-        if (told) tell_closed(*c, {});
-        c->abort();
-    }
-}
-
-namespace {
-
-/// "session 7 (resizer, token web)"
-std::string title_of(const wire_session& s) {
-    const auto token = s.token_name().empty() ? std::string() : ", token " + s.token_name();
-    return "session " + std::to_string(static_cast<std::uint64_t>(s.id())) + " (" + s.client_name() + token + ")";
-}
-
-}  // namespace
-
-void broker::tell_opened(connection& c) {
-    if (!spdlog::should_log(spdlog::level::debug)) return;
-    const auto& s = c.session();
-    boost::system::error_code gone;
-    const auto from = c.socket().remote_endpoint(gone).address().to_string();
-    log_line(spdlog::level::debug, {{"session", static_cast<std::uint64_t>(s.id())}, {"client", s.client_name()}, {"token", s.token_name()}, {"from", from}},
-             title_of(s) + " opened from " + from);
-}
-
-/// Without a reason the client has left by itself.
-void broker::tell_closed(connection& c, const error& why) {
-    const auto& s = c.session();
-    const auto id = static_cast<std::uint64_t>(s.id());
-    if (!why) {
-        if (spdlog::should_log(spdlog::level::debug))
-            log_line(spdlog::level::debug, {{"session", id}, {"client", s.client_name()}, {"token", s.token_name()}}, title_of(s) + " left");
-        return;
-    }
-    if (!closings_.take(now_())) return;
-    log_line(spdlog::level::info,
-             {{"session", id}, {"client", s.client_name()}, {"token", s.token_name()}, {"error", name_of(why.code)}, {"reason", why.what}},
-             title_of(s) + " closed: " + to_string(why));
-}
-
-/// What a flood of clients kept from the log.
-void broker::tell_left_out(timestamp now) {
-    if (const auto n = closings_.left_out(now))
-        log_line(spdlog::level::info, {{"left_out", n}}, std::to_string(n) + " more sessions were closed within " +
-                                                          std::to_string(closings_.period().count()) + " s, which the log leaves out");
-    if (const auto n = refused_accepts_.left_out(now))
-        log_line(spdlog::level::warn, {{"left_out", n}}, std::to_string(n) + " more connections could not be accepted within " +
-                                                          std::to_string(refused_accepts_.period().count()) + " s, which the log leaves out");
-}
-
-void broker::take_requests(connection& c) {
-    const auto now = now_();
-    c.note_time(now);
-    auto& session = c.session();
-    while (auto r = driver_ ? session.next() : std::nullopt) {
-        if (auto* p = std::get_if<driver::publish_request>(&*r))
-            driver_->publish(now, *p);
-        else if (const auto* former = std::get_if<former_session>(&*r))
-            end_former(c, *former);
+        const auto key = settings_.new_key ? settings_.new_key() : 0;
+        error refused;
+        if (++common_.sessions > settings_.sessions_max)
+            refused = {errc::too_many_sessions, "this broker takes " + std::to_string(settings_.sessions_max) + " connections"};
+        if (next == 0)
+            home.adopt(std::move(socket), key, refused);
         else
-            driver_->submit(now, std::get<core::any_input>(*r));
+            asio::post(home.io(), [&home, key, refused, s = std::move(socket)]() mutable { home.adopt(std::move(s), key, refused); });
     }
-    to_write_.push_back(c.shared_from_this());
-    run_driver();
-    schedule_flush();
 }
 
-/// A group is closed only after everything that is readable by now has been read: the posted flush comes behind the handlers that are ready.
-void broker::schedule_flush() {
-    if (flush_scheduled_) return;
-    flush_scheduled_ = true;
-    asio::post(io_, [this] {
-        flush_scheduled_ = false;
-        if (driver_) driver_->flush(now_());
-        run_driver();
+void broker::review_access() {
+    if (!settings_.session.access) return;
+    on_each([list = *settings_.session.access](loop& l) { l.set_access(list); }, [] {});
+}
+
+// ---- for those who look on ----
+
+void broker::see(std::uint32_t shard, const std::function<void(const loop&)>& look) const {
+    if (shard == 0) return look(*loops_.front());
+    std::promise<void> seen;
+    asio::post(loops_[shard]->io(), [&] {
+        look(*loops_[shard]);
+        seen.set_value();
     });
+    seen.get_future().wait();
 }
 
-void broker::run_driver() {
-    if (running_) return;
-    running_ = true;
-    while (driver_ && !fatal_) {
-        auto a = driver_->take_actions();
-        if (a.empty()) break;
-        perform(a);
-        if (take_finished()) driver_->flush(now_());
-    }
-    running_ = false;
-    const auto writers = std::exchange(to_write_, {});
-    for (const auto& c : writers) c->write();
-    arm_deadline();
-}
-
-/// A deadline fires behind everything that is readable when it is due: a late ack is better than a lost one. One that has moved away is left to fire early.
-void broker::arm_deadline() {
-    const auto due = driver_ ? driver_->next_deadline() : std::nullopt;
-    if (due == armed_deadline_ || (due && armed_deadline_ && *armed_deadline_ < *due) || draining_) return;
-    armed_deadline_ = due;
-    if (!due) {
-        deadline_timer_.cancel();
-        return;
-    }
-    deadline_timer_.expires_after(std::max(std::chrono::microseconds{0}, *due - now_()));
-    deadline_timer_.async_wait([this](const boost::system::error_code& ec) {
-        if (ec) return;
-        asio::post(io_, [this] {
-            armed_deadline_.reset();
-            if (driver_) driver_->on_time(now_());
-            run_driver();
-            schedule_flush();
-        });
-    });
-}
-
-connection* broker::find(core::session_id id) {
-    const auto it = connections_.find(static_cast<std::uint64_t>(id));
-    if (it == connections_.end()) return nullptr;
-    to_write_.push_back(it->second);
-    return it->second.get();
-}
-
-void broker::perform(driver::actions& a) {
-    for (const auto& answer : a.answers)
-        if (auto* c = find(answer.to.session)) c->session().answer(answer);
-    for (auto& p : a.peeks)
-        if (auto* c = find(p.to.session)) c->session().answer(std::move(p));
-    for (auto& p : a.pushes)
-        if (auto* c = find(p.session)) c->session().push(std::move(p));
-    for (const auto& e : a.ended)
-        if (auto* c = find(e.session)) c->session().ended(e);
-    for (const auto& s : a.closes)
-        if (auto* c = find(s.session)) c->session().close(s.why);
-    for (const auto& alarm : a.alarms) log_line(spdlog::level::err, {{"error", name_of(alarm.code)}}, to_string(alarm));
-    if (a.fatal) return fail(a.fatal);
-    for (auto& g : a.commits) commit(std::move(g));
-    for (const auto& r : a.reads) read(r);
-    for (const auto& s : a.scans) scan(s);
-    if (a.wants_space) look_at_space();
-}
-
-void broker::commit(core::group g) {
-    committing_inline_ = true;
-    store_.commit(settings_.shard, epoch_, std::move(g.mutations),
-                  [this, generation = generation_, number = g.number, here = std::this_thread::get_id()](error failed) {
-                      {
-                          const std::lock_guard lock(finished_mutex_);
-                          finished_.push_back({generation, number, std::move(failed)});
-                      }
-                      if (std::this_thread::get_id() == here && committing_inline_) return;
-                      asio::post(io_, [this] {
-                          if (take_finished()) driver_->flush(now_());
-                          run_driver();
-                      });
-                  });
-    committing_inline_ = false;
-}
-
-/// Tells the driver; whether there was something for it.
-bool broker::take_finished() {
-    std::unique_lock lock(finished_mutex_);
-    const auto finished = std::exchange(finished_, {});
-    lock.unlock();
-    auto told = false;
-    for (const auto& f : finished) {
-        if (f.failed.code == errc::sync_failed) end(f.failed);  // whoever asked
-        if (!driver_ || f.generation != generation_) continue;
-        driver_->on_committed(now_(), f.number, f.failed);
-        told = true;
-    }
-    return told;
-}
-
-void broker::look_at_space() {
-    if (!driver_) return;
-    driver_->on_space(now_(), store_.space());
-    const auto& gate = driver_->gate();
-    if (gate.is_open() == publishing_) return;
-    publishing_ = gate.is_open();
-    const auto seen = gate.seen().value_or(storage::disk_space{});
-    log_line(spdlog::level::warn, {{"free_bytes", seen.free}, {"reserve_bytes", seen.reserve}},
-             publishing_ ? "publishing is open again: the disk of the store has " + std::to_string(seen.free >> 20) + " MiB left"
-                         : "publishing is refused: " + gate.refusal().what);
-}
-
-store_space broker::space() const {
-    if (!driver_) return {std::nullopt, false};
-    return {driver_->gate().seen(), driver_->gate().is_open()};
-}
-
-void broker::read(const driver::read_request& r) {
-    asio::post(readers_, [this, generation = generation_, r] {
-        auto found = store_.read(r.partition, r.from, r.bytes);
-        asio::post(io_, [this, generation, r, found = std::move(found)]() mutable {
-            if (!driver_ || generation != generation_) return;
-            driver_->on_read(now_(), r, std::move(found));
-            run_driver();
-            schedule_flush();
-        });
-    });
-}
-
-void broker::scan(const driver::scan_request& s) {
-    asio::post(readers_, [this, generation = generation_, s] {
-        auto found = store_.scan(s.range, s.limit);
-        asio::post(io_, [this, generation, s, found = std::move(found)]() mutable {
-            if (!driver_ || generation != generation_) return;
-            driver_->on_scanned(now_(), s, std::move(found));
-            run_driver();
-            schedule_flush();
-        });
-    });
-}
-
-void broker::end_session(core::session_id id) {
-    if (connections_.erase(static_cast<std::uint64_t>(id)) == 0) return;
-    if (driver_) driver_->submit(now_(), core::input::session_lost{id});
-    run_driver();
-    schedule_flush();
-}
-
-/// A client that comes back is heard before the old connection's end is: what it had started must be free to be taken up again.
-void broker::end_former(const connection& heir, const former_session& former) {
-    const auto it = connections_.find(static_cast<std::uint64_t>(former.id));
-    if (it == connections_.end() || it->second.get() == &heir || !it->second->session().is_known_by(former.key)) return;
-    const auto gone = it->second;
-    gone->session().close({errc::connection_lost, "its client has come back on another connection"});
-    end_session(former.id);
-    gone->write();  // the goodbye, as far as the socket takes it: nobody may be there to read
-    gone->abort();
-}
-
-asio::awaitable<void> broker::watch_time() {
-    while (!draining_) {
-        timer_.expires_after(sweep_interval);
-        co_await timer_.async_wait(awaiting);
-        const auto now = now_();
-        tell_left_out(now);
-        std::vector<std::shared_ptr<connection>> all;
-        for (const auto& [id, c] : connections_) all.push_back(c);
-        for (const auto& c : all) {
-            c->note_time(now);
-            if (c->stuck(now - write_timeout)) {
-                tell_closed(*c, {errc::slow_reader, "it has taken nothing of what waits for it for " + std::to_string(write_timeout.count()) + " s"});
-                c->abort();
-                continue;
-            }
-            c->session().check_time(now);
-            if (c->session().closing()) dismiss(*c, c->session().close_reason());
-        }
-        look_at_space();
-        run_driver();
-        schedule_flush();
-    }
+void broker::see_all(const std::function<void(const loop&)>& look) const {
+    for (std::uint32_t shard = 0; shard < shards(); ++shard) see(shard, look);
 }
 
 error broker::not_ready() const {
     if (fatal_) return fatal_;
     if (draining_) return {errc::shutting_down, "the broker is stopping"};
-    if (driver_ && !driver_->gate().is_open()) return driver_->gate().refusal();
-    return unavailable_;
+    const auto* first = loops_.front()->driver();
+    if (first && !first->gate().is_open()) return first->gate().refusal();
+    return loops_.front()->unavailable();
 }
 
-std::vector<const connection*> broker::connections_after(std::uint64_t id, std::size_t limit) const {
-    std::vector<const connection*> found;
-    for (const auto& [number, c] : connections_)
-        if (number > id) found.push_back(c.get());
-    const auto by_id = [](const auto* a, const auto* b) { return a->session().id() < b->session().id(); };
-    const auto count = std::min(limit, found.size());
-    std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count), found.end(), by_id);
-    found.resize(count);
-    return found;
+store_space broker::space() const {
+    const auto* first = loops_.front()->driver();
+    if (!first) return {std::nullopt, false};
+    return {first->gate().seen(), first->gate().is_open()};
 }
 
-void broker::review_access() {
-    for (const auto& [id, c] : connections_) {
-        c->session().review_access();
-        if (c->session().closing()) dismiss(*c, c->session().close_reason());
+// ---- when the store fails ----
+//
+// A commit of unknown outcome: the drivers are thrown away, every session is told (its client comes back, takes up its leases and sends again what was not
+// answered), and the shards are opened again under new epochs, as often as it takes. Anything else ends the broker, and whoever watches it starts it again.
+
+namespace {
+
+/// Whether the same attempt may succeed later.
+bool may_pass(const error& refused) {
+    return refused.code == errc::disk_full || refused.code == errc::storage_failure || refused.code == errc::outcome_unknown;
+}
+
+}  // namespace
+
+/// On the thread of the loop that noticed.
+void broker::store_failed(const error& why) {
+    if (!io_.get_executor().running_in_this_thread()) return asio::post(io_, [this, why] { store_failed(why); });
+    if (why.code == errc::outcome_unknown)
+        reload(why);
+    else
+        end(why);
+}
+
+/// The other loops go on to turn, so that whoever waits for them is not left waiting; what they would commit the store refuses.
+void broker::end(const error& why) {
+    if (fatal_) return;
+    fatal_ = why;
+    spdlog::critical("the store failed, nothing more can be promised: {}", to_string(why));
+    io_.stop();
+}
+
+void broker::reload(const error& why) {
+    if (std::exchange(reloading_, true)) return;
+    spdlog::error("a commit failed, and whether it happened is unknown: {}: {} sessions are told, and the store is opened again", why.what, sessions());
+    unavailable_ = {errc::storage_failure, "the store failed and is being opened again; connect again in a moment (" + why.what + ")"};
+    const error told{errc::outcome_unknown, "a commit failed: what was not answered may or may not have happened; connect again and send it again (" + why.what + ")"};
+    on_each([told, later = unavailable_](loop& l) { l.close(told, later); }, [this] { if (!draining_) open_again(); });
+}
+
+/// Off this thread: it takes as long as the disk does.
+void broker::open_again() {
+    asio::post(readers_, [this] {
+        auto opened = driver::open_shards(store_, shards(), settings_.core);
+        asio::post(io_, [this, opened = std::move(opened)]() mutable { opened_again(std::move(opened)); });
+    });
+}
+
+void broker::opened_again(result<std::vector<driver::opened_shard>> opened) {
+    if (draining_) return;
+    if (opened) return open(std::move(opened.value()));
+    const auto& refused = opened.failure();
+    if (!may_pass(refused)) return end(refused);
+    const error told{refused.code, "the store cannot be opened again yet: " + refused.what};
+    if (told != unavailable_) {
+        spdlog::error("{}; it is tried again every {} ms", to_string(told), settings_.reopen_pause.count());
+        unavailable_ = told;
+        on_each([told](loop& l) { l.set_unavailable(told); }, [] {});
     }
+    reopen_timer_.expires_after(settings_.reopen_pause);
+    reopen_timer_.async_wait([this](const boost::system::error_code& ec) {
+        if (!ec && !draining_) open_again();
+    });
 }
+
+/// None runs before all are there: what one sends to another must not come too early.
+void broker::open(std::vector<driver::opened_shard> opened) {
+    ++generation_;
+    reloading_ = false;
+    epoch_ = opened.front().epoch;
+    const auto shared = std::make_shared<std::vector<driver::opened_shard>>(std::move(opened));
+    on_each([this, shared, generation = generation_, epoch = epoch_](loop& l) { l.open(std::move((*shared)[l.shard()]), generation, epoch); },
+            [this] {
+                spdlog::warn("the store is open again, under epoch {}", static_cast<std::uint64_t>(epoch_));
+                on_each([](loop& l) { l.run(); }, [] {});
+            });
+}
+
+// ---- the end ----
 
 void broker::drain() {
     if (draining_) return;
     draining_ = true;
-    log_line(spdlog::level::info, {{"sessions", connections_.size()}},
-             "stopping: what was taken is made durable and answered, then " + std::to_string(connections_.size()) + " sessions are told");
-    timer_.cancel();
-    deadline_timer_.cancel();
+    log_line(spdlog::level::info, {{"sessions", sessions()}},
+             "stopping: what was taken is made durable and answered, then " + std::to_string(sessions()) + " sessions are told");
     reopen_timer_.cancel();
     boost::system::error_code ignored;
     acceptor_.close(ignored);
+    on_each([](loop& l) { l.stop_watching(); }, [] {});
     asio::co_spawn(io_, finish_drain(), asio::detached);
 }
 
 asio::awaitable<void> broker::finish_drain() {
     const auto give_up = now_() + settings_.drain_timeout;
-    asio::steady_timer pause(io_);
-    const auto wait = [&pause] {
-        pause.expires_after(std::chrono::milliseconds{5});
-        return pause.async_wait(awaiting);
-    };
-    while (driver_ && !driver_->idle() && now_() < give_up) {
-        driver_->flush(now_());
-        run_driver();
-        co_await wait();
+    for (auto sent = common_.parcels.load();; sent = common_.parcels) {  // until no loop has given another anything to do
+        for (auto& l : loops_) co_await asio::co_spawn(l->io(), l->finish_work(give_up), asio::use_awaitable);
+        if (common_.parcels == sent || now_() >= give_up) break;
     }
-    for (const auto& [id, c] : connections_) {
-        c->session().close({errc::shutting_down, "the broker is stopping; connect again"});
-        to_write_.push_back(c);
-    }
-    run_driver();
-    const auto remaining = std::exchange(connections_, {});
-    for (const auto& [id, c] : remaining)
-        while (c->socket().is_open() && now_() < give_up) co_await wait();
-    tell_left_out(timestamp::max());
-    log_line(spdlog::level::info, {}, driver_ && !driver_->idle() ? "stopped, with unanswered requests: their clients send them again" : "stopped");
+    for (auto& l : loops_) co_await asio::co_spawn(l->io(), l->say_goodbye(give_up), asio::use_awaitable);
+    auto is_idle = true;
+    see_all([&](const loop& l) { is_idle = is_idle && (!l.driver() || l.driver()->idle()); });
+    log_line(spdlog::level::info, {}, is_idle ? "stopped" : "stopped, with unanswered requests: their clients send them again");
     io_.stop();
 }
 

@@ -1,13 +1,14 @@
-// The Asio shell around one driver: listens, serves connections, performs the driver's actions on sockets and store.
+// The broker: listens, hands connections to its loops in turn, and does what concerns all of them: opens their shards, again after the store has failed,
+// looks on for others, and ends.
 //
-//   accept_loop ─► serve (one coroutine a connection) ─► driver ─► actions ─► store.commit, read threads, connections
+// A broker with one shard is one loop on the caller's io_context. With several, the first loop is there, with the broker itself, and each other has a thread
+// of its own.
 //
-// Everything runs on the one thread of the io_context, but commits inside the store and reads on two threads of their own; both come back by post.
-//
-// After a commit of unknown outcome the driver is thrown away and the shard opened again (broker_reload.cpp): sessions are told and come back.
+// After a commit of unknown outcome the drivers are thrown away and all shards opened again, since they share a log: sessions are told and come back.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -15,28 +16,12 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
-#include <set>
-#include <unordered_map>
+#include <thread>
+#include <vector>
 
-#include "broker/driver/driver.hpp"
-#include "broker/driver/open_shard.hpp"
-#include "broker/log.hpp"
-#include "broker/server/connection.hpp"
-#include "broker/storage/store.hpp"
+#include "broker/server/loop.hpp"
 
 namespace millrace::server {
-
-struct broker_settings {
-    session_settings session;  // epoch and level are the store's
-    std::function<std::uint64_t()> new_key{};  // random, for each session; without it a client cannot end the session it had before
-    core::shard_id shard{};
-    core::shard_settings core;
-    driver::driver_settings driver;
-    std::size_t sessions_max = 10'000;
-    std::chrono::milliseconds drain_timeout{5'000};
-    std::chrono::milliseconds reopen_pause{1'000};  // between attempts to open the shard again
-};
 
 /// What the store's disk had at the last look, and whether publishing is open. Without `disk` there is none that could be full.
 struct store_space {
@@ -48,8 +33,8 @@ class broker {
 public:
     using clock = std::function<timestamp()>;
 
-    /// `opened` is settings.shard of `store`, which outlives the broker. `now` is broker time, which never goes back.
-    broker(boost::asio::io_context& io, driver::opened_shard opened, storage::store& store, broker_settings settings, clock now);
+    /// `opened` are the shards of `store`, which outlives the broker. `now` is broker time, which never goes back; called on every loop's thread.
+    broker(boost::asio::io_context& io, std::vector<driver::opened_shard> opened, storage::store& store, broker_settings settings, clock now);
     ~broker();
 
     /// Binds and begins to accept. Errors: invalid_argument with the address and the system's reason. Returns the bound endpoint.
@@ -64,98 +49,54 @@ public:
     /// Set when the store failed for good; the io_context has been stopped, and nothing more may be promised.
     const error& fatal() const { return fatal_; }
 
-    // ---- for those who look on, on the loop's thread ----
+    // ---- for those who look on, on the io_context's thread ----
 
     /// No error: publishing is possible. Else why it is not: it drains, the store is being opened again, or its disk is full.
     error not_ready() const;
-    durability level() const { return settings_.session.level; }
-    core::fencing_epoch epoch() const { return epoch_; }
-    std::size_t sessions() const { return connections_.size(); }
-    /// Null while the store is being opened again.
-    const core::shard* shard() const { return driver_ ? &driver_->shard() : nullptr; }
-    driver::figures counted() const { return driver_ ? driver_->counted() : counted_; }
+    durability level() const { return store_.level(); }
+    core::fencing_epoch epoch() const { return epoch_; }  // of the first shard
+    std::uint32_t shards() const { return static_cast<std::uint32_t>(loops_.size()); }
+    std::size_t sessions() const { return common_.sessions; }
     /// How often the store was opened again.
     std::uint64_t reopened() const { return generation_ - 1; }
-    std::uint64_t sessions_opened() const { return last_session_; }
-    /// Connections in the order of their sessions' ids, after one of them.
-    std::vector<const connection*> connections_after(std::uint64_t id, std::size_t limit) const;
-    /// Sessions that the broker ended, by the reason it gave.
-    const std::map<errc, std::uint64_t>& sessions_closed() const { return sessions_closed_; }
 
-    /// Costs nothing. While the shard is being opened again nothing is known, and publishing is not open.
+    /// Waits until the loop of that shard has let `look` see it, between two of its steps. Costs the first nothing.
+    void see(std::uint32_t shard, const std::function<void(const loop&)>& look) const;
+    void see_all(const std::function<void(const loop&)>& look) const;
+
+    /// Costs nothing. While the shards are being opened again nothing is known, and publishing is not open.
     store_space space() const;
 
 private:
     boost::asio::awaitable<void> accept_loop();
-    boost::asio::awaitable<void> serve(std::shared_ptr<connection> c);
-    boost::asio::awaitable<void> watch_time();
     boost::asio::awaitable<void> finish_drain();
-
-    void take_requests(connection& c);
-    void schedule_flush();
-    void run_driver();
-    void arm_deadline();
-    void perform(driver::actions& a);
-    void commit(core::group g);
-    void read(const driver::read_request& r);
-    void scan(const driver::scan_request& r);
-    bool take_finished();
-    void look_at_space();
-    connection* find(core::session_id id);
-    void end_session(core::session_id id);
-    void end_former(const connection& heir, const former_session& former);
-    void tell_opened(connection& c);
-    void tell_closed(connection& c, const error& why);
-    void tell_left_out(timestamp now);
-
-    // broker_reload.cpp
-    void start_driver(driver::opened_shard opened);
-    void fail(const error& why);
+    void open(std::vector<driver::opened_shard> opened);
+    void on_each(const std::function<void(loop&)>& what, const std::function<void()>& then);
+    void store_failed(const error& why);
     void end(const error& why);
     void reload(const error& why);
     void open_again();
-    void opened_again(result<driver::opened_shard> opened);
-    void dismiss(connection& c, const error& why);
+    void opened_again(result<std::vector<driver::opened_shard>> opened);
 
     boost::asio::io_context& io_;
     storage::store& store_;
     broker_settings settings_;
     clock now_;
 
-    std::optional<driver::driver> driver_;  // none while the shard is being opened again
-    core::fencing_epoch epoch_{};
-    driver::figures counted_;       // by the drivers before
-    std::uint64_t generation_ = 0;  // of drivers: what the store finishes for an earlier one is nobody's any more
-    error unavailable_;             // why there is none
-
-    boost::asio::ip::tcp::acceptor acceptor_;
-    boost::asio::steady_timer timer_;           // the sweep over connections
-    boost::asio::steady_timer deadline_timer_;  // the driver's next deadline
-    boost::asio::steady_timer reopen_timer_;
-    std::optional<timestamp> armed_deadline_;
     boost::asio::thread_pool readers_{2};
+    loops_common common_;
+    std::vector<std::unique_ptr<boost::asio::io_context>> others_io_;
+    std::vector<std::unique_ptr<loop>> loops_;
+    std::vector<std::thread> threads_;
 
-    std::unordered_map<std::uint64_t, std::shared_ptr<connection>> connections_;
-    std::vector<std::shared_ptr<connection>> to_write_;
-    std::uint64_t last_session_ = 0;
-    std::map<errc, std::uint64_t> sessions_closed_;
-
-    bool flush_scheduled_ = false;
-    bool committing_inline_ = false;  // commit() is on the stack: a done that comes now needs no post
-
-    // Finished commits in the order in which the store finished them, from any thread: one that ends inline must not overtake one that was posted.
-    struct finished_commit {
-        std::uint64_t generation = 0;
-        core::group_number number{};
-        error failed;
-    };
-    std::mutex finished_mutex_;
-    std::vector<finished_commit> finished_;
-    log_limit closings_;        // lines about what any client may provoke
+    core::fencing_epoch epoch_{};
+    std::uint64_t generation_ = 0;
+    bool reloading_ = false;
+    error unavailable_;  // why the store is not open
+    boost::asio::ip::tcp::acceptor acceptor_;
+    boost::asio::steady_timer reopen_timer_;
     log_limit refused_accepts_;
-    bool running_ = false;
     bool draining_ = false;
-    bool publishing_ = true;  // as last logged
     error fatal_;
 };
 

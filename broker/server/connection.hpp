@@ -33,6 +33,11 @@ public:
 
     void note_time(timestamp now) { now_ = now; }
 
+    /// What the client says next is not listened to yet.
+    bool waits() const { return waits_; }
+    void wait() { waits_ = true; }
+    void resume() { waits_ = false; }
+
 private:
     void write_some();
     void written(const boost::system::error_code& ec);
@@ -44,6 +49,7 @@ private:
     output writing_output_;
     std::vector<boost::asio::const_buffer> buffers_;
     bool writing_ = false;
+    bool waits_ = false;
     timestamp now_;
     timestamp last_write_;
 };

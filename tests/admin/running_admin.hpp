@@ -17,6 +17,7 @@
 #include "broker/server/broker.hpp"
 #include "broker/storage/memory_store.hpp"
 #include "tests/admin/http_client.hpp"
+#include "tests/shards.hpp"
 
 namespace millrace {
 
@@ -97,7 +98,7 @@ public:
         server::broker_settings settings;
         settings.reopen_pause = std::chrono::milliseconds{10};
         settings.drain_timeout = std::chrono::minutes{1};
-        auto opened = driver::open_shard(store_, settings.shard, settings.core);
+        auto opened = driver::open_shards(store_, shards_by_environment(), settings.core);
         if (!opened) throw std::runtime_error(to_string(opened.failure()));
         broker_ = std::make_unique<server::broker>(io_, std::move(opened.value()), store_, settings, now);
         view_ = std::make_unique<broker_view>(*broker_, broker_view::surroundings{"0.0.0-test", "gated:"}, now);

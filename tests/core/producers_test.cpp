@@ -147,9 +147,12 @@ TEST_CASE_METHOD(fixture, "a deleted topic and a week of silence are forgotten, 
     store.apply(all);
     CHECK(store.rows.size() == 2);
     CHECK(store.restart().judge(claim(web, 2), mail).refused == error{});
-    all.forget_idle(now + producers::idle_max);
+    CHECK(all.idle(now + producers::idle_max).empty());
+    const auto late = now + producers::idle_max + std::chrono::seconds{1};
+    REQUIRE(all.idle(late) == std::vector{web.id});
+    CHECK(all.forget(web.id, now).code == errc::in_use);
     CHECK_FALSE(all.has_changes());
-    all.forget_idle(now + producers::idle_max + std::chrono::seconds{1});
+    CHECK(all.forget(web.id, late) == error{});
     store.apply(all);
     CHECK(store.rows.empty());
 }

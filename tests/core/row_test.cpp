@@ -24,6 +24,7 @@ const topic_row topic{topic_id{2}, "photos", at(0x0102030405), {3, duration{1000
 const subscription_row subscription{subscription_id{4}, topic_id{2}, "resize", at(6), {duration{30'000}, 7, duration{2000}, duration{60'000}, "dead"}};
 const failure_row failed{subscription_id{4}, 1, {12}, 3, at(9), true, "too big"};
 const hand_over_row leaving{subscription_id{4}, 1, {13}, 2, "torn"};
+const arrival_row arrived{{subscription_id{4}, 1, {13}}, {topic_id{7}, 2}};
 const log_row log{{topic_id{2}, 1}, {90}, {10}, {20}, 8000, 1000};
 const progress_row progress{subscription_id{4}, 1, {10}, {50}, {30, 1, 2, 3, 4}};
 const settled_set::block_row run{5, 9, std::nullopt};
@@ -46,6 +47,8 @@ TEST_CASE("golden rows") {
     CHECK(hex(encode(failed).value) == "0103000000" "0900000000000000" "01" "0700746f6f20626967");
     CHECK(hex(encode(leaving).key) == "4800000004" "00000001" "000000000000000d");
     CHECK(hex(encode(leaving).value) == "0102000000" "0400746f726e");
+    CHECK(hex(encode(arrived).key) == "4900000004" "00000001" "000000000000000d");
+    CHECK(hex(encode(arrived).value) == "0107000000" "02000000");
     CHECK(hex(encode(log).key) == "500000000200000001");
     CHECK(hex(encode(log).value) == "015a000000000000000a000000000000001400000000000000401f000000000000e803000000000000");
     CHECK(hex(encode(progress).key) == "470000000400000001");
@@ -81,6 +84,7 @@ TEST_CASE("rows come back, and damaged ones are refused") {
     holds(encode(subscription), subscription);
     holds(encode(failed), failed);
     holds(encode(leaving), leaving);
+    holds(encode(arrived), arrived);
     holds(encode(log), log);
     holds(encode(progress), progress);
     holds(encode(subscription_id{4}, 1, run), run);
@@ -106,7 +110,7 @@ TEST_CASE("rows that cannot be are refused") {
 
 TEST_CASE("a subscription's row names it, however little else is left of its key") {
     const auto blocks = block_key(subscription_id{4}, 1, 9);
-    for (const auto& key : {encode(progress).key, encode(failed).key, encode(leaving).key, blocks}) {
+    for (const auto& key : {encode(progress).key, encode(failed).key, encode(leaving).key, encode(arrived).key, blocks}) {
         CHECK(subscription_of(key) == subscription_id{4});
         CHECK(subscription_of(key.substr(0, 5)) == subscription_id{4});
         CHECK_FALSE(subscription_of(key.substr(0, 4)));
@@ -137,7 +141,8 @@ TEST_CASE("keys sort as ranges need them") {
     CHECK(inside(failure_rows(subscription_id{4}), encode(failed).key));
     CHECK_FALSE(inside(failure_rows(subscription_id{3}), encode(failed).key));
     CHECK(inside(hand_over_rows(subscription_id{4}), encode(leaving).key));
-    for (const auto& r : {encode(failed), encode(leaving), encode(meta), encode(topic), encode(subscription), encode(log), encode(progress)}) CHECK(inside(start_rows(), r.key));
+    CHECK(inside(arrival_rows(subscription_id{4}), encode(arrived).key));
+    for (const auto& r : {encode(failed), encode(leaving), encode(arrived), encode(meta), encode(topic), encode(subscription), encode(log), encode(progress)}) CHECK(inside(start_rows(), r.key));
     CHECK_FALSE(inside(start_rows(), key(1, 0, 0)));
 }
 

@@ -29,7 +29,11 @@ public:
 
     error not_ready() const override { return {}; }
     admin::broker_state state() const override { return {}; }
-    const core::shard* shard() const override { return &shard_; }
+    std::uint32_t shards() const override { return 1; }
+    bool see(std::uint32_t, const std::function<void(const core::shard&)>& look) const override {
+        look(shard_);
+        return true;
+    }
     std::vector<admin::session_state> sessions(std::uint64_t after, std::size_t limit) const override {
         std::vector<admin::session_state> found;
         for (auto id = after; id < 5 && found.size() < limit; ++id) found.push_back({id + 1, "client\xff", "127.0.0.1:1", {}});

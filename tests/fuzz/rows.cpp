@@ -38,7 +38,8 @@ void read_producer(const core::row& found) {
     std::vector<core::mutation> changes;
     all.take_changes(changes);
     must(changes.empty(), "what was recovered is no change");
-    all.forget_idle(timestamp{std::chrono::hours{500'000}});
+    const timestamp late{std::chrono::hours{500'000}};
+    for (const auto id : all.idle(late)) must(!all.forget(id, late), "who has been idle is forgotten");
 }
 
 }  // namespace
@@ -62,6 +63,7 @@ void rows(input in) {
         case 'G': return read_and_write<core::progress_row>(found);
         case 'F': return read_and_write<core::failure_row>(found, false);
         case 'H': return read_and_write<core::hand_over_row>(found);
+        case 'I': return read_and_write<core::arrival_row>(found);
         case 'B': return read_block(found);
         default: return read_producer(found);
     }

@@ -115,12 +115,12 @@ void power_machine::judge() {
     }
 }
 
-std::vector<error> power_machine::commit(core::shard_id shard, std::vector<group> groups) {
+std::vector<error> power_machine::commit(std::vector<group> groups) {
     const auto before = twin_.submitted();
     auto results = std::make_shared<outcomes>(groups.size());
     for (std::size_t i = 0; i < groups.size(); ++i) {
         twin_.submit(groups[i].mutations);
-        engine_->commit(shard, groups[i].epoch, std::move(groups[i].mutations), [results, i](error outcome) { results->take(i, std::move(outcome)); });
+        engine_->commit(groups[i].shard, groups[i].epoch, std::move(groups[i].mutations), [results, i](error outcome) { results->take(i, std::move(outcome)); });
     }
     auto all = results->wait();
     if (!all.front()) vouched_groups_ = std::exchange(last_groups_, before);
@@ -139,7 +139,7 @@ std::vector<error> power_machine::commit(core::shard_id shard, std::vector<group
     return all;
 }
 
-void power_machine::crash(core::shard_id shard, std::vector<group> under_way) {
+void power_machine::crash(std::vector<group> under_way) {
     if (!disk_->has_power()) {
         ++counts_.cuts;
     } else if (must_restart_) {  // after a sync that failed the process ends
@@ -149,7 +149,7 @@ void power_machine::crash(core::shard_id shard, std::vector<group> under_way) {
         under_way.resize(random_.below(under_way.size() + 1));
         for (auto& g : under_way) {
             twin_.submit(g.mutations);
-            engine_->commit(shard, g.epoch, std::move(g.mutations), [](const error&) {});
+            engine_->commit(g.shard, g.epoch, std::move(g.mutations), [](const error&) {});
         }
         const auto power = random_.chance(500);
         disk_->cut(power ? cut_kind::power : cut_kind::process);

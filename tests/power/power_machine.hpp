@@ -38,8 +38,8 @@ public:
     durability level() const override { return durability::disk; }
     storage::store& engine() override { return *engine_; }
     core::fencing_epoch open(core::shard_id shard) override;
-    std::vector<error> commit(core::shard_id shard, std::vector<group> groups) override;
-    void crash(core::shard_id shard, std::vector<group> under_way) override;
+    std::vector<error> commit(std::vector<group> groups) override;
+    void crash(std::vector<group> under_way) override;
     bool has_power() const override { return disk_->has_power(); }
     void end_faults() override;
 

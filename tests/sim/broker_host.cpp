@@ -32,18 +32,25 @@ void broker_host::later(std::chrono::microseconds wait, std::function<void()> wh
 // ---- its life ----
 
 void broker_host::start() {
-    auto opened = store_.open();
-    epoch_ = opened.epoch;
-    auto recovered = core::shard::recover(habits_.shard, std::move(opened.rows));
-    if (!recovered) throw violation("cannot recover: " + to_string(recovered.failure()));
+    const auto count = static_cast<std::uint32_t>(random_.between(1, habits_.shards_max));
+    auto opened = store_.open(count);
     start_clock();
-    driver_.emplace(std::move(recovered.value()), habits_.driver);
-    driver_->shard().check();
+    for (std::uint32_t index = 0; index < count; ++index) {
+        auto settings = habits_.shard;
+        settings.place = {index, count};
+        auto recovered = core::shard::recover(settings, opened.rows);
+        if (!recovered) throw violation("cannot recover: " + to_string(recovered.failure()));
+        auto& l = loops_.emplace_back();
+        l.shard = core::shard_id{index};
+        l.epoch = opened.epochs[index];
+        l.router = std::make_unique<driver::router>(std::move(recovered.value()), habits_.driver, settings.place);
+        l.router->own().shard().check();
+    }
     failed_ = false;
     started_at_ = events_.now();
     ++recoveries_;
-    noted_.note(events_.now(), "broker-start epoch", static_cast<std::uint64_t>(epoch_));
-    arm_deadline();
+    noted_.note(events_.now(), "broker-start epoch shards", static_cast<std::uint64_t>(loops_.front().epoch), count);
+    for (auto& l : loops_) arm_deadline(l);
     sweep();
 }
 
@@ -62,11 +69,8 @@ void broker_host::crash() {
     noted_.note(events_.now(), "broker-crash sessions", clients_.size());
     ++life_;
     store_.crash();
-    driver_.reset();
-    armed_.reset();
-    flush_scheduled_ = false;
+    loops_.clear();
     asked_.clear();
-    to_write_.clear();
     for (auto& [id, c] : std::exchange(clients_, {})) {
         c.wire->detach(side::broker);
         c.wire->cut();
@@ -83,9 +87,12 @@ broker_host::client* broker_host::find(core::session_id id) {
 }
 
 void broker_host::accept(const std::shared_ptr<connection>& c) {
-    const core::session_id id{++last_session_};
+    const auto home = shards() == 1 ? 0 : random_.below(shards());
+    do ++last_session_;
+    while (last_session_ < shards() || last_session_ % shards() != home);
+    const core::session_id id{last_session_};
     auto settings = habits_.session;
-    settings.epoch = epoch_;
+    settings.epoch = loops_.front().epoch;
     settings.level = store_.level();
     settings.key = random_.between(1, ~std::uint64_t{0} - 1);
     clients_[id] = {c, std::make_unique<server::wire_session>(id, settings, now()), false};
@@ -111,18 +118,18 @@ void broker_host::received(core::session_id id, std::span<const std::byte> bytes
                 end_former(id, *former);
                 continue;
             }
-            drive([&](driver::driver& d) {
+            drive(home_of(id), [&](driver::router& d) {
                 if (const auto* p = std::get_if<driver::publish_request>(&*r))
                     d.publish(now(), *p);
                 else
                     d.submit(now(), std::get<core::any_input>(*r));
             });
         }
-        to_write_.insert(id);
+        home_of(id).to_write.insert(id);
     }
-    run();
+    run(home_of(id));
     finish(id);
-    schedule_flush();
+    if (is_up()) schedule_flush(home_of(id));
 }
 
 /// A session that closes of its own accord has its goodbye to say, and is gone for the core.
@@ -136,8 +143,8 @@ void broker_host::finish(core::session_id id) {
     judge_.session_ended(events_.now(), session_key{number(id)});
     if (closing.session->has_output()) closing.wire->send(side::broker, bytes_of(closing.session->take_output()));
     closing.wire->shut(side::broker);
-    drive([&](driver::driver& d) { d.submit(now(), core::input::session_lost{id}); });
-    run();
+    drive(home_of(id), [&](driver::router& d) { d.submit(now(), core::input::session_lost{id}); });
+    run(home_of(id));
 }
 
 void broker_host::end_former(core::session_id heir, const server::former_session& former) {
@@ -151,9 +158,10 @@ void broker_host::end_session(core::session_id id) {
     if (clients_.erase(id) == 0) return;
     noted_.note(events_.now(), "session-lost session", number(id));
     judge_.session_ended(events_.now(), session_key{number(id)});
-    drive([&](driver::driver& d) { d.submit(now(), core::input::session_lost{id}); });
-    run();
-    schedule_flush();
+    if (!is_up()) return;
+    drive(home_of(id), [&](driver::router& d) { d.submit(now(), core::input::session_lost{id}); });
+    run(home_of(id));
+    schedule_flush(home_of(id));
 }
 
 void broker_host::write(core::session_id id) {
@@ -179,8 +187,10 @@ void broker_host::sweep() {
             finish(id);
         }
         look_at_space();
-        run();
-        schedule_flush();
+        for (auto& l : loops_) {
+            run(l);
+            schedule_flush(l);
+        }
         sweep();
     });
 }
@@ -188,10 +198,15 @@ void broker_host::sweep() {
 // ---- what is counted ----
 
 broker_state broker_host::state() {
-    if (!driver_->gate().is_open()) return broker_state::disk_full;
+    const auto& first = loops_.front().router->own();
+    if (!first.gate().is_open()) return broker_state::disk_full;
     if (events_.now() - started_at_ < 2s) return broker_state::just_started;
-    if (driver_->groups_in_flight() >= habits_.driver.groups_in_flight) return broker_state::writing_all_it_may;
-    return driver_->groups_in_flight() > 0 ? broker_state::writing : broker_state::at_rest;
+    if (first.groups_in_flight() >= habits_.driver.groups_in_flight) return broker_state::writing_all_it_may;
+    return first.groups_in_flight() > 0 ? broker_state::writing : broker_state::at_rest;
+}
+
+bool broker_host::reads_wait() const {
+    return std::any_of(loops_.begin(), loops_.end(), [](const auto& l) { return l.router->own().reads_waiting() > 0; });
 }
 
 void broker_host::count_request(client& c, const server::request& r) {
@@ -225,23 +240,38 @@ void broker_host::count_answer(const core::origin& to, errc how) {
 // ---- the driver ----
 
 template <class Input>
-void broker_host::drive(Input input) {
-    if (!driver_) return;
-    input(*driver_);
-    driver_->shard().check();
+void broker_host::drive(loop& l, Input input) {
+    input(*l.router);
+    l.router->own().shard().check();
 }
 
-void broker_host::run() {
-    while (driver_ && !failed_) {
-        auto a = driver_->take_actions();
+void broker_host::run(loop& l) {
+    while (!failed_) {
+        auto a = l.router->take_actions(now());
         if (a.empty()) break;
-        perform(a);
+        perform(l, a);
     }
-    for (const auto id : std::exchange(to_write_, {})) write(id);
-    arm_deadline();
+    send_parcels(l);
+    for (const auto id : std::exchange(l.to_write, {})) write(id);
+    arm_deadline(l);
 }
 
-void broker_host::perform(driver::actions& a) {
+/// They come in the order in which they were sent, to whichever loop, as handlers do that are posted to it.
+void broker_host::send_parcels(loop& l) {
+    for (auto& sent : l.router->take_parcels()) {
+        auto& to = loops_[sent.to];
+        to.last_parcel = std::max(to.last_parcel, events_.now() + random_.between(0us, habits_.parcel_max));
+        const auto what = std::make_shared<driver::parcel>(std::move(sent.what));
+        events_.at(to.last_parcel, [this, life = life_, &to, from = static_cast<std::uint32_t>(l.shard), what] {
+            if (life != life_) return;
+            drive(to, [&](driver::router& d) { d.take(now(), from, std::move(*what)); });
+            run(to);
+            schedule_flush(to);
+        });
+    }
+}
+
+void broker_host::perform(loop& l, driver::actions& a) {
     if (a.fatal) {
         failed_ = true;
         noted_.note(events_.now(), "broker-fatal code", static_cast<std::uint64_t>(a.fatal.code));
@@ -255,22 +285,22 @@ void broker_host::perform(driver::actions& a) {
         noted_.note(events_.now(), "answer session request refused", number(answer.to.session), static_cast<std::uint64_t>(answer.to.request),
                     refused ? static_cast<std::uint64_t>(refused->code) : 0);
         if (seen_) count_answer(answer.to, refused ? refused->code : errc::ok);
-        to_write_.insert(answer.to.session);
+        l.to_write.insert(answer.to.session);
         if (auto* c = find(answer.to.session)) c->session->answer(answer);
     }
     for (auto& p : a.peeks) {
         if (seen_) count_answer(p.to, errc::ok);
-        to_write_.insert(p.to.session);
+        l.to_write.insert(p.to.session);
         if (auto* c = find(p.to.session)) c->session->answer(std::move(p));
     }
     for (auto& p : a.pushes) {
         noted_.note(events_.now(), "push session consumer topic partition first count attempt", number(p.session), static_cast<std::uint64_t>(p.consumer),
                     static_cast<std::uint64_t>(p.run.partition.topic), p.run.partition.index, p.run.first.value, p.run.count, p.run.attempt);
-        to_write_.insert(p.session);
+        l.to_write.insert(p.session);
         if (auto* c = find(p.session)) c->session->push(std::move(p));
     }
     for (const auto& e : a.ended) {
-        to_write_.insert(e.session);
+        l.to_write.insert(e.session);
         if (auto* c = find(e.session)) c->session->ended(e);
     }
     for (const auto& s : a.closes) {
@@ -279,55 +309,54 @@ void broker_host::perform(driver::actions& a) {
     for (auto& g : a.commits) {
         ++commits_;
         noted_.note(events_.now(), "commit group mutations", static_cast<std::uint64_t>(g.number), g.mutations.size());
-        store_.commit(epoch_, std::move(g), [this](core::group_number done, error refused) {
+        store_.commit(l.shard, l.epoch, std::move(g), [this, &l](core::group_number done, error refused) {
             noted_.note(events_.now(), "committed group refused", static_cast<std::uint64_t>(done), static_cast<std::uint64_t>(refused.code));
-            drive([&](driver::driver& d) { d.on_committed(now(), done, refused); });
-            if (!refused) drive([&](driver::driver& d) { d.flush(now()); });
-            run();
+            drive(l, [&](driver::router& d) { d.own().on_committed(now(), done, refused); });
+            if (!refused) drive(l, [&](driver::router& d) { d.own().flush(now()); });
+            run(l);
         });
     }
     for (const auto& r : a.reads) {
-        store_.read(r, [this, r](auto found) {
-            drive([&](driver::driver& d) { d.on_read(now(), r, std::move(found)); });
-            run();
-            schedule_flush();
+        store_.read(r, [this, &l, r](auto found) {
+            drive(l, [&](driver::router& d) { d.own().on_read(now(), r, std::move(found)); });
+            run(l);
+            schedule_flush(l);
         });
     }
     for (const auto& s : a.scans) {
-        store_.scan(s, [this, s](auto found) {
-            drive([&](driver::driver& d) { d.on_scanned(now(), s, std::move(found)); });
-            run();
-            schedule_flush();
+        store_.scan(s, [this, &l, s](auto found) {
+            drive(l, [&](driver::router& d) { d.own().on_scanned(now(), s, std::move(found)); });
+            run(l);
+            schedule_flush(l);
         });
     }
 }
 
 void broker_host::look_at_space() {
-    drive([&](driver::driver& d) { d.on_space(now(), store_.space()); });
+    for (auto& l : loops_) drive(l, [&](driver::router& d) { d.own().on_space(now(), store_.space()); });
 }
 
-void broker_host::schedule_flush() {
-    if (flush_scheduled_ || !driver_) return;
-    flush_scheduled_ = true;
-    later(random_.chance(200) ? random_.between(0us, 500us) : 0us, [this] {
-        flush_scheduled_ = false;
-        drive([&](driver::driver& d) { d.flush(now()); });
-        run();
+void broker_host::schedule_flush(loop& l) {
+    if (l.flush_scheduled) return;
+    l.flush_scheduled = true;
+    later(random_.chance(200) ? random_.between(0us, 500us) : 0us, [this, &l] {
+        l.flush_scheduled = false;
+        drive(l, [&](driver::router& d) { d.own().flush(now()); });
+        run(l);
     });
 }
 
-void broker_host::arm_deadline() {
-    if (!driver_) return;
-    const auto due = driver_->next_deadline();
-    if (due == armed_) return;
-    armed_ = due;
+void broker_host::arm_deadline(loop& l) {
+    const auto due = l.router->own().next_deadline();
+    if (due == l.armed) return;
+    l.armed = due;
     if (!due) return;
-    events_.after(clocks_.until(std::max(0us, std::chrono::duration_cast<std::chrono::microseconds>(*due - now()))), [this, life = life_, due] {
-        if (life != life_ || armed_ != due) return;
-        armed_.reset();
-        drive([&](driver::driver& d) { d.on_time(now()); });
-        run();
-        schedule_flush();
+    events_.after(clocks_.until(std::max(0us, std::chrono::duration_cast<std::chrono::microseconds>(*due - now()))), [this, life = life_, &l, due] {
+        if (life != life_ || l.armed != due) return;
+        l.armed.reset();
+        drive(l, [&](driver::router& d) { d.own().on_time(now()); });
+        run(l);
+        schedule_flush(l);
     });
 }
 

@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "broker/driver/broker_clock.hpp"
-#include "broker/driver/driver.hpp"
+#include "broker/driver/router.hpp"
 #include "broker/server/wire_session.hpp"
 #include "tests/sim/checker.hpp"
 #include "tests/sim/coverage.hpp"
@@ -22,6 +22,8 @@ struct broker_habits {
     core::shard_settings shard;
     driver::driver_settings driver;
     server::session_settings session;
+    std::uint32_t shards_max = 1;  // drawn anew for each life
+    std::chrono::microseconds parcel_max{100};
 };
 
 class broker_host {
@@ -33,7 +35,7 @@ public:
         });
     }
 
-    bool is_up() const { return driver_.has_value(); }
+    bool is_up() const { return !loops_.empty(); }
 
     /// Recovers from the store under a new epoch. REQUIRES !is_up().
     void start();
@@ -49,8 +51,7 @@ public:
 
     std::uint64_t recoveries() const { return recoveries_; }
     std::uint64_t commits() const { return commits_; }
-    bool reads_wait() const { return driver_ && driver_->reads_waiting() > 0; }  // some may be for what is to be freed
-    const core::shard& shard() const { return driver_->shard(); }
+    bool reads_wait() const;  // some may be for what is to be freed
 
 private:
     struct client {
@@ -60,6 +61,17 @@ private:
 
         bool returned = false, named = false;  // for what is counted, and so is this
         std::size_t consumers = 0;
+    };
+
+    /// One of the broker's threads.
+    struct loop {
+        core::shard_id shard{};
+        core::fencing_epoch epoch{};
+        std::unique_ptr<driver::router> router;
+        std::set<core::session_id> to_write;
+        std::optional<timestamp> armed;
+        bool flush_scheduled = false;
+        timestamp last_parcel;  // that will have come
     };
 
     void start_clock();
@@ -73,13 +85,16 @@ private:
     void end_session(core::session_id id);
     void finish(core::session_id id);
     void end_former(core::session_id heir, const server::former_session& former);
+    loop& home_of(core::session_id id) { return loops_[driver::router::home_of(id, {0, shards()})]; }
+    std::uint32_t shards() const { return static_cast<std::uint32_t>(loops_.size()); }
     template <class Input>
-    void drive(Input input);
-    void run();
-    void perform(driver::actions& a);
+    void drive(loop& l, Input input);
+    void run(loop& l);
+    void perform(loop& l, driver::actions& a);
+    void send_parcels(loop& l);
     void look_at_space();
-    void schedule_flush();
-    void arm_deadline();
+    void schedule_flush(loop& l);
+    void arm_deadline(loop& l);
     void sweep();
     client* find(core::session_id id);
     void later(std::chrono::microseconds wait, std::function<void()> what);
@@ -96,13 +111,9 @@ private:
     std::map<core::origin, coverage::kind> asked_;  // what is not answered yet, when it is counted
     timestamp started_at_;
     std::optional<driver::broker_clock> clock_;
-    std::optional<driver::driver> driver_;
-    core::fencing_epoch epoch_{};
+    std::vector<loop> loops_;  // none while it is down
     std::map<core::session_id, client> clients_;
-    std::set<core::session_id> to_write_;
     std::uint64_t last_session_ = 0;  // over all lives: a session is named once in a run
-    std::optional<timestamp> armed_;
-    bool flush_scheduled_ = false;
     bool failed_ = false;
     std::uint64_t life_ = 0;
     std::uint64_t recoveries_ = 0;

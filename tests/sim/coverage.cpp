@@ -14,7 +14,8 @@ constexpr std::array<std::string_view, std::variant_size_v<core::any_input>> kin
     "describe_subscription", "list_subscriptions", "update_subscription", "delete_subscription", "publish", "open_producer", "subscribe", "unsubscribe",
     "credit",        "start",               "ack",           "nack",           "reject",      "release",      "extend",      "peek",
     "",              "",        "",              "",               "",            "",             "",            "",
-    "",              ""};
+    "",              "",        "",              "",               "",            "",             "",            "",
+    "",              "",        ""};
 
 constexpr std::array<const char*, static_cast<std::size_t>(broker_state::count)> broker_names{"just started", "at rest", "writing", "writing all", "disk full"};
 constexpr std::array<const char*, static_cast<std::size_t>(session_state::count)> session_names{"fresh", "returned", "consuming", "named"};

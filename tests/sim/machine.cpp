@@ -13,16 +13,16 @@ public:
     storage::store& engine() override { return *engine_; }
     core::fencing_epoch open(core::shard_id shard) override { return engine_->open(shard).value(); }
 
-    std::vector<error> commit(core::shard_id shard, std::vector<group> groups) override {
+    std::vector<error> commit(std::vector<group> groups) override {
         std::vector<error> outcomes;
         for (auto& g : groups)
-            engine_->commit(shard, g.epoch, std::move(g.mutations), [&](error outcome) { outcomes.push_back(std::move(outcome)); });
+            engine_->commit(g.shard, g.epoch, std::move(g.mutations), [&](error outcome) { outcomes.push_back(std::move(outcome)); });
         return outcomes;
     }
 
-    void crash(core::shard_id shard, std::vector<group> under_way) override {
+    void crash(std::vector<group> under_way) override {
         under_way.resize(random_.below(under_way.size() + 1));
-        commit(shard, std::move(under_way));
+        commit(std::move(under_way));
     }
 
 private:

@@ -14,6 +14,7 @@ namespace millrace::sim {
 class machine {
 public:
     struct group {
+        core::shard_id shard{};
         core::fencing_epoch epoch{};
         std::vector<core::mutation> mutations;
     };
@@ -29,10 +30,10 @@ public:
     virtual core::fencing_epoch open(core::shard_id shard) = 0;
 
     /// Commits the groups side by side and waits; their outcomes, in order.
-    virtual std::vector<error> commit(core::shard_id shard, std::vector<group> groups) = 0;
+    virtual std::vector<error> commit(std::vector<group> groups) = 0;
 
     /// The broker has ended, while `under_way` had been handed over and nobody was told.
-    virtual void crash(core::shard_id shard, std::vector<group> under_way) = 0;
+    virtual void crash(std::vector<group> under_way) = 0;
 
     /// Without it the broker has ended as well, and is to be told so.
     virtual bool has_power() const { return true; }

@@ -3,25 +3,29 @@
 #include <algorithm>
 
 namespace millrace::sim {
-namespace {
 
-constexpr core::shard_id the_shard{0};
 using namespace std::chrono_literals;
 
-}  // namespace
-
-slow_store::opened slow_store::open() {
+slow_store::opened slow_store::open(std::uint32_t shards) {
     failed_ = false;
     while (true) {
-        const auto epoch = machine_.open(the_shard);
-        auto rows = machine_.engine().scan(core::start_rows(), ~std::size_t{0});
-        if (rows) return {epoch, std::move(rows.value())};
-        if (machine_.has_power()) throw violation("the store does not give what a broker starts from: " + to_string(rows.failure()));
+        opened all;
+        for (std::uint32_t shard = 0; shard < shards; ++shard) {
+            all.epochs.push_back(machine_.open(core::shard_id{shard}));
+            auto rows = machine_.engine().scan(core::start_rows(), ~std::size_t{0});
+            if (rows)
+                all.rows = std::move(rows.value());
+            else if (machine_.has_power())
+                throw violation("the store does not give what a broker starts from: " + to_string(rows.failure()));
+            else
+                break;
+        }
+        if (machine_.has_power() && all.epochs.size() == shards) return all;
     }
 }
 
-void slow_store::commit(core::fencing_epoch epoch, core::group group, std::function<void(core::group_number, error)> done) {
-    pending_.push_back({epoch, std::move(group), std::move(done)});
+void slow_store::commit(core::shard_id shard, core::fencing_epoch epoch, core::group group, std::function<void(core::group_number, error)> done) {
+    pending_.push_back({shard, epoch, std::move(group), std::move(done)});
     last_applied_ = std::max(last_applied_, events_.now()) + random_.between(manners_.commit_min, manners_.commit_max) / 2;
     events_.at(last_applied_, [this, life = life_] {
         if (life == life_) apply_next();
@@ -45,9 +49,9 @@ void slow_store::apply_next() {
         std::vector<machine::group> groups;
         for (auto& g : now) {
             take_room(g.group);
-            groups.push_back({g.epoch, std::move(g.group.mutations)});
+            groups.push_back({g.shard, g.epoch, std::move(g.group.mutations)});
         }
-        outcomes = machine_.commit(the_shard, std::move(groups));
+        outcomes = machine_.commit(std::move(groups));
     }
     if (lost_power()) return;
     for (std::size_t i = 0; i < now.size(); ++i) {
@@ -105,9 +109,9 @@ void slow_store::crash() {
     ++life_;
     std::vector<machine::group> under_way;
     if (!failed_)
-        for (auto& g : pending_) under_way.push_back({g.epoch, std::move(g.group.mutations)});
+        for (auto& g : pending_) under_way.push_back({g.shard, g.epoch, std::move(g.group.mutations)});
     pending_.clear();
-    machine_.crash(the_shard, std::move(under_way));
+    machine_.crash(std::move(under_way));
 }
 
 }  // namespace millrace::sim

@@ -31,13 +31,13 @@ public:
     /// Called in an event of its own when the machine has lost power, once: the broker is to crash.
     void when_power_goes(std::function<void()> what) { power_went_ = std::move(what); }
 
-    /// The shard's new epoch and the rows to start from, whatever happens meanwhile.
+    /// The new epochs of so many shards, and the rows to start from, whatever happens meanwhile.
     struct opened {
-        core::fencing_epoch epoch{};
+        std::vector<core::fencing_epoch> epochs;
         std::vector<core::row> rows;
     };
-    opened open();
-    void commit(core::fencing_epoch epoch, core::group group, std::function<void(core::group_number, error)> done);
+    opened open(std::uint32_t shards);
+    void commit(core::shard_id shard, core::fencing_epoch epoch, core::group group, std::function<void(core::group_number, error)> done);
     void read(const driver::read_request& request, std::function<void(result<std::vector<storage::stored_entry>>)> done);
     void scan(const driver::scan_request& request, std::function<void(result<std::vector<core::row>>)> done);
 
@@ -55,6 +55,7 @@ public:
 
 private:
     struct pending_group {
+        core::shard_id shard{};
         core::fencing_epoch epoch{};
         core::group group;
         std::function<void(core::group_number, error)> done;

@@ -48,6 +48,8 @@ void world::draw_habits() {
     habits_.driver.scrub_bytes_per_second = habits_.driver.tail_cache_bytes % 2 == 0 ? 0 : 20'000;
     habits_.driver.company_time = std::chrono::microseconds(habits_.driver.read_cache_bytes % 2 * 500);
     habits_.session.broker_name = "simulated";
+    habits_.shards_max = random_.chance(500) ? 1 : static_cast<std::uint32_t>(random_.between(2, 4));
+    habits_.parcel_max = random_.between(1us, random_.chance(200) ? 10ms : 200us);
 }
 
 void world::draw_faults() {

@@ -10,6 +10,7 @@
 
 #include "broker/server/broker.hpp"
 #include "broker/storage/memory_store.hpp"
+#include "tests/shards.hpp"
 
 namespace millrace {
 
@@ -29,7 +30,7 @@ public:
         server::broker_settings settings;
         settings.session.broker_name = "in process";
         settings.new_key = [this] { return ++last_key_; };
-        auto opened = driver::open_shard(*store_, settings.shard, settings.core);
+        auto opened = driver::open_shards(*store_, shards_by_environment(), settings.core);
         if (!opened) throw std::runtime_error(to_string(opened.failure()));
         io_ = std::make_unique<boost::asio::io_context>(1);
         broker_ = std::make_unique<server::broker>(*io_, std::move(opened.value()), *store_, settings, [] {
