@@ -28,7 +28,7 @@ std::string get(const broker_process& broker, const std::string& target) {
 
 }  // namespace
 
-TEST_CASE("millraced answers HTTP where its ready line says") {
+TEST_CASE("millraced answers HTTP where its ready line says", "[shards]") {
     scratch_directory scratch;
     broker_process broker({"--store", scratch.store()});
     http_client peer(broker.admin_address());
@@ -42,7 +42,7 @@ TEST_CASE("millraced answers HTTP where its ready line says") {
     CHECK(value_of(scrape(peer), "millrace_sessions") == 1);
 }
 
-TEST_CASE("admin HTTP and the command line describe things in the same words") {
+TEST_CASE("admin HTTP and the command line describe things in the same words", "[shards]") {
     broker_process broker({"--store", "memory:"});
     const auto run = [&](std::vector<std::string> arguments) {
         const auto ended = millrace(broker, std::move(arguments));
@@ -61,7 +61,7 @@ TEST_CASE("admin HTTP and the command line describe things in the same words") {
     CHECK(get(broker, "/v1/topics/photos/subscriptions/index") == run({"--json", "subscription", "describe", "photos", "index"}));
 }
 
-TEST_CASE("a broker that is scraped while it takes messages counts every one") {
+TEST_CASE("a broker that is scraped while it takes messages counts every one", "[shards]") {
     scratch_directory scratch;
     broker_process broker({"--store", scratch.store()});
     blocking_client client(broker.address());
@@ -89,7 +89,7 @@ TEST_CASE("a broker that is scraped while it takes messages counts every one") {
     CHECK(value_of(all, "millrace_commits_total") > 0);
 }
 
-TEST_CASE("counts of settled messages survive a restart") {
+TEST_CASE("counts of settled messages survive a restart", "[shards]") {
     scratch_directory scratch;
     for (int life = 1; life <= 2; ++life) {
         broker_process broker({"--store", scratch.store()});
@@ -108,7 +108,7 @@ TEST_CASE("counts of settled messages survive a restart") {
     }
 }
 
-TEST_CASE("SIGTERM makes a broker unready before it ends") {
+TEST_CASE("SIGTERM makes a broker unready before it ends", "[shards]") {
     broker_process broker({"--store", "memory:"});
     http_client peer(broker.admin_address());
     {
@@ -129,7 +129,7 @@ TEST_CASE("SIGTERM makes a broker unready before it ends") {
     CHECK(broker.process().wait() == 0);
 }
 
-TEST_CASE("a hundred peers that never finish a request keep nobody out") {
+TEST_CASE("a hundred peers that never finish a request keep nobody out", "[shards]") {
     broker_process broker({"--store", "memory:"});
     std::deque<http_client> peers;
     for (int i = 0; i < 100; ++i) {

@@ -273,7 +273,7 @@ bool comes_true(Condition condition) {
 
 }  // namespace
 
-TEST_CASE("a disk that is filled by publishing refuses by name, is drained to zero, and takes again without a restart", "[full-disk]") {
+TEST_CASE("a disk that is filled by publishing refuses by name, is drained to zero, and takes again without a restart", "[full-disk][shards]") {
     const auto disk = own_disk();
     if (!disk) return;
     broker_process broker({"--store", disk->store()});
@@ -307,7 +307,7 @@ TEST_CASE("a disk that is filled by publishing refuses by name, is drained to ze
     CHECK(broker.stop() == 0);
 }
 
-TEST_CASE("a full disk that is consumed while it is published to never stands still for long", "[full-disk]") {
+TEST_CASE("a full disk that is consumed while it is published to never stands still for long", "[full-disk][shards]") {
     const auto disk = own_disk();
     if (!disk) return;
     broker_process broker({"--store", disk->store()});
@@ -330,7 +330,7 @@ TEST_CASE("a full disk that is consumed while it is published to never stands st
 }
 
 // Each entry has a dead message in it: none would ever be freed if the dead waited for room.
-TEST_CASE("a full disk whose messages die here and there opens again, and every dead letter arrives", "[full-disk]") {
+TEST_CASE("a full disk whose messages die here and there opens again, and every dead letter arrives", "[full-disk][shards]") {
     const auto disk = own_disk();
     if (!disk) return;
     broker_process broker({"--store", disk->store()});
@@ -356,7 +356,7 @@ TEST_CASE("a full disk whose messages die here and there opens again, and every 
     CHECK(broker.stop() == 0);
 }
 
-TEST_CASE("a sync that fails once on a disk that fills: the broker ends with 70, and after a restart nothing answered is lost", "[full-disk]") {
+TEST_CASE("a sync that fails once on a disk that fills: the broker ends with 70, and after a restart nothing answered is lost", "[full-disk][shards]") {
     const auto disk = own_disk();
     if (!disk) return;
     faults faults;
@@ -393,7 +393,7 @@ TEST_CASE("a sync that fails once on a disk that fills: the broker ends with 70,
     CHECK(broker->stop() == 0);
 }
 
-TEST_CASE("a write that fails once under load: the process stays, its clients come back, nothing answered is lost or comes after its ack") {
+TEST_CASE("a write that fails once under load: the process stays, its clients come back, nothing answered is lost or comes after its ack", "[shards]") {
     scratch_directory scratch;
     faults faults;
     broker_process broker({"--store", scratch.store()}, MILLRACED_FAULTY_PATH);
@@ -418,7 +418,7 @@ TEST_CASE("a write that fails once under load: the process stays, its clients co
     CHECK(broker.stop() == 0);
 }
 
-TEST_CASE("somebody else fills the disk to the last byte: what is stored is consumed all the same, and publishing comes back with the room", "[full-disk]") {
+TEST_CASE("somebody else fills the disk to the last byte: what is stored is consumed all the same, and publishing comes back with the room", "[full-disk][shards]") {
     const auto disk = own_disk();
     if (!disk) return;
     broker_process broker({"--store", disk->store()});

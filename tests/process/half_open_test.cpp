@@ -60,10 +60,10 @@ struct working_client : raw_client {
 
 struct photo_broker {
     scratch_directory scratch;
-    broker_process broker{{"--store", scratch.store()}};
+    broker_process broker;
     blocking_client admin{broker.address()};
 
-    photo_broker() {
+    photo_broker() : broker({"--store", scratch.store()}) {
         admin.create_topic("photos");
         admin.create_subscription("photos", "thumbs");
     }
@@ -73,7 +73,7 @@ struct photo_broker {
 
 }  // namespace
 
-TEST_CASE("a session's key is its own, and random") {
+TEST_CASE("a session's key is its own, and random", "[shards]") {
     photo_broker b;
     working_client one(b.broker), other(b.broker);
     CHECK(one.proof.session != other.proof.session);
@@ -81,7 +81,7 @@ TEST_CASE("a session's key is its own, and random") {
     CHECK(one.proof.key != other.proof.key);
 }
 
-TEST_CASE("who shows the session that it had is given back what that has started, though its connection seems alive") {
+TEST_CASE("who shows the session that it had is given back what that has started, though its connection seems alive", "[shards]") {
     photo_broker b;
     REQUIRE(!b.admin.publish("photos", "long work").code);
     working_client half_open(b.broker);
@@ -108,7 +108,40 @@ TEST_CASE("who shows the session that it had is given back what that has started
     CHECK(b.broker.process().errors().find("its client has come back") != std::string::npos);
 }
 
-TEST_CASE("a former session that reads nothing any more is ended at once too") {
+TEST_CASE("who comes back and asks for what it had in one breath is given it, wherever its old session is", "[shards]") {
+    photo_broker b;
+    for (std::uint64_t at = 0; at < 6; ++at) {
+        REQUIRE(!b.admin.publish("photos", "long work").code);
+        working_client half_open(b.broker);
+        half_open.subscribe(1);
+        half_open.read_answer(kind::Subscribed);
+        while (b.progress().leased == 0) continue;
+        half_open.start(at);
+        REQUIRE(half_open.is_alive());
+
+        raw_client returned(b.broker);
+        auto& builder = returned.builder;
+        auto breath = raw_client::frame(builder, 0, wire::CreateHello(builder, 1, 1, 0, 0, 0, half_open.proof.session, half_open.proof.key));
+        const std::vector<wire::LeaseRange> held{wire::LeaseRange(at, at, 0, 1)};
+        const auto subscribe = raw_client::frame(builder, 1, wire::CreateSubscribeDirect(builder, 1, "photos", "thumbs", 0, 0, nullptr, &held));
+        const auto ack = raw_client::frame(builder, 2, wire::CreateAckDirect(builder, 1, &held));
+        breath.insert(breath.end(), subscribe.begin(), subscribe.end());
+        breath.insert(breath.end(), ack.begin(), ack.end());
+        returned.send(breath);
+        CHECK(returned.read().value_or(heard_frame{}).kind == kind::Welcome);
+        for (const auto answer : {kind::Subscribed, kind::Acked}) {
+            const auto heard = returned.read();
+            REQUIRE(heard);
+            CHECK(heard->kind == answer);
+            CHECK(heard->lost == 0);
+        }
+        CHECK(half_open.read_goodbye() == errc::connection_lost);
+        CHECK(b.progress().acked == at + 1);
+        working_client moves_on(b.broker);  // the next ones have another home
+    }
+}
+
+TEST_CASE("a former session that reads nothing any more is ended at once too", "[shards]") {
     photo_broker b;
     for (int i = 0; i < 24; ++i) REQUIRE(!b.admin.publish("photos", std::string(1 << 20, 'x')).code);
     working_client jammed(b.broker);
@@ -123,7 +156,7 @@ TEST_CASE("a former session that reads nothing any more is ended at once too") {
     CHECK(p.ready == 23);
 }
 
-TEST_CASE("a session of the broker's former life has no effect") {
+TEST_CASE("a session of the broker's former life has no effect", "[shards]") {
     scratch_directory scratch;
     std::vector<std::string> arguments{"--store", scratch.store(), "--listen", "127.0.0.1:0"};
     std::optional<broker_process> broker(std::in_place, arguments);

@@ -79,7 +79,7 @@ bool fenced(const answered<client::receipt>& outcome) { return outcome.is(errc::
 
 }  // namespace
 
-TEST_CASE("a broker killed with -9 under load: what a named producer publishes is stored once, all of it, where the receipts say") {
+TEST_CASE("a broker killed with -9 under load: what a named producer publishes is stored once, all of it, where the receipts say", "[shards]") {
     scratch_directory scratch;
     const std::vector<std::string> store{"--store", scratch.store(), "--listen"};
     auto arguments = store;
@@ -114,7 +114,7 @@ TEST_CASE("a broker killed with -9 under load: what a named producer publishes i
     }
 }
 
-TEST_CASE("a second client under the same name fences the first, which does not fight back, also after a restart") {
+TEST_CASE("a second client under the same name fences the first, which does not fight back, also after a restart", "[shards]") {
     scratch_directory scratch;
     std::vector<std::string> arguments{"--store", scratch.store(), "--listen", "127.0.0.2:0"};
     std::optional<broker_process> broker(std::in_place, arguments);
@@ -141,7 +141,7 @@ TEST_CASE("a second client under the same name fences the first, which does not 
     CHECK(fenced(second.publish("photos", "8")));
 }
 
-TEST_CASE("a client that is away while another takes its name is fenced when it comes back") {
+TEST_CASE("a client that is away while another takes its name is fenced when it comes back", "[shards]") {
     scratch_directory scratch;
     std::vector<std::string> arguments{"--store", scratch.store(), "--listen", "127.0.0.2:0"};
     std::optional<broker_process> broker(std::in_place, arguments);
@@ -157,7 +157,7 @@ TEST_CASE("a client that is away while another takes its name is fenced when it 
     CHECK(!second.publish("photos", "4").code);
 }
 
-TEST_CASE("a new process under the same name learns where the old one was") {
+TEST_CASE("a new process under the same name learns where the old one was", "[shards]") {
     scratch_directory scratch;
     broker_process broker({"--store", scratch.store()});
     std::map<std::uint32_t, std::uint64_t> last;
