@@ -179,6 +179,12 @@ class Millrace(Broker):
 class MillraceInMemory(Millrace):
     name, durability = "Millrace (memory)", "in memory"
 
+    def __init__(self, shards=1):
+        self.shards = shards
+
+    def command(self, directory, port):
+        return super().command(directory, port) + ["--shards", str(self.shards)]
+
     def store(self, directory):
         return "memory:"
 
