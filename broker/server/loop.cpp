@@ -285,18 +285,18 @@ void loop::perform(driver::actions& a) {
 
 void loop::commit(core::group g) {
     committing_inline_ = true;
-    common_.store.commit(core::shard_id{place_.index}, epoch_, std::move(g.mutations),
-                  [this, generation = generation_, number = g.number, here = std::this_thread::get_id()](error failed) {
-                      {
-                          const std::lock_guard lock(finished_mutex_);
-                          finished_.push_back({generation, number, std::move(failed)});
-                      }
-                      if (std::this_thread::get_id() == here && committing_inline_) return;
-                      asio::post(io_, [this] {
-                          if (take_finished()) router_->own().flush(now());
-                          run_driver();
-                      });
-                  });
+    auto done = [this, generation = generation_, number = g.number, here = std::this_thread::get_id()](error failed) {
+        {
+            const std::lock_guard lock(finished_mutex_);
+            finished_.push_back({generation, number, std::move(failed)});
+        }
+        if (std::this_thread::get_id() == here && committing_inline_) return;
+        asio::post(io_, [this] {
+            if (take_finished()) router_->own().flush(now());
+            run_driver();
+        });
+    };
+    common_.store.commit(core::shard_id{place_.index}, epoch_, std::move(g.mutations), std::move(done));
     committing_inline_ = false;
 }
 
