@@ -227,31 +227,24 @@ asio::awaitable<snapshot> pages::take_snapshot() const {
 
 std::uint32_t pages::shard_of(const std::string& topic) const {
     std::uint32_t shard = 0;
+    if (broker_.shards() == 1) return shard;
     broker_.see(0, [&](const core::shard& s) {
         if (const auto id = s.topic_named(topic)) shard = core::shard_place{0, broker_.shards()}.of(*id);
     });
     return shard;
 }
 
-page pages::topic(const std::string& name) const {
-    page shown;
-    const auto seen = broker_.see(shard_of(name), [&](const core::shard& s) {
-        const auto found = s.look_at_topic(name);
-        shown = found ? json(json_of(found.value())) : refusal(found.failure());
-    });
-    return seen ? shown : refusal(broker_.not_ready());
-}
-
-page pages::subscription(const std::string& topic, const std::string& name) const {
-    page shown;
-    const auto seen = broker_.see(shard_of(topic), [&](const core::shard& s) {
-        const auto found = s.look_at_subscription(topic, name);
-        shown = found ? json(json_of(found.value())) : refusal(found.failure());
-    });
-    return seen ? shown : refusal(broker_.not_ready());
-}
-
 namespace {
+
+template <class Look>
+page show(const view& broker, std::uint32_t shard, Look look) {
+    page shown;
+    const auto seen = broker.see(shard, [&](const core::shard& s) {
+        const auto found = look(s);
+        shown = found ? json(json_of(found.value())) : refusal(found.failure());
+    });
+    return seen ? shown : refusal(broker.not_ready());
+}
 
 template <class Description>
 std::string text_of(const result<Description>& found) {
@@ -259,6 +252,14 @@ std::string text_of(const result<Description>& found) {
 }
 
 }  // namespace
+
+page pages::topic(const std::string& name) const {
+    return show(broker_, shard_of(name), [&](const core::shard& s) { return s.look_at_topic(name); });
+}
+
+page pages::subscription(const std::string& topic, const std::string& name) const {
+    return show(broker_, shard_of(topic), [&](const core::shard& s) { return s.look_at_subscription(topic, name); });
+}
 
 asio::awaitable<page> pages::topics(part wanted) const {
     named_list all;

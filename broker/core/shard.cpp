@@ -232,7 +232,7 @@ void shard::perform(const input::tick&) {
 }
 
 void shard::note_aging(const topic& t) {
-    if (!settings_.place.holds(t.row.id)) return;
+    if (is_elsewhere(t)) return;
     if (t.row.settings.keep_age.count() > 0 || t.row.settings.max_age.count() > 0)
         aging_.insert(t.row.id);
     else

@@ -147,14 +147,19 @@ void router::take(timestamp now, std::uint32_t from, parcel&& p) {
 }
 
 void router::take_results(std::uint32_t from, actions&& results) {
-    std::erase_if(results.answers, [&](core::answer& a) {
+    note_all(results.answers);
+    if (!leaving_.empty()) std::erase_if(results.pushes, [&](const push& p) { return leaving_.contains({{p.session, p.consumer}, from}); });
+    for (const auto& e : results.ended) note_end(e, from);
+    if (!results.empty()) for_here_.push_back(std::move(results));
+}
+
+/// Takes out those that are for a shard itself.
+void router::note_all(std::vector<core::answer>& answers) {
+    std::erase_if(answers, [&](core::answer& a) {
         if (settle(a)) return true;
         note(a);
         return false;
     });
-    if (!leaving_.empty()) std::erase_if(results.pushes, [&](const push& p) { return leaving_.contains({{p.session, p.consumer}, from}); });
-    for (const auto& e : results.ended) note_end(e, from);
-    if (!results.empty()) for_here_.push_back(std::move(results));
 }
 
 /// Whether it was for a shard itself.
@@ -247,11 +252,7 @@ actions router::take_actions(timestamp now) {
         for (const auto id : std::exchange(a.idle_producers, {})) desk_.forget(id);
         run_desk();
         for (const auto& e : a.ended) note_end(e, place_.index);
-        std::erase_if(a.answers, [&](core::answer& one) {
-            if (settle(one)) return true;
-            note(one);
-            return false;
-        });
+        note_all(a.answers);
         if (!a.empty()) return a;
     }
 }

@@ -92,6 +92,7 @@ private:
     template <class T, class SessionOf>
     void sort(std::vector<T> actions::*kind, actions& a, std::vector<actions>& away, SessionOf session_of);
     void take_results(std::uint32_t from, actions&& results);
+    void note_all(std::vector<core::answer>& answers);
     void note(const core::answer& a);
     bool comes_again(core::holder_id who) const;
     void note_end(const core::consumer_ended& e, std::uint32_t from);

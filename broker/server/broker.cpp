@@ -75,7 +75,7 @@ result<tcp::endpoint> broker::listen(const tcp::endpoint& where) {
     if (ec) return refused();
     const auto bound = acceptor_.local_endpoint(ec);
     if (ec) return refused();
-    on_each([](loop& l) { l.run(); }, [] {});
+    on_each([](loop& l) { l.run(); });
     see_all([](const loop&) {});  // what each has found in its shard is told before anybody comes
     asio::co_spawn(io_, accept_loop(), asio::detached);
     return bound;
@@ -110,7 +110,7 @@ asio::awaitable<void> broker::accept_loop() {
 
 void broker::review_access() {
     if (!settings_.session.access) return;
-    on_each([list = *settings_.session.access](loop& l) { l.set_access(list); }, [] {});
+    on_each([list = *settings_.session.access](loop& l) { l.set_access(list); });
 }
 
 // ---- for those who look on ----
@@ -199,7 +199,7 @@ void broker::opened_again(result<std::vector<driver::opened_shard>> opened) {
     if (told != unavailable_) {
         spdlog::error("{}; it is tried again every {} ms", to_string(told), settings_.reopen_pause.count());
         unavailable_ = told;
-        on_each([told](loop& l) { l.set_unavailable(told); }, [] {});
+        on_each([told](loop& l) { l.set_unavailable(told); });
     }
     reopen_timer_.expires_after(settings_.reopen_pause);
     reopen_timer_.async_wait([this](const boost::system::error_code& ec) {
@@ -216,7 +216,7 @@ void broker::open(std::vector<driver::opened_shard> opened) {
     on_each([this, shared, generation = generation_, epoch = epoch_](loop& l) { l.open(std::move((*shared)[l.shard()]), generation, epoch); },
             [this] {
                 spdlog::warn("the store is open again, under epoch {}", static_cast<std::uint64_t>(epoch_));
-                on_each([](loop& l) { l.run(); }, [] {});
+                on_each([](loop& l) { l.run(); });
             });
 }
 
@@ -230,7 +230,7 @@ void broker::drain() {
     reopen_timer_.cancel();
     boost::system::error_code ignored;
     acceptor_.close(ignored);
-    on_each([](loop& l) { l.stop_watching(); }, [] {});
+    on_each([](loop& l) { l.stop_watching(); });
     asio::co_spawn(io_, finish_drain(), asio::detached);
 }
 

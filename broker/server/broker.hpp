@@ -71,7 +71,7 @@ private:
     boost::asio::awaitable<void> accept_loop();
     boost::asio::awaitable<void> finish_drain();
     void open(std::vector<driver::opened_shard> opened);
-    void on_each(const std::function<void(loop&)>& what, const std::function<void()>& then);
+    void on_each(const std::function<void(loop&)>& what, const std::function<void()>& then = [] {});
     void store_failed(const error& why);
     void end(const error& why);
     void reload(const error& why);

@@ -150,6 +150,14 @@ private:
     std::size_t carried_ = 0;
 };
 
+/// Publishes a message to "photos", and has it rejected; what comes of that is under way.
+void kill_a_photo(shards& b, topic_id photos) {
+    b.publish(1, photos, 1);
+    b.subscribe(1, "photos");
+    b.settle();
+    b.submit(1, input::reject{b.from(1), consumer_id{1}, {{0, {0}, {0}, 1}}, "not a photo"});
+}
+
 }  // namespace
 
 TEST_CASE("a topic is one shard's, and any session may use it") {
@@ -231,10 +239,7 @@ TEST_CASE("a dead letter goes to another shard once, whenever the broker ends") 
     REQUIRE(dead == topic_id{2});
     b.subscription("photos", "dead");
     b.subscription("dead");
-    b.publish(1, photos, 1);
-    b.subscribe(1, "photos");
-    b.settle();
-    b.submit(1, input::reject{b.from(1), consumer_id{1}, {{0, {0}, {0}, 1}}, "not a photo"});
+    kill_a_photo(b, photos);
     b.settle(held);
     CHECK((held.empty() || b.rows("H") == 1));
     CHECK(b.rows("I") == (held.contains(1) ? 1 : 0));
@@ -259,10 +264,7 @@ TEST_CASE("a dead letter whose topic in another shard refuses it stays, and come
     full.max_backlog = 60;  // one message, and no envelope besides
     b.ask_for<answers::topic_info>(0, input::update_topic{b.from(0), "dead", full});
     b.publish(0, topic_id{2}, 1);
-    b.publish(1, photos, 1);
-    b.subscribe(1, "photos");
-    b.settle();
-    b.submit(1, input::reject{b.from(1), consumer_id{1}, {{0, {0}, {0}, 1}}, "not a photo"});
+    kill_a_photo(b, photos);
     b.settle();
     CHECK(b.rows("H") == 1);
     full.max_backlog = 0;
@@ -280,10 +282,7 @@ TEST_CASE("a dead letter on its way to another shard is not parked besides") {
     b.topic("dead");
     b.subscription("photos", "dead");
     b.subscription("dead");
-    b.publish(1, photos, 1);
-    b.subscribe(1, "photos");
-    b.settle();
-    b.submit(1, input::reject{b.from(1), consumer_id{1}, {{0, {0}, {0}, 1}}, "not a photo"});
+    kill_a_photo(b, photos);
     if (arrives) b.settle({1});
     else b.settle({2});
     subscription_changes none;
