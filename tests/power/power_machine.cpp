@@ -69,7 +69,6 @@ bool power_machine::start_engine() {
     if (opened) {
         engine_ = std::move(opened.value());
         must_restart_ = false;
-        to_be_judged_ = true;
         ++counts_.restarts;
         return true;
     }
@@ -85,16 +84,24 @@ bool power_machine::start_engine() {
     return false;
 }
 
-core::fencing_epoch power_machine::open(core::shard_id shard) {
+/// A broker that does not get all its shards open ends: whatever is missing, it opens all of them anew.
+std::vector<core::fencing_epoch> power_machine::open(std::uint32_t shards) {
     while (true) {
         if ((must_restart_ || !disk_->has_power()) && !start_engine()) continue;
-        auto epoch = engine_->open(shard);  // after a commit of unknown outcome it recovers, in the same process
-        if (epoch) {
-            to_be_judged_ = true;
+        std::vector<core::fencing_epoch> epochs;
+        error refused;
+        while (!refused && epochs.size() < shards) {
+            auto epoch = engine_->open(core::shard_id{static_cast<std::uint32_t>(epochs.size())});  // after a commit of unknown outcome it recovers, in the same process
+            if (epoch)
+                epochs.push_back(epoch.value());
+            else
+                refused = epoch.failure();
+        }
+        if (!refused) {
             judge();
-            if (disk_->has_power()) return epoch.value();
+            if (disk_->has_power()) return epochs;
         } else if (disk_->has_power() && !disk_->took_failure()) {
-            throw violation("the shard does not open: " + to_string(epoch.failure()));
+            throw violation("a shard does not open: " + to_string(refused));
         }
         if (!disk_->has_power()) ++counts_.cuts, ++counts_.cuts_while_opening;
         else ++counts_.failures, must_restart_ = true, disk_->cut(cut_kind::process);
@@ -103,7 +110,6 @@ core::fencing_epoch power_machine::open(core::shard_id shard) {
 
 /// A cut may come while it reads: then it says nothing.
 void power_machine::judge() {
-    if (!std::exchange(to_be_judged_, false)) return;
     try {
         twin_.judge(*engine_, [this] { return disk_->has_power(); });
         if (!disk_->has_power()) return;

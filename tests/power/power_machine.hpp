@@ -37,7 +37,7 @@ public:
 
     durability level() const override { return durability::disk; }
     storage::store& engine() override { return *engine_; }
-    core::fencing_epoch open(core::shard_id shard) override;
+    std::vector<core::fencing_epoch> open(std::uint32_t shards) override;
     std::vector<error> commit(std::vector<group> groups) override;
     void crash(std::vector<group> under_way) override;
     bool has_power() const override { return disk_->has_power(); }
@@ -66,7 +66,6 @@ private:
     std::uint64_t vouched_groups_ = 0, last_groups_ = 0;  // before the last two calls of commit() that were answered well
     bool faults_ = true;
     bool must_restart_ = true;  // the store is not what it was: power, process or a failed sync
-    bool to_be_judged_ = true;
     std::unique_ptr<storage::store> engine_;  // last: it ends before the disk does
 };
 

@@ -11,7 +11,12 @@ public:
 
     durability level() const override { return engine_->level(); }
     storage::store& engine() override { return *engine_; }
-    core::fencing_epoch open(core::shard_id shard) override { return engine_->open(shard).value(); }
+
+    std::vector<core::fencing_epoch> open(std::uint32_t shards) override {
+        std::vector<core::fencing_epoch> epochs;
+        for (std::uint32_t shard = 0; shard < shards; ++shard) epochs.push_back(engine_->open(core::shard_id{shard}).value());
+        return epochs;
+    }
 
     std::vector<error> commit(std::vector<group> groups) override {
         std::vector<error> outcomes;

@@ -26,8 +26,8 @@ public:
     /// To read from. Without power, reads fail.
     virtual storage::store& engine() = 0;
 
-    /// Starts whatever has ended, until the shard is open.
-    virtual core::fencing_epoch open(core::shard_id shard) = 0;
+    /// Starts whatever has ended, until so many shards are open at once; their epochs.
+    virtual std::vector<core::fencing_epoch> open(std::uint32_t shards) = 0;
 
     /// Commits the groups side by side and waits; their outcomes, in order.
     virtual std::vector<error> commit(std::vector<group> groups) = 0;

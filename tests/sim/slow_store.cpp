@@ -9,18 +9,10 @@ using namespace std::chrono_literals;
 slow_store::opened slow_store::open(std::uint32_t shards) {
     failed_ = false;
     while (true) {
-        opened all;
-        for (std::uint32_t shard = 0; shard < shards; ++shard) {
-            all.epochs.push_back(machine_.open(core::shard_id{shard}));
-            auto rows = machine_.engine().scan(core::start_rows(), ~std::size_t{0});
-            if (rows)
-                all.rows = std::move(rows.value());
-            else if (machine_.has_power())
-                throw violation("the store does not give what a broker starts from: " + to_string(rows.failure()));
-            else
-                break;
-        }
-        if (machine_.has_power() && all.epochs.size() == shards) return all;
+        auto epochs = machine_.open(shards);
+        auto rows = machine_.engine().scan(core::start_rows(), ~std::size_t{0});
+        if (rows) return {std::move(epochs), std::move(rows.value())};
+        if (machine_.has_power()) throw violation("the store does not give what a broker starts from: " + to_string(rows.failure()));
     }
 }
 
