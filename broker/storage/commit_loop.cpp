@@ -100,7 +100,6 @@ bool commit_loop::may_run_inline(const pending_commit& commit) const {
 // done is not answered before it has returned.
 void commit_loop::run_inline(std::unique_lock<std::mutex>& lock, pending_commit commit) {
     inline_ = inline_stage::committing;
-    const auto since = generation_;
     lock.unlock();
     std::vector<pending_commit> alone;
     alone.push_back(std::move(commit));
@@ -116,7 +115,7 @@ void commit_loop::run_inline(std::unique_lock<std::mutex>& lock, pending_commit 
     if (unwritten) {
         fail(alone, errc::outcome_unknown, unwritten);
     } else if (unsynced) {
-        fail_sync(lock, alone, since, unsynced);
+        fail_sync(lock, alone, unsynced);
     }
     inline_ = inline_stage::answering;
     lock.unlock();
@@ -165,12 +164,11 @@ void commit_loop::run_syncer() {
         auto commits = std::exchange(written_, {});
         condemn_stale(commits);
         syncing_ = true;
-        const auto since = generation_;
         lock.unlock();
         const error failure = synced_ && any_to_write(commits) ? timed_sync() : error{};
         if (failure) {
             lock.lock();
-            fail_sync(lock, commits, since, failure);
+            fail_sync(lock, commits, failure);
             lock.unlock();
         }
         answer(commits);
@@ -208,12 +206,11 @@ void commit_loop::fail(std::vector<pending_commit>& commits, errc verdict, const
     condemn_stale(commits);
 }
 
-// A log that failed to write refuses to sync: then the write is what failed, and its thread is about to say so. The other way round, a write beside a
-// sync that failed is refused, perhaps before the sync says so: the log knows which came first.
-void commit_loop::fail_sync(std::unique_lock<std::mutex>& lock, std::vector<pending_commit>& commits, std::uint64_t since, const error& cause) {
+// What a log has written may reach its file when it is synced: then a sync may find the disk full. And a write beside a sync that failed is refused, perhaps
+// before the sync says so: the log knows which came first.
+void commit_loop::fail_sync(std::unique_lock<std::mutex>& lock, std::vector<pending_commit>& commits, const error& cause) {
     write_ended_.wait(lock, [this] { return !writing_; });
-    const auto is_its_own = cause.code == errc::sync_failed || generation_ == since;
-    fail(commits, is_its_own ? errc::sync_failed : errc::outcome_unknown, cause);
+    fail(commits, cause.code == errc::sync_failed ? errc::sync_failed : errc::outcome_unknown, cause);
 }
 
 // A measured length of time, for the choice between the threads only: nothing about messages depends on it.

@@ -42,7 +42,7 @@ public:
     virtual error write(std::span<const pending_commit> groups) = 0;
 
     /// Makes everything written before the call durable. sync_failed: the disk did not confirm, whatever became of a write beside it. Any other error
-    /// is the write's when one failed meanwhile.
+    /// is a write's, for what was written may reach the disk only now.
     virtual error sync() = 0;
 };
 
@@ -92,7 +92,7 @@ private:
     std::vector<pending_commit> take_waiting();
     void condemn_stale(std::vector<pending_commit>& commits);
     void fail(std::vector<pending_commit>& commits, errc verdict, const error& cause);
-    void fail_sync(std::unique_lock<std::mutex>& lock, std::vector<pending_commit>& commits, std::uint64_t since, const error& cause);
+    void fail_sync(std::unique_lock<std::mutex>& lock, std::vector<pending_commit>& commits, const error& cause);
     error timed_sync();
 
     durable_log& log_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <mutex>
 #include <string_view>
 #include <vector>
 
@@ -13,15 +14,17 @@ inline constexpr std::size_t page_bytes = 4096;
 class page_buffer {
 public:
     char* data() { return pages_.empty() ? nullptr : pages_.front().bytes; }
+    const char* data() const { return pages_.empty() ? nullptr : pages_.front().bytes; }
     std::size_t size() const { return size_; }
+    std::size_t capacity() const { return pages_.size() * page_bytes; }
+    std::string_view bytes() const { return {data(), size_}; }
 
     void append(std::string_view bytes);
 
     /// Zeros, until its size is a multiple of `piece`.
     void fill_up(std::size_t piece);
 
-    /// Of the bytes before `end`, the last `count` alone stay.
-    void keep_last(std::size_t count, std::size_t end);
+    void clear() { size_ = 0; }
 
 private:
     void grow(std::size_t size);
@@ -31,6 +34,17 @@ private:
     };
     std::vector<page> pages_;
     std::size_t size_ = 0;
+};
+
+/// Buffers that are used again: fresh memory costs page faults. Thread-safe.
+class page_buffers {
+public:
+    page_buffer take();
+    void give_back(page_buffer buffer);
+
+private:
+    std::mutex mutex_;
+    std::vector<page_buffer> free_;
 };
 
 }  // namespace millrace::storage

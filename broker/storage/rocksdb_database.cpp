@@ -364,6 +364,7 @@ void rocksdb_database::leave_mark() {
     rocksdb::WriteBatch batch;
     batch.PutLogData({bytes.data(), bytes.size()}).PermitUncheckedError();
     database_->Write({}, &batch).PermitUncheckedError();
+    logs_->write();
     raise(marked_sequence_, told.sequence);
 }
 
@@ -392,7 +393,7 @@ result<core::fencing_epoch> rocksdb_database::raise_epoch(core::shard_id shard) 
         return refused;
     }
     if (error refused = sync()) {
-        return error{errc::sync_failed, refused.what};
+        return refused;
     }
     return epoch;
 }

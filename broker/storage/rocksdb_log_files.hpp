@@ -1,5 +1,5 @@
-// Private: the files of RocksDB's write-ahead logs. RocksDB writes them; the engine syncs them, writes them over dead ones, and fills them with zeros a little
-// ahead of what is written.
+// Private: the files of RocksDB's write-ahead logs. RocksDB appends to them; the engine writes and syncs what was appended (rocksdb_log_writer), over dead logs, and
+// fills them with zeros a little ahead of what is written.
 //
 //   | batch | batch | batch | 0 0 0 0 0 0 0 0 0 |
 //                           ▲ next              ▲ the file's size, on disk
@@ -14,13 +14,12 @@
 // data alone. 4 KiB and fdatasync on ext4: 0.26 ms appended, 0.17 over zeros. Large commits are appended as they come: they would
 // be written twice, and the bandwidth is what they need.
 //
-// A log whose messages are in tables becomes a spare (rocksdb_log_spares), and the next log is written over it: its blocks and its size are there. An end is
-// written behind each append, over which the next one comes:
+// A log whose messages are in tables becomes a spare (rocksdb_log_spares), and the next log is written over it: its blocks and its size are there. Behind what
+// is written comes an end, over which the next write comes:
 //
 //   | batch | batch | batch | end | what a dead log left |
 //
-// Such a file is written past the page cache, where the file system can: its pages are there, so nothing but the data goes to the disk. It takes whole pages; the
-// one in which the log ends is written again with the next append, as the page cache would do.
+// Such a file is written past the page cache, where the file system can: its pages are there, so nothing but the data goes to the disk.
 //
 // What is written has the log's salt (rocksdb_log_records), and what RocksDB reads has not: it sees a log that ends where its last record does. After a
 // crash zeros, or a dead log's bytes, stand behind that; rocksdb_log_scan knows them.
@@ -46,9 +45,12 @@ public:
     log_files(std::shared_ptr<rocksdb::FileSystem> files, bool synced, log_spares* spares = nullptr);
     ~log_files() override;
 
-    /// Makes durable what was written to the logs, and their names. Errors, from the first failure on: sync_failed, also when it was RocksDB's own sync;
-    /// storage_failure (a write failed).
+    /// Makes durable what was appended to the logs, and their names. Errors, from the first failure on: sync_failed, also when it was RocksDB's own sync;
+    /// disk_full or storage_failure, when a write failed.
     error sync();
+
+    /// What was appended is in the files when this returns, or sync() says what failed.
+    void write();
 
     const char* Name() const override { return "log_files"; }
     rocksdb::IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSWritableFile>* file,
@@ -56,6 +58,7 @@ public:
     rocksdb::IOStatus NewSequentialFile(const std::string& path, const rocksdb::FileOptions& options, std::unique_ptr<rocksdb::FSSequentialFile>* file,
                                         rocksdb::IODebugContext* debug) override;
     rocksdb::IOStatus DeleteFile(const std::string& path, const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override;
+    rocksdb::FileOptions OptimizeForLogWrite(const rocksdb::FileOptions& options, const rocksdb::DBOptions& database) const override;
     rocksdb::IOStatus GetFileSize(const std::string& path, const rocksdb::IOOptions& options, std::uint64_t* size, rocksdb::IODebugContext* debug) override;
 
 private:
@@ -63,13 +66,14 @@ private:
     struct open_log;
     struct shared_state;
 
+    template <class Act>
+    rocksdb::IOStatus on_each_log(Act act);
     bool write_over(const log_spares::spare& spare, const std::string& path, std::uint64_t number, rocksdb::FileOptions options,
                     std::unique_ptr<rocksdb::FSWritableFile>* file);
-    std::unique_ptr<rocksdb::FSWritableFile> enter(std::unique_ptr<log_file> log);
+    std::unique_ptr<rocksdb::FSWritableFile> enter(std::shared_ptr<open_log> log);
     bool is_one_more(const std::string& path) const;
 
     const std::shared_ptr<shared_state> state_;  // also its files', which may outlive it
-    const bool synced_;
     log_spares* const spares_;
     std::mutex syncing_;  // one at a time: what another one has taken up is not synced before that one ends
 };

@@ -43,7 +43,7 @@ public:
 
     void hold_syncs(bool hold) { change(hold_syncs_, hold); }
     void hold_writes(bool hold) { change(hold_writes_, hold); }
-    void fail_next_sync(errc code = errc::storage_failure) { change(sync_failure_, error{code, "sync"}); }
+    void fail_next_sync(errc code = errc::sync_failed) { change(sync_failure_, error{code, "sync"}); }
     void fail_next_write() { change(write_failure_, error{errc::disk_full, "write"}); }
 
     void wait_for_written(int groups) {
@@ -298,6 +298,16 @@ TEST_CASE("commit loop: a sync that fails because the write beside it did is a f
     f.loop->drain();
     const auto first = code == errc::sync_failed ? errc::sync_failed : errc::outcome_unknown;
     CHECK(f.answered.codes() == std::vector<errc>{first, errc::outcome_unknown});
+}
+
+TEST_CASE("commit loop: what cannot be written when it is to be synced is a failed write") {
+    const auto bytes = GENERATE(std::size_t{10}, large);
+    fixture f;
+    f.log.fail_next_sync(errc::disk_full);
+    f.submit(1, bytes);
+    f.submit(2, bytes);
+    f.loop->drain();
+    CHECK(f.answered.codes() == codes(2, errc::outcome_unknown));
 }
 
 TEST_CASE("commit loop: an inline commit that fails says as well what failed") {

@@ -164,7 +164,9 @@ TEST_CASE("after RocksDB's own sync of a log has failed nothing is synced, nor w
     CHECK(failed.code == errc::sync_failed);
     CHECK(failed.what.find("000001.log") != std::string::npos);
     CHECK_FALSE(next->Append("words", {}, nullptr).ok());
-    CHECK(fs::file_size(scratch.path() / "000002.log") == 4);
+    CHECK_FALSE(next->Sync({}, nullptr).ok());
+    CHECK(next->Close({}, nullptr).ok());
+    CHECK(fs::file_size(scratch.path() / "000002.log") == 0);
 }
 
 TEST_CASE("a log that RocksDB has closed is not synced any more, one that it has synced not again") {
@@ -182,6 +184,39 @@ TEST_CASE("a log that RocksDB has closed is not synced any more, one that it has
     CHECK(files->fails);
     REQUIRE(synced->Append("words", {}, nullptr).ok());
     CHECK(logs.sync().code == errc::sync_failed);
+}
+
+TEST_CASE("a batch goes to the file with the sync that it waits for, and at once where nothing is synced") {
+    const auto synced = GENERATE(true, false);
+    const scratch_directory scratch;
+    log_files logs(rocksdb::FileSystem::Default(), synced);
+    const auto path = scratch.path() / "000001.log";
+    const auto log = new_log(logs, path);
+    REQUIRE(log->Append("first", {}, nullptr).ok());
+    REQUIRE(log->Append(", last", {}, nullptr).ok());
+    CHECK(fs::file_size(path) == 0);
+    REQUIRE(log->Flush({}, nullptr).ok());
+    CHECK(fs::file_size(path) == (synced ? 0 : 11));
+    CHECK_FALSE(logs.sync());
+    CHECK(fs::file_size(path) >= 11);  // zeros may follow
+    CHECK(log->GetFileSize({}, nullptr) == 11);
+}
+
+TEST_CASE("what nobody waits for is written by who appends it, before it fills the memory") {
+    const scratch_directory scratch;
+    log_files logs(rocksdb::FileSystem::Default(), true);
+    const auto path = scratch.path() / "000001.log";
+    const auto log = new_log(logs, path);
+    constexpr std::size_t batch = 1u << 20;
+    std::size_t waiting_most = 0;
+    for (std::size_t i = 1; i <= 40; ++i) {
+        REQUIRE(log->Append(std::string(batch, 'x'), {}, nullptr).ok());
+        REQUIRE(log->Flush({}, nullptr).ok());
+        waiting_most = std::max<std::size_t>(waiting_most, i * batch - fs::file_size(path));
+    }
+    CHECK(waiting_most < 8 * batch);
+    logs.write();
+    CHECK(fs::file_size(path) == 40 * batch);
 }
 
 TEST_CASE("a level that syncs nothing fills nothing") {

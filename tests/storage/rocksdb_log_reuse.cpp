@@ -116,6 +116,13 @@ private:
     const bool can_direct_;
 };
 
+/// In one piece, as a batch that somebody waits for.
+void write(rocksdb::FSWritableFile& log, const std::string& records) {
+    REQUIRE(log.Append(records, {}, nullptr).ok());
+    REQUIRE(log.Flush({}, nullptr).ok());
+    REQUIRE(log.Sync({}, nullptr).ok());
+}
+
 /// The logs' files of a store that has room for spares.
 struct reusing {
     std::shared_ptr<rocksdb::FileSystem> files = rocksdb::FileSystem::Default();
@@ -220,7 +227,7 @@ TEST_CASE("a log is written over a dead one, ends where its records do, and is c
     auto is = std::string();
     for (const auto bytes : {100, 40'000, 1, 25'000 - 8, 120'000}) {  // to where the dead one ends and beyond
         const auto more = records_of(std::string(static_cast<std::size_t>(bytes), 'b'), is.size());
-        REQUIRE(log->Append(more, {}, nullptr).ok());
+        write(*log, more);
         is += more;
         CHECK(read_through(of.path(9)) == is);
         std::uint64_t size = 0;
@@ -241,7 +248,7 @@ TEST_CASE("a log over a dead one is written in whole pages past the page cache w
     std::string is;
     for (const auto bytes : {100, 4096 - 107 - 7, 1, 70'000, 120'000, 9}) {  // one up to where a page ends; the last ones beyond the dead log
         const auto more = records_of(std::string(static_cast<std::size_t>(bytes), 'b'), is.size());
-        REQUIRE(log->Append(more, {}, nullptr).ok());
+        write(*log, more);
         is += more;
         REQUIRE(read_through(of.path(9)) == is);
     }
@@ -256,7 +263,7 @@ TEST_CASE("a batch that was torn at a block's end is not completed by what a dea
     of.write_dead(7, records_of(batch));
     const auto log = of.make(9);
     const auto torn = records_of(std::string(4 * block, 'b')).substr(0, 2 * block);
-    REQUIRE(log->Append(torn, {}, nullptr).ok());
+    write(*log, torn);
     const auto seen = read_through(of.path(9));
     CHECK(seen == torn);
     // Nor when the power took the end that was written there.
