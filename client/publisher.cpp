@@ -217,6 +217,7 @@ publisher::batch& publisher::open_batch(route& r, std::uint32_t partition, publi
         place = std::make_unique<batch>(batch{&r, partition, options.least, second_try, talk_.now, empty_buffer(), {}, {}, 0});
         place->operations.reserve(operations_last_);
         place->calls.reserve(operations_last_);
+        place->records->reserve(bytes_last_);
         open_.push_back(place.get());
     }
     return *place;
@@ -226,6 +227,7 @@ void publisher::close(batch& b) {
     auto& r = *b.to;
     if (b.partition == r.sticky) r.sticky = static_cast<std::uint32_t>((r.sticky + 1) % r.open.size());
     operations_last_ = b.operations.size();
+    bytes_last_ = b.records->size();
     closed_.push_back(take_open(b));
 }
 

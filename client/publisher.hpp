@@ -182,6 +182,7 @@ private:
 
     std::vector<record_buffer> spare_;  // growing a megabyte again for each batch costs as much as filling it
     std::size_t operations_last_ = 0;   // of the last batch: the next one is mostly as long
+    std::size_t bytes_last_ = 0;
 };
 
 }  // namespace millrace::client

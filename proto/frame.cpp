@@ -102,10 +102,11 @@ void frame_decoder::make_room(std::size_t wanted) {
 std::span<std::byte> frame_decoder::prepare(std::size_t at_least) {
     if (begin_ == end_ || failure_) begin_ = end_ = 0;
     const std::size_t rest = frame_rest();
+    const bool is_large = rest > 0 && buffered_bytes() + rest > at_least;
     const std::size_t wanted = std::max({at_least, rest, std::size_t{1}});
     make_room(wanted);
     // Reading to the very end of a large frame lets the next one begin at the buffer's start, where nothing of it is ever moved.
-    const std::size_t offered = rest > at_least ? rest : capacity_ - end_;
+    const std::size_t offered = is_large ? rest : capacity_ - end_;
     return {buffer_.get() + end_, offered};
 }
 

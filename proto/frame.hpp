@@ -34,8 +34,8 @@ class frame_decoder {
 public:
     explicit frame_decoder(std::size_t frame_bytes_max);
 
-    /// Where to read the next bytes into: never empty; at least `at_least` bytes, and the rest of the frame under way when that is known.
-    /// A frame whose rest is longer than `at_least` is read to its end and not beyond, so that the next one need not be moved.
+    /// Where to read the next bytes into: never empty; the rest of the frame under way when that is known, else at least `at_least` bytes.
+    /// A frame longer than `at_least` is read to its end and not beyond, so that nothing of the next one need be moved.
     /// Call it when next() needs more: frames that were not taken yet are kept, in a buffer that grows for them. Invalidates frames handed out before.
     std::span<std::byte> prepare(std::size_t at_least);
 

@@ -100,6 +100,16 @@ TEST_CASE("the rest of a known frame is asked for at once, and nothing beyond it
     CHECK(again.size() == smaller.size() - 100);
     CHECK(again.data() == rest.data());  // 100 bytes behind the buffer's start, as before
     CHECK(decoder.capacity_bytes() < bytes.size() + 8192);
+
+    // Nor when what it lacks is less than is wanted at a time; of a frame that is smaller than that, more is read with it.
+    std::ranges::copy(std::span(smaller).subspan(100), again.begin());
+    decoder.commit(again.size() - 8);
+    CHECK(decoder.prepare(64).size() == 8);
+    decoder.commit(8);
+    REQUIRE(decoder.next(out) == status::frame);
+    const auto small = publish(64);
+    receive(decoder, std::span(small).first(small.size() - 8));
+    CHECK(decoder.prepare(small.size()).size() > small.size());
 }
 
 TEST_CASE("the buffer grows to the largest frame under way and no further") {
