@@ -31,7 +31,7 @@ namespace millrace::driver {
 struct driver_settings {
     std::size_t tail_cache_bytes = 96u << 20;
     std::size_t read_cache_bytes = 32u << 20;
-    std::size_t groups_in_flight = 2;  // one is written while the other is synced
+    std::size_t groups_in_flight = 3;  // one is made into a batch, one is written and synced, and one is on its way between the threads
     std::size_t reads_in_flight = 4;   // each brings an entry at least, so this bounds what they hold; the others wait for their turn
     std::uint64_t scrub_bytes_per_second = 0;
     std::chrono::microseconds company_time{0};  // how long a group without a message may wait for one, while messages come; 0: not at all

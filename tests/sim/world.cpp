@@ -44,7 +44,7 @@ void world::draw_habits() {
     habits_.shard.window_messages = random_.chance(700) ? 1 : 8u << 20;  // the least there is for each partition, or plenty
     habits_.driver.tail_cache_bytes = random_.chance(600) ? 1 + random_.below(20'000) : 96u << 20;
     habits_.driver.read_cache_bytes = random_.chance(600) ? 1 + random_.below(20'000) : 32u << 20;
-    habits_.driver.groups_in_flight = random_.between(1, 3);
+    habits_.driver.groups_in_flight = random_.between(1, 4);
     habits_.driver.scrub_bytes_per_second = habits_.driver.tail_cache_bytes % 2 == 0 ? 0 : 20'000;
     habits_.driver.company_time = std::chrono::microseconds(habits_.driver.read_cache_bytes % 2 * 500);
     habits_.session.broker_name = "simulated";
