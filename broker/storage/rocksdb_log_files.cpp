@@ -70,9 +70,16 @@ struct log_files::shared_state {
         return status;
     }
 
-    IO write(open_log& log, const IOOptions& options, IODebugContext* debug) {
-        std::lock_guard lock(log.one_at_a_time);
-        return write_alone(log, options, debug);
+    /// In their order, so that no log is ever written while one in front of it is not.
+    IO write_all(const IOOptions& options, IODebugContext* debug) {
+        return on_each_log([&](open_log& log) {
+            std::lock_guard lock(log.one_at_a_time);
+            return write_alone(log, options, debug);
+        });
+    }
+
+    IO sync_all() {
+        return on_each_log([this](open_log& log) { return sync(log, {}, nullptr); });
     }
 
     /// What another thread syncs is synced when this returns.
@@ -104,6 +111,20 @@ struct log_files::shared_state {
     }
 
 private:
+    template <class Act>
+    IO on_each_log(Act act) {
+        std::vector<std::shared_ptr<open_log>> logs;
+        {
+            std::lock_guard lock(mutex);
+            logs = open;
+        }
+        IO status;
+        for (auto log = logs.begin(); log != logs.end() && status.ok(); ++log) {
+            status = act(**log);
+        }
+        return status;
+    }
+
     IO write_alone(open_log& log, const IOOptions& options, IODebugContext* debug) {
         if (has_failed) {
             return IO::IOError("not written: a log failed before");
@@ -131,8 +152,6 @@ public:
         state_->leave(log_);
     }
 
-    const std::shared_ptr<open_log>& shared() const { return log_; }
-
     IO Append(const Slice& data, const IOOptions&, IODebugContext*) override {
         if (state_->has_failed) {
             return IO::IOError("not written: a log failed before");
@@ -147,7 +166,7 @@ public:
 
     /// A batch is whole. Who waits for the disk writes it as well, and the next batch is made meanwhile.
     IO Flush(const IOOptions& options, IODebugContext* debug) override {
-        return state_->synced && gathered_ < gathered_max ? IO::OK() : state_->write(*log_, options, debug);
+        return state_->synced && gathered_ < gathered_max ? IO::OK() : state_->write_all(options, debug);
     }
 
     IO Sync(const IOOptions& options, IODebugContext* debug) override { return state_->sync(*log_, options, debug); }
@@ -278,22 +297,8 @@ IO log_files::GetFileSize(const std::string& path, const IOOptions& options, std
     return IO::OK();
 }
 
-template <class Act>
-IO log_files::on_each_log(Act act) {
-    std::vector<std::shared_ptr<open_log>> logs;
-    {
-        std::lock_guard lock(state_->mutex);
-        logs = state_->open;
-    }
-    IO status;
-    for (auto log = logs.begin(); log != logs.end() && status.ok(); ++log) {
-        status = act(**log);
-    }
-    return status;
-}
-
 void log_files::write() {
-    on_each_log([this](open_log& log) { return state_->write(log, {}, nullptr); }).PermitUncheckedError();
+    state_->write_all({}, nullptr).PermitUncheckedError();
 }
 
 error log_files::sync() {
@@ -306,7 +311,7 @@ error log_files::sync() {
         }
         directories = std::exchange(state_->unsynced_directories, {});
     }
-    auto status = on_each_log([this](open_log& log) { return state_->sync(log, {}, nullptr); });
+    auto status = state_->sync_all();
     for (auto directory = directories.begin(); directory != directories.end() && status.ok(); ++directory) {
         status = sync_names(*target(), *directory);
         if (!status.ok()) {

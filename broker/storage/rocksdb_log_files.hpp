@@ -66,8 +66,6 @@ private:
     struct open_log;
     struct shared_state;
 
-    template <class Act>
-    rocksdb::IOStatus on_each_log(Act act);
     bool write_over(const log_spares::spare& spare, const std::string& path, std::uint64_t number, rocksdb::FileOptions options,
                     std::unique_ptr<rocksdb::FSWritableFile>* file);
     std::unique_ptr<rocksdb::FSWritableFile> enter(std::shared_ptr<open_log> log);

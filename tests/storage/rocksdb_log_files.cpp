@@ -219,6 +219,20 @@ TEST_CASE("what nobody waits for is written by who appends it, before it fills t
     CHECK(fs::file_size(path) == 40 * batch);
 }
 
+TEST_CASE("no log is written while one in front of it is not: what a kill leaves has no hole") {
+    const scratch_directory scratch;
+    log_files logs(rocksdb::FileSystem::Default(), true);
+    const auto former = new_log(logs, scratch.path() / "000001.log");
+    const auto next = new_log(logs, scratch.path() / "000002.log");
+    REQUIRE(former->Append("words", {}, nullptr).ok());
+    REQUIRE(former->Flush({}, nullptr).ok());
+    REQUIRE(next->Append(std::string(20u << 20, 'x'), {}, nullptr).ok());
+    CHECK(fs::file_size(scratch.path() / "000001.log") == 0);
+    REQUIRE(next->Flush({}, nullptr).ok());
+    CHECK(fs::file_size(scratch.path() / "000002.log") == 20u << 20);
+    CHECK(fs::file_size(scratch.path() / "000001.log") == 5);
+}
+
 TEST_CASE("a level that syncs nothing fills nothing") {
     auto options = options_for({});
     options.level = durability::buffered;
