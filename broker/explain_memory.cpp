@@ -29,6 +29,7 @@ std::string explain_memory(const storage::rocksdb_options& store, const server::
     add("memtables of entries", kept.entry_memtables * kept.entry_memtable_bytes,
         std::to_string(kept.entry_memtables) + " of " + mebibytes(kept.entry_memtable_bytes) + " MiB: what was published last, until it is in files");
     add("memtables of rows", kept.other_memtable_bytes, "progress, catalog, epochs");
+    add("log", kept.log_buffer_bytes, "what is gathered for it while the disk writes");
     add("block cache", store.block_cache_bytes, "rows and references read from files");
     add("tail cache", broker.driver.tail_cache_bytes, "the newest entries, which readers that keep up live on");
     add("read cache", broker.driver.read_cache_bytes, "entries read for those that catch up");

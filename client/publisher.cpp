@@ -227,7 +227,7 @@ void publisher::close(batch& b) {
     auto& r = *b.to;
     if (b.partition == r.sticky) r.sticky = static_cast<std::uint32_t>((r.sticky + 1) % r.open.size());
     operations_last_ = b.operations.size();
-    bytes_last_ = b.records->size();
+    bytes_last_ = std::min(b.records->size(), batch_bytes_max_);
     closed_.push_back(take_open(b));
 }
 

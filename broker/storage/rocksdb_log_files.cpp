@@ -20,8 +20,6 @@ using rocksdb::IODebugContext;
 using rocksdb::IOOptions;
 using rocksdb::Slice;
 
-constexpr std::size_t gathered_max = 8u << 20;  // more is written by who appends: whatever else writes to the store, it does not fill the memory
-
 /// In the place of a log that cannot be made.
 class unmade_log final : public rocksdb::FSWritableFile {
 public:

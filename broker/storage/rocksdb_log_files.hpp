@@ -39,6 +39,9 @@ namespace millrace::storage {
 /// A file system like `files`, for one database. Thread-safe.
 class log_files final : public rocksdb::FileSystemWrapper {
 public:
+    /// Of a log, in bytes: more is written by who appends, whoever else is to write it. So what writes without a sync does not fill the memory.
+    static constexpr std::size_t gathered_max = 8u << 20;
+
     /// `synced`: somebody waits for what is written to be on the disk, so that filling ahead (while syncs are small, where files take PositionedAppend) and
     /// writing past the page cache pay.
     /// `spares`, if there are any, belong to the database, and outlive it.
