@@ -103,8 +103,7 @@ std::span<std::byte> frame_decoder::prepare(std::size_t at_least) {
     if (begin_ == end_ || failure_) begin_ = end_ = 0;
     const std::size_t rest = frame_rest();
     const bool is_large = rest > 0 && buffered_bytes() + rest > at_least;
-    const std::size_t wanted = std::max({at_least, rest, std::size_t{1}});
-    make_room(wanted);
+    make_room(is_large ? rest : std::max(at_least, std::size_t{1}));  // a smaller frame's rest is in it
     // Reading to the very end of a large frame lets the next one begin at the buffer's start, where nothing of it is ever moved.
     const std::size_t offered = is_large ? rest : capacity_ - end_;
     return {buffer_.get() + end_, offered};

@@ -59,6 +59,9 @@ struct log_files::shared_state {
     std::atomic<bool> has_failed{false};
     std::string directory;  // of the database, once it has a log
 
+    /// OK, or why nothing is written any more.
+    IO refusal() const { return has_failed ? IO::IOError("not written: a log failed before") : IO::OK(); }
+
     IO fail(errc code, const std::string& doing, IO status) {
         std::lock_guard lock(mutex);
         if (!has_failed) {
@@ -124,8 +127,9 @@ private:
     }
 
     IO write_alone(open_log& log, const IOOptions& options, IODebugContext* debug) {
-        if (has_failed) {
-            return IO::IOError("not written: a log failed before");
+        auto refused = refusal();
+        if (!refused.ok()) {
+            return refused;
         }
         auto status = log.writer.write(options, debug);
         if (status.ok()) {
@@ -151,8 +155,9 @@ public:
     }
 
     IO Append(const Slice& data, const IOOptions&, IODebugContext*) override {
-        if (state_->has_failed) {
-            return IO::IOError("not written: a log failed before");
+        auto refused = state_->refusal();
+        if (!refused.ok()) {
+            return refused;
         }
         gathered_ = log_->writer.gather(data.ToStringView());
         return IO::OK();
