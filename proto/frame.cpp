@@ -88,8 +88,7 @@ void frame_decoder::make_room(std::size_t wanted) {
     if (capacity_ - kept >= wanted) {
         std::memmove(buffer_.get(), buffer_.get() + begin_, kept);
     } else {
-        const std::size_t largest = frame_prefix_bytes + frame_bytes_max_ + wanted;
-        const std::size_t grown = std::max({kept + wanted, std::min(2 * capacity_, largest), buffer_bytes_min});
+        const std::size_t grown = std::max({kept + wanted, std::min(2 * capacity_, frame_prefix_bytes + frame_bytes_max_), buffer_bytes_min});
         auto larger = std::make_unique_for_overwrite<std::byte[]>(grown);
         if (kept > 0) std::memcpy(larger.get(), buffer_.get() + begin_, kept);
         buffer_ = std::move(larger);
@@ -99,8 +98,12 @@ void frame_decoder::make_room(std::size_t wanted) {
     end_ = kept;
 }
 
-std::span<std::byte> frame_decoder::prepare(std::size_t at_least) {
+void frame_decoder::forget_taken() noexcept {
     if (begin_ == end_ || failure_) begin_ = end_ = 0;
+}
+
+std::span<std::byte> frame_decoder::prepare(std::size_t at_least) {
+    forget_taken();
     const std::size_t rest = frame_rest();
     const bool is_large = rest > 0 && buffered_bytes() + rest > at_least;
     make_room(is_large ? rest : std::max(at_least, std::size_t{1}));  // a smaller frame's rest is in it
@@ -112,6 +115,13 @@ std::span<std::byte> frame_decoder::prepare(std::size_t at_least) {
 void frame_decoder::commit(std::size_t n) {
     assert(n <= capacity_ - end_);
     end_ += n;
+}
+
+void frame_decoder::append(std::span<const std::byte> bytes) {
+    forget_taken();
+    make_room(std::max(bytes.size(), frame_rest()));
+    if (!bytes.empty()) std::memcpy(buffer_.get() + end_, bytes.data(), bytes.size());
+    end_ += bytes.size();
 }
 
 frame_decoder::status frame_decoder::next(frame& out) {

@@ -42,6 +42,9 @@ public:
     /// `n` bytes were written at the start of what prepare() returned.
     void commit(std::size_t n);
 
+    /// Bytes that were read elsewhere, as many as there are: they may reach beyond the frame under way. Invalidates frames handed out before.
+    void append(std::span<const std::byte> bytes);
+
     enum class status { frame, need_more, failed };
 
     /// The next frame, if a whole one is there. `out` is set with status::frame, error() with status::failed:
@@ -62,8 +65,9 @@ public:
     void release_idle_memory();
 
 private:
-    std::size_t frame_rest() const noexcept;   // bytes that the frame under way still lacks; 0 while that is not known
-    void make_room(std::size_t wanted);        // behind end_
+    std::size_t frame_rest() const noexcept;  // bytes that the frame under way still lacks; 0 while that is not known
+    void forget_taken() noexcept;             // begins at the buffer's start again when all of it was handed out
+    void make_room(std::size_t wanted);       // behind end_
 
     std::size_t frame_bytes_max_;
     std::unique_ptr<std::byte[]> buffer_;  // aligned to 8 by operator new

@@ -9,7 +9,6 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <cstring>
 #include <thread>
 
 namespace millrace::server {
@@ -101,9 +100,9 @@ asio::awaitable<void> loop::serve(std::shared_ptr<connection> c) {
             turn = 0;
             const auto [failed, got] = co_await c->socket().async_read_some(asio::buffer(front), awaiting);
             if (failed) break;
-            std::memcpy(c->session().prepare().data(), front.data(), got);
             n = got;
             drained = n < front.size();
+            c->session().received(now(), std::span(front).first(n));
         } else {
             const auto space = c->session().prepare();
             boost::system::error_code ec;
@@ -111,8 +110,8 @@ asio::awaitable<void> loop::serve(std::shared_ptr<connection> c) {
             drained = ec == asio::error::would_block || n < space.size();
             if (ec == asio::error::would_block) continue;
             if (ec) break;
+            c->session().received(now(), n);
         }
-        c->session().received(now(), n);
         take_requests(*c);
         if (!told && c->session().greeted()) {
             told = true;

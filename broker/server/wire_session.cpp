@@ -41,6 +41,11 @@ void wire_session::received(timestamp now, std::size_t n) {
     decoder_.commit(n);
 }
 
+void wire_session::received(timestamp now, std::span<const std::byte> read_elsewhere) {
+    heard_at_ = now;
+    decoder_.append(read_elsewhere);
+}
+
 std::optional<request> wire_session::next() {
     while (!closing_) {
         proto::frame f;

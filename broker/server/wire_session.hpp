@@ -77,7 +77,8 @@ public:
     // ---- from the client ----
 
     std::span<std::byte> prepare() { return decoder_.prepare(read_bytes); }
-    void received(timestamp now, std::size_t n);
+    void received(timestamp now, std::size_t n);  // so many bytes at the start of what prepare() returned
+    void received(timestamp now, std::span<const std::byte> read_elsewhere);
 
     /// The next request for the driver, or of a client that comes back, the session to be ended first. Hello and ping are answered here. nullopt: read more, or closing() is set.
     /// A publish_request points into the read buffer: use it before the next call.

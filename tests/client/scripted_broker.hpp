@@ -227,9 +227,7 @@ private:
 
     static void verify(const std::vector<std::byte>& bytes) {
         proto::frame_decoder decoder(limits::frame_bytes);
-        if (bytes.empty()) return;
-        std::memcpy(decoder.prepare(bytes.size()).data(), bytes.data(), bytes.size());
-        decoder.commit(bytes.size());
+        decoder.append(bytes);
         proto::frame f;
         while (decoder.next(f) == proto::frame_decoder::status::frame) continue;
         if (decoder.failure() || decoder.buffered_bytes() != 0) throw std::runtime_error("the machine wrote a bad frame: " + to_string(decoder.failure()));

@@ -34,12 +34,17 @@ outcome decode(std::span<const std::byte> stream, std::size_t frame_bytes_max, s
     auto left = stream;
     auto last = status::need_more;
     while (!left.empty() && last != status::failed) {
-        const auto room = decoder.prepare(at_least);
-        must(!room.empty(), "there is room for what comes next");
         if (pieces != 0) pieces = pieces * 1664525u + 1013904223u;
-        const auto size = std::min({room.size(), left.size(), pieces == 0 ? left.size() : std::size_t{1} + (pieces >> 24)});
-        std::ranges::copy(left.first(size), room.begin());
-        decoder.commit(size);
+        auto size = std::min(left.size(), pieces == 0 ? left.size() : std::size_t{1} + (pieces >> 24));
+        if (size <= at_least && (pieces >> 23) % 2 == 1) {
+            decoder.append(left.first(size));
+        } else {
+            const auto room = decoder.prepare(at_least);
+            must(!room.empty(), "there is room for what comes next");
+            size = std::min(size, room.size());
+            std::ranges::copy(left.first(size), room.begin());
+            decoder.commit(size);
+        }
         left = left.subspan(size);
         must(decoder.capacity_bytes() <= std::max<std::size_t>(4096, proto::frame_prefix_bytes + frame_bytes_max + at_least), "the buffer has a limit");
         for (proto::frame f;;) {

@@ -229,6 +229,29 @@ TEST_CASE_METHOD(busy_broker, "a peer that vanishes in the middle of a batch") {
     CHECK(bystander.describe("photos", "thumbs").partitions.at(0).published == static_cast<std::uint64_t>(worked));
 }
 
+TEST_CASE_METHOD(busy_broker, "a slow peer, the last bytes of whose batch come together with what it says next") {
+    greeted_client c(broker);
+    std::vector<std::byte> pings;
+    for (std::uint64_t id = 1; id <= 40; ++id) pings = std::move(pings) + frame(c, id, wire::CreatePing(c.builder));
+    for (std::size_t payload : {2500u, 10'000u, 100'000u, 500'000u})
+        for (std::size_t lacks : {8u, 100u, 1500u}) {
+            auto said = frame(c, 100, wire::CreatePublish(c.builder, topic, 0, 1), records_of(std::string(payload, 'x')));
+            const auto end = said.end() - static_cast<std::ptrdiff_t>(lacks);
+            const std::vector<std::byte> rest(end, said.end());
+            said.erase(end, said.end());
+            REQUIRE(c.send(said));
+            work();  // while the broker has it
+            REQUIRE(c.send(rest + pings));
+            std::size_t pongs = 0, published = 0;
+            while (pongs < 40 || published < 1) {
+                const auto heard = c.read();
+                REQUIRE(heard);
+                pongs += heard->kind == kind::Pong;
+                published += heard->kind == kind::Published;
+            }
+        }
+}
+
 TEST_CASE_METHOD(busy_broker, "a peer that asks for a peek larger than a frame") {
     for (int i = 0; i < 24; ++i) REQUIRE(!bystander.publish("photos", std::string(1 << 20, 'x')).code);
     greeted_client c(broker);

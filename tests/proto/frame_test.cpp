@@ -25,13 +25,6 @@ byte_string publish(std::size_t body_bytes) {
     return bytes;
 }
 
-void receive(frame_decoder& decoder, std::span<const std::byte> bytes) {
-    const auto room = decoder.prepare(bytes.size());
-    REQUIRE(room.size() >= bytes.size());
-    std::ranges::copy(bytes, room.begin());
-    decoder.commit(bytes.size());
-}
-
 }  // namespace
 
 TEST_CASE("a frame comes out as it went in, however the stream is cut") {
@@ -53,12 +46,34 @@ TEST_CASE("a frame comes out as it went in, however the stream is cut") {
     }
 }
 
+TEST_CASE("bytes that were read elsewhere may hold the end of one frame and more behind it") {
+    for (std::size_t body : {8u, 1000u, 1u << 16}) {
+        const auto one = publish(body);
+        auto bytes = one;
+        for (int i = 0; i < 3; ++i) bytes.insert(bytes.end(), one.begin(), one.end());
+        const auto expected = feeding::feed_at_once(bytes);
+        for (std::size_t lacks : {std::size_t{1}, std::size_t{8}, std::size_t{100}, one.size() - 8, one.size()}) {
+            if (lacks > one.size()) continue;
+            frame_decoder decoder(limits::frame_bytes);
+            const auto rest = std::span(bytes).subspan(one.size() - lacks);
+            feeding::outcome out = feed(decoder, std::span(bytes).first(one.size() - lacks), [&] { return one.size(); });
+            for (std::size_t at = 0; at < rest.size(); at += std::min<std::size_t>(2048, rest.size() - at)) {
+                decoder.append(rest.subspan(at, std::min<std::size_t>(2048, rest.size() - at)));
+                for (frame next; decoder.next(next) == status::frame;) out.frames.push_back(feeding::taken(next));
+            }
+            CHECK(out == expected);
+            CHECK(decoder.buffered_bytes() == 0);
+            CHECK(decoder.capacity_bytes() <= 2 * (one.size() + 8192));
+        }
+    }
+}
+
 TEST_CASE("heads and bodies are aligned to 8") {
     auto bytes = publish(16);
     const auto one = bytes;
     bytes.insert(bytes.end(), one.begin(), one.end());
     frame_decoder decoder(limits::frame_bytes);
-    receive(decoder, bytes);
+    decoder.append(bytes);
     for (int i = 0; i < 2; ++i) {
         frame out;
         REQUIRE(decoder.next(out) == status::frame);
@@ -83,7 +98,7 @@ TEST_CASE("every head is a multiple of 8 long, whatever its content asks for") {
 TEST_CASE("the rest of a known frame is asked for at once, and nothing beyond it") {
     const auto bytes = publish(1u << 20);
     frame_decoder decoder(limits::frame_bytes);
-    receive(decoder, std::span(bytes).first(100));
+    decoder.append(std::span(bytes).first(100));
     frame out;
     REQUIRE(decoder.next(out) == status::need_more);
     const auto rest = decoder.prepare(64);
@@ -95,7 +110,7 @@ TEST_CASE("the rest of a known frame is asked for at once, and nothing beyond it
 
     // The buffer has room for more than the next frame now: still no byte of the one after it is read, and nothing is moved.
     const auto smaller = publish(1u << 19);
-    receive(decoder, std::span(smaller).first(100));
+    decoder.append(std::span(smaller).first(100));
     const auto again = decoder.prepare(64);
     CHECK(again.size() == smaller.size() - 100);
     CHECK(again.data() == rest.data());  // 100 bytes behind the buffer's start, as before
@@ -108,7 +123,7 @@ TEST_CASE("the rest of a known frame is asked for at once, and nothing beyond it
     decoder.commit(8);
     REQUIRE(decoder.next(out) == status::frame);
     const auto small = publish(64);
-    receive(decoder, std::span(small).first(small.size() - 8));
+    decoder.append(std::span(small).first(small.size() - 8));
     CHECK(decoder.prepare(small.size()).size() > small.size());
 }
 
@@ -133,19 +148,19 @@ TEST_CASE("the buffer grows to the largest frame under way and no further") {
 TEST_CASE("idle memory is given back, and only then") {
     const auto bytes = publish(10'000);
     frame_decoder decoder(limits::frame_bytes);
-    receive(decoder, std::span(bytes).first(10));
+    decoder.append(std::span(bytes).first(10));
     decoder.release_idle_memory();
     CHECK(decoder.buffered_bytes() == 10);
     CHECK(decoder.capacity_bytes() > 0);
 
-    receive(decoder, std::span(bytes).subspan(10));
+    decoder.append(std::span(bytes).subspan(10));
     frame out;
     REQUIRE(decoder.next(out) == status::frame);
     CHECK(decoder.buffered_bytes() == 0);
     decoder.release_idle_memory();
     CHECK(decoder.capacity_bytes() == 0);
 
-    receive(decoder, bytes);
+    decoder.append(bytes);
     CHECK(decoder.next(out) == status::frame);
 }
 

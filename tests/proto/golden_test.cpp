@@ -29,8 +29,7 @@ std::string text_of(const samples::byte_string& frame) {
 
 frame_decoder decoder_holding(const samples::byte_string& bytes) {
     frame_decoder decoder(limits::frame_bytes);
-    std::ranges::copy(bytes, decoder.prepare(bytes.size()).begin());
-    decoder.commit(bytes.size());
+    decoder.append(bytes);
     return decoder;
 }
 

@@ -21,8 +21,7 @@ struct conversation {
     void say(std::uint64_t id, flatbuffers::Offset<Table> message) {
         std::vector<std::byte> frame;
         proto::append_frame(builder, id, message, 0, frame);
-        std::copy(frame.begin(), frame.end(), session->prepare().begin());
-        session->received(timestamp{}, frame.size());
+        session->received(timestamp{}, frame);
         while (session->next()) continue;
     }
 

@@ -1,6 +1,7 @@
 #include "tests/sim/broker_host.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace millrace::sim {
 
@@ -104,14 +105,21 @@ void broker_host::accept(const std::shared_ptr<connection>& c) {
 }
 
 void broker_host::received(core::session_id id, std::span<const std::byte> bytes) {
+    bool waited = true;  // as a loop reads: what it has waited for into its own buffer, what is there besides into the session's
     while (!bytes.empty()) {
         auto* c = find(id);
         if (!c || c->session->closing()) return;
-        const auto space = c->session->prepare();
-        const auto count = std::min(space.size(), bytes.size());
-        std::copy_n(bytes.begin(), count, space.begin());
+        std::size_t count = 0;
+        if (std::exchange(waited, false)) {
+            count = std::min<std::size_t>(2048, bytes.size());
+            c->session->received(now(), bytes.first(count));
+        } else {
+            const auto space = c->session->prepare();
+            count = std::min(space.size(), bytes.size());
+            std::copy_n(bytes.begin(), count, space.begin());
+            c->session->received(now(), count);
+        }
         bytes = bytes.subspan(count);
-        c->session->received(now(), count);
         while (auto r = c->session->next()) {
             if (seen_) count_request(*c, *r);
             if (const auto* former = std::get_if<server::former_session>(&*r)) {

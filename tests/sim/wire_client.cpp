@@ -42,20 +42,14 @@ void wire_client::drop() {
 
 void wire_client::received(std::span<const std::byte> bytes) {
     const auto here = wire_;
-    while (!bytes.empty()) {
-        const auto room = decoder_->prepare(bytes.size());
-        const auto count = std::min(room.size(), bytes.size());
-        std::copy_n(bytes.begin(), count, room.begin());
-        decoder_->commit(count);
-        bytes = bytes.subspan(count);
-        proto::frame f;
-        for (;;) {
-            const auto status = decoder_->next(f);
-            if (status == proto::frame_decoder::status::failed) throw violation("the broker sent bad bytes: " + to_string(decoder_->failure()));
-            if (status == proto::frame_decoder::status::need_more) break;
-            take(f);
-            if (wire_ != here) return;
-        }
+    decoder_->append(bytes);
+    proto::frame f;
+    for (;;) {
+        const auto status = decoder_->next(f);
+        if (status == proto::frame_decoder::status::failed) throw violation("the broker sent bad bytes: " + to_string(decoder_->failure()));
+        if (status == proto::frame_decoder::status::need_more) break;
+        take(f);
+        if (wire_ != here) return;
     }
 }
 
