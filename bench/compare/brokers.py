@@ -225,7 +225,7 @@ class Nats(Broker):
 
 class Beanstalkd(Broker):
     name, peer = "beanstalkd (-f0)", "beanstalkd"
-    durability = "fdatasync, each"
+    durability = "fsync, each"
 
     def version(self):
         return first_line("beanstalkd", "-v", pattern=r"(\d\S*)")
