@@ -19,6 +19,7 @@ from stack_tool.edges import ObjectStores
 from stack_tool.failure import StackFailed
 from stack_tool.gaps import longest_gap
 from stack_tool.hosts import Hosts
+from stack_tool.photo_client import Refused
 from stack_tool.session_store import SessionStore
 from stack_tool.shards import Shards, bucket_of
 from stack_tool.uploaders import RENDITIONS, Uploader, Uploaders, acknowledged_by, sample_photos, seconds_since
@@ -285,6 +286,20 @@ def _lead_back(stack, report):
             cluster.switch_over(cluster.primary(), cluster.names[0])
             cluster.wait_until_whole()
     report.figure("all shards are led from the east again after", time.monotonic() - begun, "s")
+    missing = set(Shards(stack).registered())
+
+    def signed_up_in_all():  # until the web servers have found a new primary, they say that they are unavailable
+        try:
+            user = stack.client().sign_up_and_log_in(f"user_{secrets.token_hex(6)}", secrets.token_urlsafe(12))
+        except Refused as refused:
+            if refused.status != 503:
+                raise
+            return False
+        missing.discard(Shards(stack).places()[bucket_of(user)])
+        return not missing
+
+    awaited(signed_up_in_all, PATIENCE_SECONDS)
+    report.require("  and somebody has signed up in each since", not missing)
 
 
 def _settle(stack, report):
