@@ -55,10 +55,12 @@ TEST_CASE("bytes that were read elsewhere may hold the end of one frame and more
         for (std::size_t lacks : {std::size_t{1}, std::size_t{8}, std::size_t{100}, one.size() - 8, one.size()}) {
             if (lacks > one.size()) continue;
             frame_decoder decoder(limits::frame_bytes);
-            const auto rest = std::span(bytes).subspan(one.size() - lacks);
+            auto rest = std::span<const std::byte>(bytes).subspan(one.size() - lacks);
             feeding::outcome out = feed(decoder, std::span(bytes).first(one.size() - lacks), [&] { return one.size(); });
-            for (std::size_t at = 0; at < rest.size(); at += std::min<std::size_t>(2048, rest.size() - at)) {
-                decoder.append(rest.subspan(at, std::min<std::size_t>(2048, rest.size() - at)));
+            while (!rest.empty()) {
+                const auto size = std::min<std::size_t>(2048, rest.size());
+                decoder.append(rest.first(size));
+                rest = rest.subspan(size);
                 for (frame next; decoder.next(next) == status::frame;) out.frames.push_back(feeding::taken(next));
             }
             CHECK(out == expected);
