@@ -2,6 +2,7 @@
 """Holds topology.toml at each stage to what is made of it: every ${…} has a value, and no two hosts, processes or cables are taken for each other. Needs no stack."""
 import collections
 import pathlib
+import re
 import sys
 import tempfile
 import unittest
@@ -59,6 +60,16 @@ class EachStage(unittest.TestCase):
             self.require_distinct("cable of that name", cables)
             for name in [*cables, *(networks.bridge(*where) for where in networks.places())]:
                 self.assertLessEqual(len(name), INTERFACE_NAME_MAX, name)
+
+    def test_nobody_is_alarmed_by_what_waits_for_a_web_server_that_is_not_running(self):
+        """And by all that waits for others: the alert and the dashboard pass over the same subscriptions."""
+        watched = [topology.SOURCE / "prometheus/alerts.yml", topology.SOURCE / "dashboard/panels.toml"]
+        passed_over = {found for file in watched for found in re.findall(r'subscription!~"([^"]+)"', file.read_text())}
+        self.assertEqual(len(passed_over), 1, passed_over)
+        for shape, _ in self.at_each_stage():
+            web_servers = {process.name for process in shape.processes if process.component == "web"}
+            for subscription in (name for _, subscriptions in shape.topics for name in subscriptions):
+                self.assertEqual(re.fullmatch(*passed_over, subscription) is not None, subscription in web_servers, subscription)
 
 
 if __name__ == "__main__":
