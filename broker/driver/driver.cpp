@@ -113,7 +113,11 @@ void driver::arrive(timestamp now, core::origin from, const move& what) {
 /// Puts a batch that the core has taken into the open entry of its partition: the one copy of its bytes between socket and store.
 void driver::append(const core::accepted& taken, std::span<const std::byte> records, std::uint32_t count, const core::batch_claim& claim) {
     auto& bytes = open_entries_[{taken.partition, taken.entry}];
-    if (!bytes) bytes = std::make_shared<std::vector<std::byte>>();
+    if (!bytes) {
+        const auto* before = tail_.find(taken.partition, taken.entry - 1);  // as large as this one will probably be: growing would copy it again and again
+        bytes = std::make_shared<std::vector<std::byte>>();
+        bytes->reserve(std::max(proto::batch_header_bytes + records.size(), before ? before->bytes->size() : 0));
+    }
     const proto::batch_header header{static_cast<std::uint32_t>(records.size()), count, taken.first, taken.appended_at,
                                      static_cast<std::uint64_t>(claim.producer), claim.number, claim.epoch, claim.checksum};
     proto::append_batch_header(header, *bytes);
@@ -200,6 +204,8 @@ void driver::flush(timestamp now) {
         if (auto* append = std::get_if<core::append_entry>(&m)) {
             auto filled = open_entries_.extract({append->partition, append->first});
             invariant(!filled.empty(), "a closed entry has no bytes", append->first.value);
+            auto& bytes = *filled.mapped();
+            if (bytes.capacity() / 2 > bytes.size()) bytes.shrink_to_fit();  // whoever keeps it, keeps all of it
             append->bytes = std::move(filled.mapped());
             begun.messages += append->index->count();
             begun.record_bytes += append->index->bytes();

@@ -44,6 +44,26 @@ TEST_CASE("a publish is answered, and pushed, when its group is committed") {
     CHECK(b->idle());
 }
 
+TEST_CASE("an entry has room for as much as the one before it had, and keeps no more than it needs twice") {
+    bench b;
+    const auto where = b.topic("t");
+    const auto entry_of = [&](std::uint32_t messages) {
+        for (std::uint32_t i = 0; i < messages; ++i) b.publish(where, 1, std::string(1000, 'x'));
+        b.flush();
+        const auto bytes = std::get<append_entry>(b.pending_.front().mutations.front()).bytes;
+        b.commit_one();
+        return bytes;
+    };
+    const auto grown = entry_of(100);
+    const auto again = entry_of(100);
+    REQUIRE(again->size() == grown->size());
+    CHECK(again->capacity() == again->size());
+    const auto alone = entry_of(1);
+    CHECK(alone->capacity() <= 2 * alone->size());
+    const auto after = entry_of(2);
+    CHECK(after->capacity() <= 2 * after->size());
+}
+
 TEST_CASE("three groups are under way at most") {
     bench b;
     const auto where = b.topic("t");
