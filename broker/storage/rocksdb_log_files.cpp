@@ -225,14 +225,10 @@ bool log_files::is_one_more(const std::string& path) const {
 }
 
 /// False: a new one is to be made. What is written first tells that this log is empty, and whether the file system writes at a position.
-bool log_files::write_over(const log_spares::spare& spare, const std::string& path, std::uint64_t number, rocksdb::FileOptions options,
+bool log_files::write_over(const log_spares::spare& spare, const std::string& path, std::uint64_t number, const rocksdb::FileOptions& options,
                            std::unique_ptr<rocksdb::FSWritableFile>* file) {
     std::unique_ptr<rocksdb::FSWritableFile> there;
-    options.use_direct_writes = state_->synced;
     auto status = target()->ReuseWritableFile(path, spare.path, options, &there, nullptr);
-    if (!status.ok() && std::exchange(options.use_direct_writes, false)) {
-        status = target()->ReuseWritableFile(path, spare.path, options, &there, nullptr);
-    }
     if (status.ok()) {
         auto log = std::make_shared<open_log>(path, std::move(there), number, spare.bytes, *state_);
         if (log->writer.begin().ok()) {
@@ -256,10 +252,11 @@ std::unique_ptr<rocksdb::FSWritableFile> log_files::enter(std::shared_ptr<open_l
     return std::make_unique<log_file>(std::move(log), state_);
 }
 
-/// What is appended is gathered once, here.
+/// What is appended is gathered once, here. Past the page cache, as the database's other files are where the file system can: a log's pages are written once.
 rocksdb::FileOptions log_files::OptimizeForLogWrite(const rocksdb::FileOptions& options, const rocksdb::DBOptions& database) const {
     auto optimized = target()->OptimizeForLogWrite(options, database);
     optimized.writable_file_max_buffer_size = 0;
+    optimized.use_direct_writes = state_->synced && database.use_direct_io_for_flush_and_compaction;
     return optimized;
 }
 

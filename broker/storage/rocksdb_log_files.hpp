@@ -19,7 +19,7 @@
 //
 //   | batch | batch | batch | end | what a dead log left |
 //
-// Such a file is written past the page cache, where the file system can: its pages are there, so nothing but the data goes to the disk.
+// A log that somebody waits for is written past the page cache, where the file system can: its pages are written once.
 //
 // What is written has the log's salt (rocksdb_log_records), and what RocksDB reads has not: it sees a log that ends where its last record does. After a
 // crash zeros, or a dead log's bytes, stand behind that; rocksdb_log_scan knows them.
@@ -43,7 +43,7 @@ public:
     static constexpr std::size_t gathered_max = 8u << 20;
 
     /// `synced`: somebody waits for what is written to be on the disk, so that filling ahead (while syncs are small, where files take PositionedAppend) and
-    /// writing past the page cache pay.
+    /// writing past the page cache (where the database's other files are) pay.
     /// `spares`, if there are any, belong to the database, and outlive it.
     log_files(std::shared_ptr<rocksdb::FileSystem> files, bool synced, log_spares* spares = nullptr);
     ~log_files() override;
@@ -69,7 +69,7 @@ private:
     struct open_log;
     struct shared_state;
 
-    bool write_over(const log_spares::spare& spare, const std::string& path, std::uint64_t number, rocksdb::FileOptions options,
+    bool write_over(const log_spares::spare& spare, const std::string& path, std::uint64_t number, const rocksdb::FileOptions& options,
                     std::unique_ptr<rocksdb::FSWritableFile>* file);
     std::unique_ptr<rocksdb::FSWritableFile> enter(std::shared_ptr<open_log> log);
     bool is_one_more(const std::string& path) const;

@@ -14,7 +14,7 @@ using rocksdb::Slice;
 
 constexpr std::uint64_t small_sync = 16u << 10;
 constexpr std::uint64_t ahead = 256u << 10;
-constexpr std::array<char, 64u << 10> zeros{};
+alignas(page_bytes) constexpr std::array<char, 64u << 10> zeros{};
 
 /// What stands behind a log that ends at `end`, over what a dead one left there.
 std::string end_behind(std::uint64_t end, std::uint32_t salt) {
@@ -34,8 +34,8 @@ log_writer::log_writer(std::unique_ptr<rocksdb::FSWritableFile> file, std::uint6
       piece_bytes_(file_->use_direct_io() ? page_bytes : 1),
       salter_(number),
       filled_(left_there),
-      positioned_(left_there > 0),
-      can_fill_(fills && piece_bytes_ == 1) {}
+      positioned_(left_there > 0 || piece_bytes_ > 1),
+      can_fill_(fills) {}
 
 std::size_t log_writer::gather(std::string_view bytes) {
     std::lock_guard lock(gathering_);
@@ -111,10 +111,10 @@ IO log_writer::close(const IOOptions& options, IODebugContext* debug) {
 /// appended would not come where it should.
 void log_writer::fill(const IOOptions& options, IODebugContext* debug) {
     const auto until = (written_ / ahead + 1) * ahead;
-    for (std::uint64_t at = written_; at < until; at = filled_) {
+    for (auto at = (written_ + piece_bytes_ - 1) / piece_bytes_ * piece_bytes_; at < until; at = filled_) {
         const auto bytes = std::min<std::uint64_t>(until - at, zeros.size());
         const auto filled = file_->PositionedAppend(Slice(zeros.data(), bytes), at, options, debug);
-        positioned_ = !filled.IsNotSupported();
+        positioned_ = positioned_ || !filled.IsNotSupported();
         if (!filled.ok()) {
             can_fill_ = false;
             return;
