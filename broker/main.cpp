@@ -145,6 +145,7 @@ int run(const options& o) {
     if (!store) return complain(exit_failed, store.failure());
     server::broker_settings settings;
     settings.sessions_max = o.max_connections;
+    settings.stay_awake = o.stay_awake;
     settings.driver.scrub_bytes_per_second = o.scrub_rate;
     settings.driver = of_each(settings.driver, o.shards);
     settings.core.window_messages /= o.shards;
@@ -180,7 +181,7 @@ int run(const options& o) {
     tell_serving(o, bound.value(), access.value(), store.value()->level(), epoch);
     std::printf("ready listen=%s admin=%s\n", text_of(bound.value()).c_str(), text_of(admin).c_str());
     std::fflush(stdout);
-    io.run();
+    broker.run();
     if (!broker.fatal()) return 0;
     complain(exit_store_failed, broker.fatal());
     std::_Exit(exit_store_failed);  // what the store still holds must not be touched again

@@ -31,10 +31,12 @@ struct option_texts {
     std::string shards = "1";
     std::string disk_reserve = "auto";
     std::string scrub_rate = "1MiB";
+    std::string stay_awake = "100";
     bool insecure = false;
 };
 
 constexpr std::uint32_t shards_max = 64;
+constexpr std::uint32_t stay_awake_max = 10'000;  // µs
 
 /// The type in --help of options that stand as numbers in a file.
 constexpr const char* number_type = "NUMBER";
@@ -73,6 +75,9 @@ void add_options(CLI::App& app, options& o, option_texts& texts) {
                    "SIZE that stays free on the disk of the store: below it publishes are refused, acks are not; auto: 1216MiB, on a disk with less than "
                    "eight times that an eighth of it; 0: no limit");
     app.add_option("--scrub-rate", texts.scrub_rate, "SIZE a second of what is stored that is read again, to find damage before a consumer does; 0: none");
+    app.add_option("--stay-awake", texts.stay_awake,
+                   "microseconds that the next message is looked for before the broker sleeps, while messages come alone and that soon; 0: it sleeps")
+        ->type_name(number_type);
     app.add_flag("--salvage", o.salvage, "open a store whose log is damaged, without what cannot be read, and name that");
     app.add_flag("--explain-memory", o.explain_memory, "print what the broker holds in memory at most, and by which setting, and end");
     app.add_flag("--insecure", texts.insecure, "listen on an address that other machines reach without asking them for tokens");
@@ -238,6 +243,9 @@ error understand(const option_texts& texts, const option_places& places, options
     if (auto why = take(parse_disk_reserve(places.of("disk-reserve"), texts.disk_reserve), o.disk_reserve)) return why;
     if (auto why = take(parse_bytes(places.of("scrub-rate"), texts.scrub_rate, "give a size for each second as 1MiB, or 0"), o.scrub_rate)) return why;
     if (auto why = take(parse_number(places.of("shards"), texts.shards, 1, shards_max), o.shards)) return why;
+    std::uint32_t stay_awake = 0;
+    if (auto why = take(parse_number(places.of("stay-awake"), texts.stay_awake, 0, stay_awake_max), stay_awake)) return why;
+    o.stay_awake = std::chrono::microseconds(stay_awake);
     return take(parse_number(places.of("max-connections"), texts.max_connections, 1, 1'000'000), o.max_connections);
 }
 

@@ -4,6 +4,7 @@
 #include <spdlog/common.h>
 
 #include <boost/asio/ip/tcp.hpp>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -27,6 +28,7 @@ struct options {
     bool salvage = false;
     std::optional<std::uint64_t> disk_reserve;  // none: what the store thinks right
     std::uint64_t scrub_rate = 1u << 20;  // bytes a second; 0: none
+    std::chrono::microseconds stay_awake{100};
     bool explain_memory = false;
     std::string auth_file;  // "": nobody is asked for a token
 };

@@ -31,12 +31,15 @@ broker::broker(asio::io_context& io, std::vector<driver::opened_shard> opened, s
     ++generation_;
     epoch_ = opened.front().epoch;
     for (std::uint32_t shard = 0; shard < opened.size(); ++shard) loops_[shard]->open(std::move(opened[shard]), generation_, epoch_);
-    for (auto& other : others_io_)
-        threads_.emplace_back([&other = *other] {
-            const auto work = asio::make_work_guard(other);
-            other.run();
+    for (std::uint32_t shard = 1; shard < loops_.size(); ++shard)
+        threads_.emplace_back([&own = *loops_[shard]] {
+            const auto work = asio::make_work_guard(own.io());
+            own.turn();
         });
 }
+
+void broker::run() { loops_.front()->turn(); }
+
 
 broker::~broker() {
     for (auto& other : others_io_) other->stop();

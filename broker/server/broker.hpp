@@ -40,6 +40,9 @@ public:
     /// Binds and begins to accept. Errors: invalid_argument with the address and the system's reason. Returns the bound endpoint.
     result<boost::asio::ip::tcp::endpoint> listen(const boost::asio::ip::tcp::endpoint& where);
 
+    /// Runs the io_context until it is stopped, as its run() would; on this thread.
+    void run();
+
     /// session.access has changed: sessions whose token is gone or has fewer rights end.
     void review_access();
 

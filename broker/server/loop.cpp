@@ -31,12 +31,24 @@ loop::loop(asio::io_context& io, std::uint32_t index, loops_common& common, cons
       place_{index, static_cast<std::uint32_t>(common.all.size())},
       common_(common),
       settings_(settings),
+      wakefulness_(common.store.level() >= durability::disk ? settings.stay_awake : std::chrono::microseconds{0}),
       timer_(io),
       deadline_timer_(io) {
     settings_.session.level = common_.store.level();
     if (!settings_.session.access) return;
     access_ = *settings_.session.access;
     settings_.session.access = &*access_;
+}
+
+void loop::turn() {
+    while (!io_.stopped()) {
+        if (!wakefulness_.is_awake()) {
+            io_.run_one();
+        } else if (io_.poll_one() == 0) {
+            wakefulness_.look(now());
+            std::this_thread::yield();
+        }
+    }
 }
 
 // ---- its shard comes and goes ----
@@ -179,6 +191,7 @@ void loop::tell_left_out(timestamp now) {
 void loop::take_requests(connection& c) {
     auto at = now();
     c.note_time(at);
+    wakefulness_.heard(at);
     auto& session = c.session();
     while (auto r = router_ && !c.waits() ? session.next() : std::nullopt) {
         if (auto* p = std::get_if<driver::publish_request>(&*r)) {
@@ -289,7 +302,7 @@ void loop::commit(core::group g) {
             const std::lock_guard lock(finished_mutex_);
             finished_.push_back({generation, number, std::move(failed)});
         }
-        if (std::this_thread::get_id() == here && committing_inline_) return;
+        if (std::this_thread::get_id() == here && committing_inline_) return wakefulness_.settled(now());
         asio::post(io_, [this] {
             if (take_finished()) router_->own().flush(now());
             run_driver();

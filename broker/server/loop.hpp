@@ -24,6 +24,7 @@
 #include "broker/driver/router.hpp"
 #include "broker/log.hpp"
 #include "broker/server/connection.hpp"
+#include "broker/server/wakefulness.hpp"
 #include "broker/storage/store.hpp"
 
 namespace millrace::server {
@@ -36,6 +37,7 @@ struct broker_settings {
     std::size_t sessions_max = 10'000;
     std::chrono::milliseconds drain_timeout{5'000};
     std::chrono::milliseconds reopen_pause{1'000};  // between attempts to open the store again
+    std::chrono::microseconds stay_awake{0};        // behind a lone group that was synced: see wakefulness.hpp
 };
 
 class loop;
@@ -56,6 +58,9 @@ public:
     loop(boost::asio::io_context& io, std::uint32_t index, loops_common& common, const broker_settings& settings);
 
     boost::asio::io_context& io() { return io_; }
+
+    /// Turns until its io_context is stopped, on the calling thread, which is the loop's from then on.
+    void turn();
     std::uint32_t shard() const { return place_.index; }
 
     // ---- all on the loop's thread, or before it turns ----
@@ -129,6 +134,7 @@ private:
     std::uint64_t generation_ = 0;  // of drivers: what the store finishes for an earlier one is nobody's any more, and so are its parcels
     error unavailable_;             // why there is none
 
+    wakefulness wakefulness_;
     boost::asio::steady_timer timer_;           // the sweep over connections
     boost::asio::steady_timer deadline_timer_;  // the driver's next deadline
     std::optional<timestamp> armed_deadline_;

@@ -101,6 +101,7 @@ TEST_CASE("flags that make no sense are usage errors with one line") {
     refuses({"--store", "memory:", "--log-level", "shout"}, 2, "--log-level is 'shout'");
     refuses({"--store", "memory:", "--disk-reserve", "5 parsecs"}, 2, "--disk-reserve is '5 parsecs'");
     refuses({"--store", "memory:", "--scrub-rate", "fast"}, 2, "--scrub-rate is 'fast'");
+    refuses({"--store", "memory:", "--stay-awake", "1s"}, 2, "--stay-awake is '1s'");
     CHECK(run_command(MILLRACED_PATH, {"--no-such-flag"}).code == 2);
     CHECK(run_command(MILLRACED_PATH, {"--max-connections", "0"}).code == 2);
     CHECK(run_command(MILLRACED_PATH, {"--version"}).code == 0);
