@@ -38,14 +38,13 @@ broker::broker(asio::io_context& io, std::vector<driver::opened_shard> opened, s
         });
 }
 
-void broker::run() { loops_.front()->turn(); }
-
-
 broker::~broker() {
     for (auto& other : others_io_) other->stop();
     for (auto& thread : threads_) thread.join();
     readers_.join();
 }
+
+void broker::run() { loops_.front()->turn(); }
 
 /// Does `what` on the thread of every loop, then `then` on this one.
 void broker::on_each(const std::function<void(loop&)>& what, const std::function<void()>& then) {

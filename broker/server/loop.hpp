@@ -58,10 +58,10 @@ public:
     loop(boost::asio::io_context& io, std::uint32_t index, loops_common& common, const broker_settings& settings);
 
     boost::asio::io_context& io() { return io_; }
-
-    /// Turns until its io_context is stopped, on the calling thread, which is the loop's from then on.
-    void turn();
     std::uint32_t shard() const { return place_.index; }
+
+    /// Runs its io_context until that is stopped, on the calling thread, which is the loop's from then on.
+    void turn();
 
     // ---- all on the loop's thread, or before it turns ----
 
