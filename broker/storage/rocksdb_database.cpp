@@ -432,16 +432,23 @@ result<std::vector<stored_entry>> rocksdb_database::read_page(core::partition_id
     if (at->status().ok() || !found.empty()) {
         return found;  // what is bad behind these is met again by the read that begins there
     }
-    if (at->status().IsCorruption()) {
-        return read_damaged(partition, from, at->status().ToString());
+    if (!at->status().IsCorruption()) {
+        return error_of(at->status(), "entries cannot be read");
     }
-    return error_of(at->status(), "entries cannot be read");
+    auto damaged = read_damaged(partition, from);
+    if (!damaged || !damaged.value().empty()) {
+        return damaged;
+    }
+    if (!sees_range_tombstones) {
+        return read_page(partition, from, max_bytes, true);  // what is damaged is no key any more: it was dropped with its partition
+    }
+    return error{errc::corruption, "entries cannot be read, nor where they end: " + at->status().ToString()};
 }
 
 // An iterator stops at what it cannot read and does not say how far that goes. Every sequence is asked for as a key of its own: most are none, which costs
 // an index block; the first that is damaged is the entry's last, and with a damaged block of references so is every one that it covers, perhaps to the end of
-// the partition and beyond: then the caller comes again, as far as there are messages.
-result<std::vector<stored_entry>> rocksdb_database::read_damaged(core::partition_id partition, sequence from, const std::string& why) {
+// the partition and beyond: then the caller comes again, as far as there are messages. Nothing, when none of them is damaged.
+result<std::vector<stored_entry>> rocksdb_database::read_damaged(core::partition_id partition, sequence from) {
     std::vector<stored_entry> found;
     std::uint64_t damaged = 0;
     for (auto at = from; at - from < probes_max && damaged < damaged_max; at = at + 1) {
@@ -462,9 +469,6 @@ result<std::vector<stored_entry>> rocksdb_database::read_damaged(core::partition
         if (read_next(partition, at + 1, found)) {
             return found;
         }
-    }
-    if (found.empty()) {
-        return error{errc::corruption, "entries cannot be read, nor where they end: " + why};
     }
     return found;
 }

@@ -48,7 +48,7 @@ public:
 private:
     rocksdb_database() = default;
     result<std::vector<stored_entry>> read_page(core::partition_id partition, sequence from, std::size_t max_bytes, bool sees_range_tombstones);
-    result<std::vector<stored_entry>> read_damaged(core::partition_id partition, sequence from, const std::string& why);
+    result<std::vector<stored_entry>> read_damaged(core::partition_id partition, sequence from);
     bool read_next(core::partition_id partition, sequence from, std::vector<stored_entry>& found);
     error open_families(const rocksdb_options& options, bool direct_io);
     error check_format();

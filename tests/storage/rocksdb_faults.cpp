@@ -60,6 +60,16 @@ std::uint64_t consistent_groups(store& found) {
     return entries.size();
 }
 
+void flip_byte_of_blobs(const std::filesystem::path& directory) {
+    for (const auto& file : std::filesystem::directory_iterator(directory)) {
+        if (file.path().extension() == ".blob") {
+            std::fstream bytes(file.path(), std::ios::in | std::ios::out | std::ios::binary);
+            bytes.seekp(50'000);
+            bytes.put('y');
+        }
+    }
+}
+
 }  // namespace
 
 TEST_CASE("what was answered survives the loss of everything that was not synced") {
@@ -274,13 +284,7 @@ TEST_CASE("a flipped byte of an entry is corruption, its neighbours can be read"
         REQUIRE_FALSE(commit(*opened, open_shard(*opened), {append(partition(1), 0, 0, text), append(partition(1), 1, 1, text)}));
     }
     { open_or_fail(options_for(scratch.path())); }  // recovery moves the log into files
-    for (const auto& file : std::filesystem::directory_iterator(scratch.path())) {
-        if (file.path().extension() == ".blob") {
-            std::fstream bytes(file.path(), std::ios::in | std::ios::out | std::ios::binary);
-            bytes.seekp(50'000);
-            bytes.put('y');
-        }
-    }
+    flip_byte_of_blobs(scratch.path());
     const auto opened = open_or_fail(options_for(scratch.path()));
     const auto found = opened->read(partition(1), {0}, 1u << 20);
     REQUIRE(found);
@@ -291,6 +295,23 @@ TEST_CASE("a flipped byte of an entry is corruption, its neighbours can be read"
     CHECK_THAT(damaged.damage, Catch::Contains("Corruption"));
     CHECK(text_of(found.value()[1].bytes) == text);
     CHECK(read_texts(*opened, partition(1), 1) == std::vector<text_entry>{{1, text}});
+}
+
+TEST_CASE("a flipped byte of an entry that was dropped with its partition is nobody's damage") {
+    const scratch_directory scratch;
+    {
+        const auto opened = open_or_fail(options_for(scratch.path()));
+        REQUIRE_FALSE(commit(*opened, open_shard(*opened), {append(partition(1), 0, 0, std::string(100'000, 'x'))}));
+    }
+    { open_or_fail(options_for(scratch.path())); }  // recovery moves the log into files
+    flip_byte_of_blobs(scratch.path());
+    const auto opened = open_or_fail(options_for(scratch.path()));
+    REQUIRE_FALSE(commit(*opened, open_shard(*opened), {core::drop_partition{partition(1)}, append(partition(1), 1, 1, "of a later one")}));
+    CHECK(read_texts(*opened, partition(1)) == std::vector<text_entry>{{1, "of a later one"}});
+    REQUIRE_FALSE(commit(*opened, open_shard(*opened), {core::drop_partition{partition(1)}}));
+    const auto found = opened->read(partition(1), {0}, 1u << 20);
+    REQUIRE(found);
+    CHECK(found.value().empty());
 }
 
 TEST_CASE("an epoch whose sync fails is not given out twice") {
