@@ -45,14 +45,6 @@ inline fs::path newest_log(const fs::path& directory) {
     return *std::max_element(logs.begin(), logs.end());
 }
 
-inline void flip_bits(const fs::path& path, std::uint64_t offset, char bits) {
-    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-    file.seekg(static_cast<std::streamoff>(offset));
-    const auto was = static_cast<char>(file.get());
-    file.seekp(static_cast<std::streamoff>(offset));
-    file.put(static_cast<char>(was ^ bits));
-}
-
 /// A store's directory as the end of the process leaves it, taken while it is open and between two changes of its files: copied beside one,
 /// it could name a table that was not yet whole when it was copied.
 struct crash_image {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -65,5 +66,13 @@ std::ostream& operator<<(std::ostream& out, const text_entry& entry);
 /// Fails the test on an error.
 std::vector<text_entry> read_texts(store& from, core::partition_id where, std::uint64_t first = 0, std::size_t max_bytes = 1u << 30);
 std::vector<core::row> rows_of(store& from, const std::string& begin, const std::string& end, std::size_t limit = 1'000'000);
+
+inline void flip_bits(const std::filesystem::path& path, std::uint64_t offset, char bits) {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekg(static_cast<std::streamoff>(offset));
+    const auto was = static_cast<char>(file.get());
+    file.seekp(static_cast<std::streamoff>(offset));
+    file.put(static_cast<char>(was ^ bits));
+}
 
 }  // namespace millrace::storage

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <atomic>
 #include <catch2/catch.hpp>
-#include <fstream>
 #include <thread>
 
 #include "tests/storage/engines.hpp"
@@ -62,11 +61,7 @@ std::uint64_t consistent_groups(store& found) {
 
 void flip_byte_of_blobs(const std::filesystem::path& directory) {
     for (const auto& file : std::filesystem::directory_iterator(directory)) {
-        if (file.path().extension() == ".blob") {
-            std::fstream bytes(file.path(), std::ios::in | std::ios::out | std::ios::binary);
-            bytes.seekp(50'000);
-            bytes.put('y');
-        }
+        if (file.path().extension() == ".blob") flip_bits(file.path(), 50'000, 1);
     }
 }
 
