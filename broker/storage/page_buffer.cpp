@@ -6,7 +6,7 @@
 namespace millrace::storage {
 namespace {
 
-constexpr std::size_t free_max = 2;                 // while one is written, another is filled
+constexpr std::size_t free_max = 3;                 // while one is written, another is filled, and a third where one log follows another
 constexpr std::size_t kept_bytes_max = 16u << 20;  // what a stall has made larger is not kept
 
 }  // namespace

@@ -58,6 +58,7 @@ log_writer::piece log_writer::take() {
     std::lock_guard lock(gathering_);
     auto bytes = std::exchange(gathered_, {});
     if (bytes.size() == 0) {
+        bytes = buffers_->take();
         bytes.append(tail_);
     }
     const auto at = salter_.at() - bytes.size();

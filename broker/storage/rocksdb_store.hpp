@@ -36,7 +36,7 @@ struct rocksdb_options {
 struct rocksdb_memory {
     std::uint64_t entry_memtables = 0, entry_memtable_bytes = 0;  // so many, of so many bytes each
     std::uint64_t other_memtable_bytes = 0;                       // of rows, and of the engine's own keys, together
-    std::uint64_t log_buffer_bytes = 0;                           // of two, which double as they grow: what waits for the disk, and what is on its way there
+    std::uint64_t log_buffer_bytes = 0;                           // of three, which double as they grow: what is on its way to the disk, what waits for it, and that in the next log
     std::uint64_t log_bytes = 0;                                  // on disk: to replay at the next open
 };
 rocksdb_memory memory_of(const rocksdb_options& options);

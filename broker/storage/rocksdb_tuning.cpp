@@ -64,7 +64,7 @@ rocksdb_memory memory_of(const rocksdb_options& options) {
     const auto entries = tuned_entries(options, nullptr);
     const auto of = [](const rocksdb::ColumnFamilyOptions& family) { return static_cast<std::uint64_t>(family.max_write_buffer_number) * family.write_buffer_size; };
     return {static_cast<std::uint64_t>(entries.max_write_buffer_number), entries.write_buffer_size, of(tuned_rows(options, nullptr)) + of(tuned_default(options)),
-            2 * 2 * log_files::gathered_max, tuned_database(options, nullptr, false).max_total_wal_size};
+            3 * 2 * log_files::gathered_max, tuned_database(options, nullptr, false).max_total_wal_size};
 }
 
 // A few keys of the engine's own.

@@ -250,7 +250,7 @@ TEST_CASE("millraced explains its memory from its settings") {
     const auto explained = run_command(MILLRACED_PATH, {"--explain-memory", "--max-connections", "1024"});
     CHECK(explained.code == 0);
     CHECK_THAT(explained.out, Contains("memtables of entries     192 MiB  6 of 32 MiB") && Contains("tail cache                96 MiB") &&
-                                  Contains("log                       32 MiB") && Contains("sessions                   9 MiB") && Contains("log, on disk             128 MiB"));
+                                  Contains("log                       48 MiB") && Contains("sessions                   9 MiB") && Contains("log, on disk             128 MiB"));
 }
 
 }  // namespace millrace::process

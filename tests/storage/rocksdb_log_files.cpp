@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "broker/storage/page_buffer.hpp"
+#include "broker/storage/rocksdb_log_writer.hpp"
 #include "tests/storage/crash_image.hpp"
 #include "tests/storage/engines.hpp"
 
@@ -243,6 +244,20 @@ TEST_CASE("a level that syncs nothing fills nothing") {
     options.level = durability::buffered;
     const auto image = image_of_small_groups(options);
     CHECK(fs::file_size(image->log()) == image->end());
+}
+
+TEST_CASE("a log that begins over a dead one leaves the large buffers to those that need them") {
+    const scratch_directory scratch;
+    const auto buffers = std::make_shared<page_buffers>();
+    page_buffer large;
+    large.append(std::string(1u << 20, 'x'));
+    buffers->give_back(std::move(large));
+    std::unique_ptr<rocksdb::FSWritableFile> file;
+    REQUIRE(rocksdb::FileSystem::Default()->NewWritableFile(scratch.path() / "000007.log", {}, &file, nullptr).ok());
+    log_writer log(std::move(file), 7, 64u << 10, false, buffers);
+    REQUIRE(log.begin().ok());
+    CHECK(buffers->take().capacity() >= 1u << 20);
+    CHECK(buffers->take().capacity() == 0);
 }
 
 }  // namespace millrace::storage
