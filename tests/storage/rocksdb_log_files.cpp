@@ -246,6 +246,23 @@ TEST_CASE("a level that syncs nothing fills nothing") {
     CHECK(fs::file_size(image->log()) == image->end());
 }
 
+TEST_CASE("what is gathered begins at a page and stays while there comes more") {
+    page_buffer buffer;
+    std::string expected;
+    for (std::size_t i = 0; expected.size() < 5u << 20; ++i) {
+        const std::string more(1 + i * 977 % (100u << 10), static_cast<char>('a' + i % 26));
+        expected += more;
+        buffer.append(more);
+        REQUIRE(reinterpret_cast<std::uintptr_t>(buffer.data()) % page_bytes == 0);
+        REQUIRE(buffer.bytes().size() == expected.size());
+        REQUIRE((i % 16 != 0 || buffer.bytes() == expected));
+    }
+    CHECK((buffer.bytes() == expected));
+    const auto moved = std::move(buffer);
+    CHECK((moved.bytes() == expected));
+    CHECK(buffer.capacity() == 0);
+}
+
 TEST_CASE("a log that begins over a dead one leaves the large buffers to those that need them") {
     const scratch_directory scratch;
     const auto buffers = std::make_shared<page_buffers>();
