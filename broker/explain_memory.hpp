@@ -8,7 +8,8 @@
 
 namespace millrace {
 
-/// A table of MiB with the bound of each part, and their sum. What messages on their way need comes on top: credit bounds it per session.
+/// A table of MiB with the bound of each part, and their sum. What messages on their way need comes on top: credit bounds it per session, and the heap
+/// keeps up to 64 MiB of it for the next ones.
 std::string explain_memory(const storage::rocksdb_options& store, const server::broker_settings& broker);
 
 }  // namespace millrace
