@@ -63,10 +63,10 @@ void raise_descriptor_limit() {
 }
 
 /// What a batch has used, the next one uses: given back to the kernel in between, as the C library does with much less than this, it would come as page faults again.
+/// An allocator that knows no such limits (a sanitizer's) is left as it is.
 void keep_freed_memory() {
-    constexpr int mapped_alone = 32 << 20;  // an allocation of its own, which is given back when it is freed; no less, and the C library allows no more
-    constexpr int kept = 64 << 20;
-    if (mallopt(M_MMAP_THRESHOLD, mapped_alone) == 0 || mallopt(M_TRIM_THRESHOLD, kept) == 0) spdlog::warn("the C library does not let the heap keep its memory");
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);  // from here on an allocation is given back when it is freed; the C library allows no more
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
 }
 
 driver::broker_clock::reading read_clocks() {
