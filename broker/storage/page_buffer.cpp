@@ -22,17 +22,8 @@ void copy_past_cache(const char* from, std::size_t bytes, char* to) {
     to = std::copy_n(from, in_front, to);
     from += in_front;
     bytes -= in_front;
-    for (; bytes >= line; from += line, to += line, bytes -= line) {
-        const auto* source = reinterpret_cast<const __m128i*>(from);
-        auto* target = reinterpret_cast<__m128i*>(to);
-        const auto first = _mm_loadu_si128(source);
-        const auto second = _mm_loadu_si128(source + 1);
-        const auto third = _mm_loadu_si128(source + 2);
-        const auto fourth = _mm_loadu_si128(source + 3);
-        _mm_stream_si128(target, first);
-        _mm_stream_si128(target + 1, second);
-        _mm_stream_si128(target + 2, third);
-        _mm_stream_si128(target + 3, fourth);
+    for (; bytes >= sizeof(__m128i); from += sizeof(__m128i), to += sizeof(__m128i), bytes -= sizeof(__m128i)) {
+        _mm_stream_si128(reinterpret_cast<__m128i*>(to), _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
     }
     _mm_sfence();  // before another thread, or the disk, is told of it
     std::copy_n(from, bytes, to);

@@ -2,7 +2,7 @@
 #include <dlfcn.h>
 
 #include <catch2/catch.hpp>
-#include <cstring>
+#include <string>
 #include <vector>
 
 #include "broker/large_copies.hpp"
