@@ -9,6 +9,7 @@
 
 #include "broker/storage/rocksdb_copies.hpp"
 #include "broker/storage/rocksdb_directory.hpp"
+#include "broker/storage/rocksdb_error.hpp"
 #include "broker/storage/rocksdb_keys.hpp"
 #include "broker/storage/rocksdb_log_files.hpp"
 #include "broker/storage/rocksdb_log_records.hpp"
@@ -19,17 +20,10 @@ namespace millrace::storage {
 namespace {
 
 constexpr std::size_t batch_overhead = 64;         // of a key and its lengths in a batch, rounded up
-constexpr std::uint64_t probes_max = 1u << 20;   // of sequences for the end of a damaged entry
-constexpr std::uint64_t damaged_max = 4096;      // of sequences that answer with damage, in one read
 constexpr std::size_t kept_batch_bytes = 2u << 20;  // a write of waiting groups fits; one huge group has a batch of its own
 
 rocksdb::Slice slice_of(const std::vector<std::byte>& bytes) {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-core::entry_bytes copy_of(const rocksdb::Slice& value) {
-    const auto* begin = reinterpret_cast<const std::byte*>(value.data());
-    return std::make_shared<const std::vector<std::byte>>(begin, begin + value.size());
 }
 
 /// Puts mutations into a batch; the handles say where.
@@ -71,17 +65,6 @@ void raise(std::atomic<std::uint64_t>& value, std::uint64_t to) {
     auto seen = value.load();
     while (seen < to && !value.compare_exchange_weak(seen, to)) {
     }
-}
-
-// Of one partition, or of a range of rows. The upper bound keeps the iterator out of what comes next, whose tombstones it would walk to find nothing.
-//
-// Until RocksDB 8.5.2 an iterator that steps over a range tombstone forgets that it could not read a block, and goes on behind it without a word. So what must
-// not be missed is read without looking at them.
-rocksdb::ReadOptions within(const rocksdb::Slice& bound, bool sees_range_tombstones) {
-    rocksdb::ReadOptions options;
-    options.iterate_upper_bound = &bound;
-    options.ignore_range_deletions = !sees_range_tombstones;
-    return options;
 }
 
 std::string words_of(const bad_spot& spot) {
@@ -200,14 +183,6 @@ error check_files(rocksdb::FileSystem& files, rocksdb::Env& env, const rocksdb_o
 
 }  // namespace
 
-error error_of(const rocksdb::Status& status, const std::string& doing) {
-    if (status.ok()) {
-        return {};
-    }
-    const auto code = status.IsCorruption() ? errc::corruption : status.IsNoSpace() ? errc::disk_full : errc::storage_failure;
-    return {code, doing + ": " + status.ToString()};
-}
-
 result<std::unique_ptr<rocksdb_database>> rocksdb_database::open(const rocksdb_options& options, rocksdb_disk& disk) {
     std::unique_ptr<rocksdb_database> opened(new rocksdb_database);
     const auto files = files_of(options);
@@ -273,6 +248,7 @@ error rocksdb_database::open_families(const rocksdb_options& options, bool direc
     own_ = handles[0];
     rows_ = handles[1];
     entries_ = handles[2];
+    reader_ = std::make_unique<rocksdb_reader>(*database_, rows_, entries_);
     return {};
 }
 
@@ -396,113 +372,6 @@ result<core::fencing_epoch> rocksdb_database::raise_epoch(core::shard_id shard) 
         return refused;
     }
     return epoch;
-}
-
-result<std::vector<stored_entry>> rocksdb_database::read(core::partition_id partition, sequence from, std::size_t max_bytes) {
-    auto found = read_page(partition, from, max_bytes, false);
-    if (!found || found.value().empty() || !found.value().front().bytes) {
-        return found;
-    }
-    rocksdb::PinnableSlice value;
-    const auto is_dropped = database_->Get({}, entries_, entry_key(partition, found.value().front().last), &value).IsNotFound();
-    return is_dropped ? read_page(partition, from, max_bytes, true) : std::move(found);  // or just freed
-}
-
-result<std::vector<stored_entry>> rocksdb_database::read_page(core::partition_id partition, sequence from, std::size_t max_bytes, bool sees_range_tombstones) {
-    const auto end = entry_keys_end(partition);
-    const rocksdb::Slice bound(end);
-    const std::unique_ptr<rocksdb::Iterator> at(database_->NewIterator(within(bound, sees_range_tombstones), entries_));
-    std::vector<stored_entry> found;
-    std::size_t bytes = 0;
-    for (at->Seek(entry_key(partition, from)); at->Valid(); at->Next()) {
-        bytes += at->value().size();
-        if (!found.empty() && bytes > max_bytes) {
-            break;
-        }
-        stored_entry entry;
-        if (!parse_entry_key(at->key().ToStringView(), entry.last)) {
-            return error{errc::corruption, "an entry's key has " + std::to_string(at->key().size()) + " bytes"};
-        }
-        entry.bytes = copy_of(at->value());
-        found.push_back(std::move(entry));
-        if (bytes + found.back().bytes->size() > max_bytes) {
-            break;  // the next one, if it is like this one, would be read from the disk only to be left
-        }
-    }
-    if (at->status().ok() || !found.empty()) {
-        return found;  // what is bad behind these is met again by the read that begins there
-    }
-    if (!at->status().IsCorruption()) {
-        return error_of(at->status(), "entries cannot be read");
-    }
-    auto damaged = read_damaged(partition, from);
-    if (!damaged || !damaged.value().empty()) {
-        return damaged;
-    }
-    if (!sees_range_tombstones) {
-        return read_page(partition, from, max_bytes, true);  // what is damaged is no key any more: it was dropped with its partition
-    }
-    return error{errc::corruption, "entries cannot be read, nor where they end: " + at->status().ToString()};
-}
-
-// An iterator stops at what it cannot read and does not say how far that goes. Every sequence is asked for as a key of its own: most are none, which costs
-// an index block; the first that is damaged is the entry's last, and with a damaged block of references so is every one that it covers, perhaps to the end of
-// the partition and beyond: then the caller comes again, as far as there are messages. Nothing, when none of them is damaged.
-result<std::vector<stored_entry>> rocksdb_database::read_damaged(core::partition_id partition, sequence from) {
-    std::vector<stored_entry> found;
-    std::uint64_t damaged = 0;
-    for (auto at = from; at - from < probes_max && damaged < damaged_max; at = at + 1) {
-        rocksdb::PinnableSlice value;
-        const auto status = database_->Get({}, entries_, entry_key(partition, at), &value);
-        if (status.IsNotFound()) {
-            continue;
-        }
-        if (status.ok()) {  // can be read alone, though the iterator could not come here
-            found.push_back({at, copy_of(value), {}});
-            return found;
-        }
-        if (!status.IsCorruption()) {
-            return error_of(status, "entries cannot be read");
-        }
-        ++damaged;
-        found.assign(1, {at, nullptr, status.ToString()});
-        if (read_next(partition, at + 1, found)) {
-            return found;
-        }
-    }
-    return found;
-}
-
-// Appends the entry that comes next, if there is one. False when that cannot be said.
-bool rocksdb_database::read_next(core::partition_id partition, sequence from, std::vector<stored_entry>& found) {
-    const auto end = entry_keys_end(partition);
-    const rocksdb::Slice bound(end);
-    const std::unique_ptr<rocksdb::Iterator> at(database_->NewIterator(within(bound, false), entries_));
-    at->Seek(entry_key(partition, from));
-    sequence last;
-    if (at->Valid() && parse_entry_key(at->key().ToStringView(), last)) {
-        found.push_back({last, copy_of(at->value()), {}});
-    }
-    return at->status().ok();
-}
-
-result<std::vector<core::row>> rocksdb_database::scan(const core::row_range& range, std::size_t limit) {
-    std::vector<core::row> found;
-    if (limit == 0 || range.begin >= range.end) {
-        return found;
-    }
-    const rocksdb::Slice bound(range.end);
-    const std::unique_ptr<rocksdb::Iterator> at(database_->NewIterator(within(bound, true), rows_));
-    for (at->Seek(range.begin); at->Valid() && found.size() < limit; at->Next()) {
-        found.push_back({at->key().ToString(), at->value().ToString()});
-    }
-    const std::unique_ptr<rocksdb::Iterator> again(database_->NewIterator(within(bound, false), rows_));
-    for (again->Seek(range.begin); again->Valid() && (found.size() < limit || again->key().compare(found.back().key) <= 0); again->Next()) {
-    }
-    if (!at->status().ok() || !again->status().ok()) {
-        return error_of(at->status().ok() ? again->status() : at->status(), "rows cannot be read");
-    }
-    return found;
 }
 
 error rocksdb_database::checkpoint(const std::filesystem::path& dir) {

@@ -17,13 +17,11 @@
 #include "broker/storage/rocksdb_disk.hpp"
 #include "broker/storage/rocksdb_log_files.hpp"
 #include "broker/storage/rocksdb_log_scan.hpp"
+#include "broker/storage/rocksdb_reader.hpp"
 #include "broker/storage/rocksdb_reclaim.hpp"
 #include "broker/storage/rocksdb_store.hpp"
 
 namespace millrace::storage {
-
-/// What RocksDB says, in our words: corruption, disk_full or storage_failure, and `doing` what.
-error error_of(const rocksdb::Status& status, const std::string& doing);
 
 class rocksdb_database {
 public:
@@ -41,15 +39,11 @@ public:
     /// A larger epoch than any before, synced. Errors: sync_failed, and those of a write.
     result<core::fencing_epoch> raise_epoch(core::shard_id shard);
 
-    result<std::vector<stored_entry>> read(core::partition_id partition, sequence from, std::size_t max_bytes);
-    result<std::vector<core::row>> scan(const core::row_range& range, std::size_t limit);
+    rocksdb_reader& reader() { return *reader_; }
     error checkpoint(const std::filesystem::path& dir);
 
 private:
     rocksdb_database() = default;
-    result<std::vector<stored_entry>> read_page(core::partition_id partition, sequence from, std::size_t max_bytes, bool sees_range_tombstones);
-    result<std::vector<stored_entry>> read_damaged(core::partition_id partition, sequence from);
-    bool read_next(core::partition_id partition, sequence from, std::vector<stored_entry>& found);
     error open_families(const rocksdb_options& options, bool direct_io);
     error check_format();
     error begin_marks();
@@ -65,6 +59,7 @@ private:
     rocksdb::ColumnFamilyHandle* own_ = nullptr;
     rocksdb::ColumnFamilyHandle* rows_ = nullptr;
     rocksdb::ColumnFamilyHandle* entries_ = nullptr;
+    std::unique_ptr<rocksdb_reader> reader_;
 
     // What each batch says of those before it; rocksdb_log_scan.hpp says why.
     std::uint64_t incarnation_ = 0;

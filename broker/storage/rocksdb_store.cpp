@@ -82,11 +82,11 @@ public:
     }
 
     result<std::vector<stored_entry>> read(core::partition_id partition, sequence from, std::size_t max_bytes) override {
-        return mending([&](rocksdb_database& database) { return database.read(partition, from, max_bytes); });
+        return mending([&](rocksdb_database& database) { return database.reader().read(partition, from, max_bytes); });
     }
 
     result<std::vector<core::row>> scan(const core::row_range& range, std::size_t limit) override {
-        return mending([&](rocksdb_database& database) { return database.scan(range, limit); });
+        return mending([&](rocksdb_database& database) { return database.reader().scan(range, limit); });
     }
 
     error checkpoint(const std::filesystem::path& dir) override {
