@@ -291,7 +291,11 @@ error rocksdb_database::write(std::span<const pending_commit> groups) {
         return error_of(status, "writing the log failed");
     }
     for (const auto& commit : groups) {
-        if (!commit.verdict && reclaim_) {
+        if (commit.verdict) {
+            continue;
+        }
+        reader_->note(commit.group);
+        if (reclaim_) {
             reclaim_->note(commit.group);
         }
     }

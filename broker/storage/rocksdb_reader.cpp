@@ -35,9 +35,37 @@ result<std::vector<stored_entry>> rocksdb_reader::read(core::partition_id partit
     if (!found || found.value().empty() || !found.value().front().bytes) {
         return found;
     }
+    return stands(partition, found.value().front().last) ? std::move(found) : read_page(partition, from, max_bytes, true);
+}
+
+// Asks by a Get of the entry that ends in `last`, which sees range tombstones, and reads the entry again: so once for a partition.
+bool rocksdb_reader::stands(core::partition_id partition, sequence last) {
+    std::unique_lock lock(mutex_);
+    if (standing_.contains(partition)) {
+        return true;
+    }
+    const auto drops = drops_;
+    lock.unlock();
     rocksdb::PinnableSlice value;
-    const auto is_dropped = database_.Get({}, entries_, entry_key(partition, found.value().front().last), &value).IsNotFound();
-    return is_dropped ? read_page(partition, from, max_bytes, true) : std::move(found);  // or just freed
+    const auto status = database_.Get({}, entries_, entry_key(partition, last), &value);
+    if (status.IsNotFound()) {
+        return false;  // or just freed
+    }
+    lock.lock();
+    if (status.ok() && drops == drops_) {
+        standing_.insert(partition);
+    }
+    return true;
+}
+
+void rocksdb_reader::note(const std::vector<core::mutation>& group) {
+    for (const auto& mutation : group) {
+        if (const auto* dropped = std::get_if<core::drop_partition>(&mutation)) {
+            std::lock_guard lock(mutex_);
+            ++drops_;
+            standing_.erase(dropped->partition);
+        }
+    }
 }
 
 result<std::vector<stored_entry>> rocksdb_reader::read_page(core::partition_id partition, sequence from, std::size_t max_bytes, bool sees_range_tombstones) {

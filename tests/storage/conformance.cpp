@@ -304,6 +304,31 @@ TEST_CASE("shards commit from threads of their own") {
     }
 }
 
+TEST_CASE("a partition that is read while it is dropped is gone when that is answered") {
+    WITH_EVERY_ENGINE(store);
+    const auto epoch = open_shard(*store);
+    std::atomic<std::uint32_t> dropping{0};
+    bool all_read = true;
+    std::thread reader([&] {
+        for (std::uint32_t read; (read = dropping) < 200;) {
+            all_read = store->read(partition(read), {0}, 1000) && all_read;
+        }
+    });
+    const auto is_gone = [&](std::uint32_t topic) {
+        const auto failed = commit(*store, epoch, {append(partition(topic), 0, 0, "x")});
+        dropping = topic;
+        return !failed && !commit(*store, epoch, {core::drop_partition{partition(topic)}}) && read_texts(*store, partition(topic)).empty();
+    };
+    bool all_gone = true;
+    for (std::uint32_t topic = 1; topic < 200; ++topic) {
+        all_gone = is_gone(topic) && all_gone;
+    }
+    dropping = 200;
+    reader.join();
+    CHECK(all_gone);
+    CHECK(all_read);
+}
+
 TEST_CASE("a group of 8 MiB and an empty one") {
     WITH_EVERY_ENGINE(store);
     const auto epoch = open_shard(*store);
