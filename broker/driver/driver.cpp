@@ -282,7 +282,29 @@ void driver::load(timestamp now, const core::load_entries& wanted) {
 }
 
 void driver::request_read(core::partition_id partition, sequence from, std::uint32_t bytes) {
-    if (reading_.emplace(partition, from).second) to_read_.push_back({partition, from, bytes});
+    request_read(partition, from, bytes, {});
+}
+
+void driver::request_read(core::partition_id partition, sequence from, std::uint32_t bytes, const expected_read& expected) {
+    if (reading_.try_emplace({partition, from}, expected).second) to_read_.push_back({partition, from, bytes});
+}
+
+/// A read brings as many small entries as fit: one that was asked for brings those behind its first, too. What stands between, and may be gone, is counted as if
+/// it were there; if it brings less than this, the delivery asks again when its turn comes.
+void driver::request_entry(const core::delivery& d) {
+    const auto& entry = *d.entry;
+    const auto size = stored_bytes(entry);
+    const auto before = reading_.upper_bound({d.partition, entry.first});
+    if (before != reading_.begin() && std::prev(before)->first.first == d.partition) {
+        auto& read = std::prev(before)->second;
+        if (entry.first < read.next) return;
+        const auto brought = size + (entry.first - read.next) * (size / entry.count());
+        if (std::max(brought, read.entry_bytes) <= read.left) {
+            read = {entry.last() + 1, read.left - brought, size};
+            return;
+        }
+    }
+    request_read(d.partition, entry.first, reread_bytes, {entry.last() + 1, reread_bytes - std::min<std::uint64_t>(size, reread_bytes), size});
 }
 
 void driver::on_read(timestamp now, const read_request& request, result<std::vector<storage::stored_entry>> found) {
@@ -401,7 +423,7 @@ void driver::deliver(core::delivery&& d) {
 driver::waiting_delivery driver::keep(core::delivery&& d, const std::deque<waiting_delivery>& before) {
     const auto* entry = find(d.partition, d.first);
     if (!entry) {
-        request_read(d.partition, d.entry->first, reread_bytes);
+        request_entry(d);
         return {std::move(d), nullptr, nullptr};
     }
     if (!before.empty() && before.back().kept == entry->bytes) return {std::move(d), entry->bytes, before.back().counted};
@@ -436,7 +458,7 @@ void driver::drain_waiting(const read_request& done, const std::vector<core::sha
             actions_.closes.push_back({it->first.session, {errc::corruption, "message " + std::to_string(next.first.value) +
                                                                                  " is leased and not in the store"}});
         else
-            request_read(next.partition, next.entry->first, reread_bytes);
+            request_entry(next);
         ++it;
     }
 }

@@ -178,6 +178,13 @@ private:
         std::deque<waiting_delivery> deliveries;  // in order; the first waits for its bytes
     };
 
+    /// What a read is known to bring besides its first entry, once deliveries count on it.
+    struct expected_read {
+        sequence next;                  // all from where it begins up to here
+        std::uint64_t left = 0;         // bytes that it may bring besides
+        std::uint64_t entry_bytes = 0;  // of the last one counted on
+    };
+
     bool waits_for_company(timestamp now);
     void step(timestamp now, const core::any_input& in);
     void perform(timestamp now, core::effects& effects);
@@ -202,6 +209,8 @@ private:
     void resume_browsing(const read_request& done, const std::vector<core::shared_index>& found);
     bool try_browse(const core::origin& to, const core::answers::browse& wanted);
     void request_read(core::partition_id partition, sequence from, std::uint32_t bytes);
+    void request_read(core::partition_id partition, sequence from, std::uint32_t bytes, const expected_read& expected);
+    void request_entry(const core::delivery& d);
     const cached_entry* find(core::partition_id partition, sequence s) const;
 
     core::shard shard_;
@@ -220,8 +229,8 @@ private:
     std::vector<std::pair<core::origin, core::answers::browse>> browsing_;
     std::vector<core::hand_over> handing_over_;  // wait for the bytes of their message
     std::vector<core::hand_over> put_off_;       // wait for room
-    std::set<std::pair<core::partition_id, sequence>> reading_;  // what was asked for, whether it is under way or not
-    std::deque<read_request> to_read_;                           // of them, those that wait for their turn
+    std::map<std::pair<core::partition_id, sequence>, expected_read> reading_;  // what was asked for, whether it is under way or not
+    std::deque<read_request> to_read_;                                          // of them, those that wait for their turn
     std::size_t reads_in_flight_ = 0;
     std::map<std::pair<core::partition_id, sequence>, core::group_number> freed_;  // until no read can bring back what is no more
     std::set<std::pair<core::partition_id, sequence>> core_reads_;  // of them, those the core asked for

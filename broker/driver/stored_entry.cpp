@@ -26,6 +26,10 @@ result<cached_entry> index_entry(sequence last, core::entry_bytes bytes) {
     return cached_entry{std::move(index), std::move(bytes)};
 }
 
+std::uint64_t stored_bytes(const core::entry_index& index) {
+    return index.bytes() + std::uint64_t{proto::batch_header_bytes} * index.batches.size();
+}
+
 std::span<const std::byte> records_of(const core::entry_index& index, std::span<const std::byte> bytes, sequence first, sequence last) {
     const auto headers = (index.batch_of(first) + 1) * proto::batch_header_bytes;
     return bytes.subspan(headers + index.bytes_before(first), index.bytes_between(first, last));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "broker/core/entry_index.hpp"
@@ -19,6 +20,9 @@ struct cached_entry {
 /// The index of stored bytes whose key says that they end in `last`. Errors: corruption, also of a record whose
 /// checksum does not match.
 result<cached_entry> index_entry(sequence last, core::entry_bytes bytes);
+
+/// What the store keeps of the entry, in bytes.
+std::uint64_t stored_bytes(const core::entry_index& index);
 
 /// The records from `first` to `last`, which one batch of the entry holds.
 std::span<const std::byte> records_of(const core::entry_index& index, std::span<const std::byte> bytes, sequence first, sequence last);

@@ -99,10 +99,20 @@ public:
         const auto request = reads_.front();
         reads_.pop_front();
         auto found = store_->read(request.partition, request.from, request.bytes);
+        if (ends_early_) end_early(found.value(), request.bytes);
         for (auto& e : found.value())
             if (damaged_ == e.last) e = {e.last, nullptr, "block checksum mismatch in 12.blob"};
         driver_->on_read(now_, request, std::move(found));
         return take();
+    }
+
+    /// As an engine does that does not know how large an entry is before it has read it.
+    static void end_early(std::vector<storage::stored_entry>& found, std::size_t bytes_max) {
+        std::size_t bytes = 0;
+        for (std::size_t i = 0; i < found.size(); ++i) {
+            bytes += found[i].bytes->size();
+            if (bytes + found[i].bytes->size() > bytes_max) found.erase(found.begin() + static_cast<std::ptrdiff_t>(i) + 1, found.end());
+        }
     }
 
     actions scan_one() {
@@ -173,6 +183,7 @@ public:
     std::deque<read_request> reads_;
     std::deque<scan_request> scans_;
     std::optional<sequence> damaged_;  // the entry that ends there cannot be read
+    bool ends_early_ = false;          // a read stops where one more entry like the last would be too much
     fencing_epoch epoch_{};
     std::unique_ptr<storage::store> store_ = storage::make_memory_store();
     timestamp now_{std::chrono::seconds{1}};

@@ -57,6 +57,54 @@ TEST_CASE("what waits behind a read keeps its bytes, as many as the cache may ho
     CHECK(read_again == (bytes == 1));
 }
 
+/// What is read until all is given, by where each read begins.
+std::vector<std::uint64_t> reads_of(bench& b, std::size_t& pushed) {
+    std::vector<std::uint64_t> begins;
+    while (!b.reads_.empty()) {
+        begins.push_back(b.reads_.front().from.value);
+        pushed += b.read_one().pushes.size();
+    }
+    return begins;
+}
+
+TEST_CASE("small entries that are near each other come with one read") {
+    bench b({1, 256u << 10, 4});  // the newest is in the tail cache
+    const auto where = b.topic("t");
+    b.submit(input::create_subscription{{session_id{0}, request_id{3}}, "t", "behind", {}, {}});  // for it the core keeps in mind where all entries are
+    constexpr std::uint64_t entries = 1000;
+    for (std::uint64_t i = 0; i < entries; ++i) {
+        for (int batch = 0; batch < 2; ++batch) b.publish(where, 1, std::string(500, 'm'));  // each is a delivery of its own
+        b.settle();
+    }
+    std::size_t pushed = b.subscribe(2, "t", 2 * entries).pushes.size();
+    const auto begins = reads_of(b, pushed);
+    CHECK(pushed == 2 * entries);
+    REQUIRE(begins.size() == 5);
+    CHECK(begins[1] > 2 * 200);  // 256 KiB
+    for (std::size_t i = 0; i < begins.size(); ++i) CHECK(begins[i] == i * begins[1]);  // each goes on where the one before it ends
+
+    // The first two are further apart than one read reaches, the third comes with the second.
+    b.submit(input::release{{session_id{2}, request_id{9}}, consumer_id{1}, {{0, {0}, {0}, 1}, {0, {600}, {600}, 1}, {0, {700}, {700}, 1}}});
+    pushed = b.submit(input::credit{session_id{2}, consumer_id{1}, 3, 100'000'000}).pushes.size();
+    CHECK(b.reads_.size() == 2);
+    CHECK(reads_of(b, pushed) == std::vector<std::uint64_t>{0, 600});
+    CHECK(pushed == 3);
+}
+
+TEST_CASE("a read is not counted on for an entry that an engine may leave to the next") {
+    bench b({1, 4u << 20, 4});
+    b.ends_early_ = true;
+    const auto where = b.topic("t");
+    constexpr std::uint64_t entries = 100;
+    for (std::uint64_t i = 0; i < entries; ++i) {
+        b.publish(where, 1, std::string(i % 2 == 0 ? 30'000 : 1000, 'm'));
+        b.settle();
+    }
+    std::size_t pushed = b.subscribe(2, "t", entries).pushes.size();
+    CHECK(reads_of(b, pushed) == std::vector<std::uint64_t>{0, 15, 31, 47, 63, 79, 95});
+    CHECK(pushed == entries);
+}
+
 TEST_CASE("no more reads are under way than is allowed, the others follow in their order") {
     auto settings = tiny;
     settings.reads_in_flight = 2;
