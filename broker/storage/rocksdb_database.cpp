@@ -13,6 +13,7 @@
 #include "broker/storage/rocksdb_keys.hpp"
 #include "broker/storage/rocksdb_log_files.hpp"
 #include "broker/storage/rocksdb_log_records.hpp"
+#include "broker/storage/rocksdb_read_ahead.hpp"
 #include "broker/storage/rocksdb_room.hpp"
 #include "broker/storage/rocksdb_tuning.hpp"
 
@@ -188,7 +189,7 @@ result<std::unique_ptr<rocksdb_database>> rocksdb_database::open(const rocksdb_o
     const auto files = files_of(options);
     const auto insistent = making_room(files, options.directory.string(), [&disk](std::uint64_t bytes) { return disk.make_room(bytes); });
     opened->logs_ = std::make_shared<log_files>(keeping_copies(insistent), options.level >= durability::disk, &disk.spares());
-    opened->env_ = rocksdb::NewCompositeEnv(opened->logs_);
+    opened->env_ = rocksdb::NewCompositeEnv(reading_ahead(opened->logs_));
     bool direct_io = false;
     if (options.examine) {
         if (error refused = check_presence(*files, opened->env_.get(), options.directory.string())) {

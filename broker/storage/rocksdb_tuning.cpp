@@ -52,7 +52,7 @@ rocksdb::DBOptions tuned_database(const rocksdb_options& options, rocksdb::Env* 
     database.max_background_jobs = 2;  // a flush and a compaction; more would take the cores from the queue
     database.max_open_files = 512;     // neither memory nor the time to open grows with the backlog
     database.skip_stats_update_on_db_open = true;
-    database.advise_random_on_open = false;  // a backlog is read in order, and the kernel may read ahead: drained a quarter faster
+    database.advise_random_on_open = true;  // what is read in order is read ahead by rocksdb_read_ahead, not by whatever the machine is set to
     database.max_bgerror_resume_count = 0;  // after an error, open() recovers from the log; nothing resumes behind its back
     database.info_log = std::make_shared<no_info_log>();
     database.stats_dump_period_sec = 0;
