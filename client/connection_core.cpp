@@ -1,6 +1,7 @@
 #include "client/connection_core.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <random>
 
 #include <boost/asio/post.hpp>
@@ -159,22 +160,35 @@ void connection_core::abandon() {
 
 // ---- events ----------------------------------------------------------------------------------------------------------------
 
+template <class Call>
+void connection_core::shielded(Call call) {
+    try {
+        call();
+    } catch (...) {
+        boost::asio::post(executor_, [thrown = std::current_exception()] { std::rethrow_exception(thrown); });
+    }
+}
+
 void connection_core::on_events(std::vector<event>& events) {
-    for (auto& e : events) std::visit([this](auto& content) { take(content); }, e);
+    for (auto& e : events) shielded([&] { std::visit([this](auto& content) { take(content); }, e); });
 }
 
 void connection_core::take(published& e) {
     if (e.refused) {
         for (const auto operation : e.operations) {
-            auto handler = publishes_.take(static_cast<std::uint64_t>(operation));
-            finish(handler, e.refused, receipt{});
+            shielded([&] {
+                auto handler = publishes_.take(static_cast<std::uint64_t>(operation));
+                finish(handler, e.refused, receipt{});
+            });
         }
         return;
     }
     sequence next = e.first;
     for (const auto operation : e.operations) {
-        auto handler = publishes_.take(static_cast<std::uint64_t>(operation));
-        handler({}, receipt{e.partition, next, e.level, e.batch, {}});
+        shielded([&] {
+            auto handler = publishes_.take(static_cast<std::uint64_t>(operation));
+            handler({}, receipt{e.partition, next, e.level, e.batch, {}});
+        });
         ++next;
     }
 }
@@ -242,7 +256,7 @@ void connection_core::take(ended& e) {
 void connection_core::on_link_closed() {
     link_.reset();
     consumers_.clear();
-    for (auto& handler : std::exchange(closing_, {})) handler({}, done{});
+    for (auto& handler : std::exchange(closing_, {})) shielded([&] { handler({}, done{}); });
 }
 
 // What a handler owns often owns this: a coroutine that waits in a receive has its connection on its stack. So they go, uncalled, and what they owned

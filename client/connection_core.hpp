@@ -86,6 +86,10 @@ private:
     static error not_connected() { return {errc::connection_lost, "there is no connection"}; }
     machine_settings for_machine() const;
 
+    /// What `call` throws, being a handler's, leaves io_context::run() as with every Asio operation, but later: others wait behind it.
+    template <class Call>
+    void shielded(Call call);
+
     void take(completed& e);
     void take(published& e);
     void take(delivered& e);

@@ -72,7 +72,7 @@ link::link(asio::any_io_executor executor, machine_settings settings, std::weak_
 void link::start(std::shared_ptr<link> self, std::shared_ptr<event_taker> taker, std::string server, duration connect_timeout,
                  std::function<void()> closed) {
     const auto executor = self->executor_;
-    // What a handler throws leaves io_context::run(), as with every Asio operation.
+    // What is thrown here leaves io_context::run(), as with every Asio operation.
     asio::co_spawn(executor, run(std::move(self), std::move(server), connect_timeout, std::move(closed)),
                    [end = until_the_end(std::move(taker))](std::exception_ptr thrown) mutable {
                        end.reached();

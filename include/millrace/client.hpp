@@ -16,7 +16,8 @@
 //   all other      operations end with connection_lost; so does everything when it does not come back
 //
 // Threads: a connection and its consumers live on one executor: a single-threaded io_context, or a strand. Call every function on it; nothing
-// here locks. Completion handlers run there too, or on the executor they are bound to, and never inside the call that started the operation.
+// here locks. Completion handlers run there too, or on the executor they are bound to, and never inside the call that started the operation. What one
+// throws leaves io_context::run(), which may be called again: the others are called, and the connection goes on.
 //
 // Errors: every operation ends once, with void(boost::system::error_code, T). The code compares equal to millrace::make_error_code(errc);
 // T's `refusal` has the broker's own words. After outcome_unknown, timed_out or connection_lost an operation may or may not have happened.
