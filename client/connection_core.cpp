@@ -174,19 +174,11 @@ void connection_core::on_events(std::vector<event>& events) {
 }
 
 void connection_core::take(published& e) {
-    if (e.refused) {
-        for (const auto operation : e.operations) {
-            shielded([&] {
-                auto handler = publishes_.take(static_cast<std::uint64_t>(operation));
-                finish(handler, e.refused, receipt{});
-            });
-        }
-        return;
-    }
     sequence next = e.first;
     for (const auto operation : e.operations) {
         shielded([&] {
             auto handler = publishes_.take(static_cast<std::uint64_t>(operation));
+            if (e.refused) return finish(handler, e.refused, receipt{});
             handler({}, receipt{e.partition, next, e.level, e.batch, {}});
         });
         ++next;

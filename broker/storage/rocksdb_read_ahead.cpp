@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "broker/storage/page_buffer.hpp"
+
 namespace millrace::storage {
 namespace {
 
@@ -22,7 +24,6 @@ constexpr std::uint64_t ahead_bytes = 512u << 10;   // in front of a reader: 128
 constexpr std::uint64_t gap_max = 64u << 10;        // between two reads in order: something was freed there
 constexpr std::uint64_t behind_bytes = 256u << 20;  // of all files together
 constexpr std::uint64_t chunk_bytes = 256u << 10;   // is given back at once
-constexpr std::uint64_t page_bytes = 4096;
 
 /// What readers have passed: it stays in the page cache for those who come close behind them, and goes, oldest first, when more is there. Threads: any.
 class passed_chunks {
