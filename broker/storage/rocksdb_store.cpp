@@ -1,5 +1,7 @@
 #include "broker/storage/rocksdb_store.hpp"
 
+#include <rocksdb/perf_level.h>
+
 #include <algorithm>
 #include <atomic>
 #include <mutex>
@@ -54,6 +56,15 @@ std::string damaged_table(const result<std::vector<stored_entry>>& found) {
     return damaged == found.value().end() ? std::string{} : table_named_in(damaged->damage);
 }
 
+/// RocksDB counts each comparison and each read, in memory of the calling thread that it has to look up for each. Nobody reads the counts, and without them a
+/// small group is written with a tenth fewer instructions.
+void leave_uncounted() {
+    thread_local bool left = false;
+    if (!std::exchange(left, true)) {
+        rocksdb::SetPerfLevel(rocksdb::PerfLevel::kDisable);
+    }
+}
+
 class rocksdb_store final : public store, private durable_log {
 public:
     rocksdb_store(rocksdb_options options, std::unique_ptr<rocksdb_disk> disk, std::unique_ptr<rocksdb_database> database)
@@ -100,6 +111,7 @@ private:
     static constexpr std::uint64_t unsound = 0;
 
     error write(std::span<const pending_commit> groups) override {
+        leave_uncounted();
         std::shared_lock lock(database_mutex_);
         auto failed = database_ ? database_->write(groups) : closed();
         if (failed.code == errc::corruption) {
@@ -147,6 +159,7 @@ private:
     /// Reads, or raises an epoch, and once more when a damaged table that was in the way has been mended from its copy.
     template <class Read>
     auto mending(Read read) -> decltype(read(std::declval<rocksdb_database&>())) {
+        leave_uncounted();
         std::string table;
         {
             std::shared_lock lock(database_mutex_);
