@@ -1,5 +1,5 @@
-// CRC-32C (Castagnoli): by table, by the instruction of SSE 4.2, or by the carry-less products of AVX-512, which takes half as long of what is in a cache and a
-// quarter of what is in none (1 KiB: 41 and 20 ns, 32 KiB from memory: 5.8 and 1.4 µs before the streams of the former were shortened; AMD EPYC).
+// CRC-32C (Castagnoli): by table, by the instruction of SSE 4.2, or by folding with the carry-less products of AVX-512, in half the time: 20 instead of 41 ns
+// for 1 KiB, 0.6 instead of 1.2 µs for 32 KiB (AMD EPYC).
 #pragma once
 
 #include <cstddef>
