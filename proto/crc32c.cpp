@@ -65,7 +65,7 @@ constexpr std::uint32_t power_of_x(std::size_t exponent) {
 
 // ---- by the instruction for this checksum ----
 
-#define MILLRACE_CRC_TARGET __attribute__((target("sse4.2,pclmul")))
+#define MILLRACE_BY_INSTRUCTION __attribute__((target("sse4.2,pclmul")))
 
 // The instruction takes three cycles and can start every cycle, so three streams side by side keep it busy; below the least they do not pay. Longer ones
 // than this are too far apart for what the processor fetches ahead: 32 KiB that are in no cache 6 GB/s with streams of 1 KiB, 17 with these (AMD EPYC).
@@ -80,13 +80,13 @@ constexpr auto word_shifts = [] {
     return shifts;
 }();
 
-MILLRACE_CRC_TARGET std::uint64_t shift_words(std::uint64_t crc, std::size_t words) noexcept {
+MILLRACE_BY_INSTRUCTION std::uint64_t shift_words(std::uint64_t crc, std::size_t words) noexcept {
     const auto product = _mm_clmulepi64_si128(_mm_cvtsi64_si128(static_cast<long long>(crc)), _mm_cvtsi64_si128(word_shifts[words]), 0);
     return _mm_crc32_u64(0, static_cast<unsigned long long>(_mm_cvtsi128_si64(product)));
 }
 
 // Over 3 * words words at `bytes`.
-MILLRACE_CRC_TARGET std::uint64_t three_streams(std::uint64_t crc, const std::byte* bytes, std::size_t words) noexcept {
+MILLRACE_BY_INSTRUCTION std::uint64_t three_streams(std::uint64_t crc, const std::byte* bytes, std::size_t words) noexcept {
     std::uint64_t first = crc, second = 0, third = 0;
     const std::size_t stream = words * 8;
     for (const auto* end = bytes + stream; bytes != end; bytes += 8) {
@@ -97,7 +97,7 @@ MILLRACE_CRC_TARGET std::uint64_t three_streams(std::uint64_t crc, const std::by
     return shift_words(first, 2 * words) ^ shift_words(second, words) ^ third;
 }
 
-MILLRACE_CRC_TARGET std::uint32_t one_stream(std::uint64_t crc, const std::byte* bytes, std::size_t size) noexcept {
+MILLRACE_BY_INSTRUCTION std::uint32_t one_stream(std::uint64_t crc, const std::byte* bytes, std::size_t size) noexcept {
     for (; size >= 8; bytes += 8, size -= 8) crc = _mm_crc32_u64(crc, load<std::uint64_t>(bytes));
     auto narrow = static_cast<std::uint32_t>(crc);
     if (size >= 4) {  // as the length is with which each record's checksum begins
@@ -109,7 +109,7 @@ MILLRACE_CRC_TARGET std::uint32_t one_stream(std::uint64_t crc, const std::byte*
     return narrow;
 }
 
-MILLRACE_CRC_TARGET std::uint32_t crc32c_by_instruction(std::uint32_t initial, const void* data, std::size_t size) noexcept {
+MILLRACE_BY_INSTRUCTION std::uint32_t crc32c_by_instruction(std::uint32_t initial, const void* data, std::size_t size) noexcept {
     const auto* bytes = static_cast<const std::byte*>(data);
     std::uint64_t crc = ~initial;
     while (size >= interleaved_words_min * 8) {
@@ -121,7 +121,7 @@ MILLRACE_CRC_TARGET std::uint32_t crc32c_by_instruction(std::uint32_t initial, c
     return ~one_stream(crc, bytes, size);
 }
 
-#undef MILLRACE_CRC_TARGET
+#undef MILLRACE_BY_INSTRUCTION
 
 // ---- by carry-less products of 64 bytes at a time ----
 //
@@ -132,7 +132,7 @@ MILLRACE_CRC_TARGET std::uint32_t crc32c_by_instruction(std::uint32_t initial, c
 // Products of reflected numbers come out one place too high, so each factor has an x less. What comes is moved onto what stands `bits` further on, until
 // one lane is left; its checksum is that of all.
 
-#define MILLRACE_CRC_TARGET __attribute__((target("sse4.2,pclmul,avx512f,vpclmulqdq")))
+#define MILLRACE_BY_FOLDING __attribute__((target("sse4.2,pclmul,avx512f,vpclmulqdq")))
 
 constexpr std::size_t vector_bytes = 64;
 constexpr std::size_t folded_bytes_min = 4 * vector_bytes;  // four side by side keep the multiplier busy; below, three_streams() is as fast
@@ -142,19 +142,19 @@ constexpr long long factor_of_second(std::size_t bits) { return static_cast<long
 
 /// The factors of one lane, for each of a vector's four.
 template <std::size_t bits>
-MILLRACE_CRC_TARGET inline __m512i factors() noexcept {
+MILLRACE_BY_FOLDING inline __m512i factors() noexcept {
     constexpr auto first = factor_of_first(bits), second = factor_of_second(bits);
     return _mm512_set4_epi64(second, first, second, first);
 }
 
 /// `lanes` moved onto `further_on`.
-MILLRACE_CRC_TARGET inline __m512i fold(__m512i lanes, __m512i factors, __m512i further_on) noexcept {
+MILLRACE_BY_FOLDING inline __m512i fold(__m512i lanes, __m512i by, __m512i further_on) noexcept {
     constexpr int exclusive_or = 0x96;  // of all three
-    return _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(lanes, factors, 0x00), _mm512_clmulepi64_epi128(lanes, factors, 0x11), further_on, exclusive_or);
+    return _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(lanes, by, 0x00), _mm512_clmulepi64_epi128(lanes, by, 0x11), further_on, exclusive_or);
 }
 
 /// The last lane, with those before it moved onto it.
-MILLRACE_CRC_TARGET inline __m128i last_lane(__m512i lanes) noexcept {
+MILLRACE_BY_FOLDING inline __m128i last_lane(__m512i lanes) noexcept {
     constexpr std::size_t lane = 128;
     const auto to_the_last = _mm512_set_epi64(0, 0, factor_of_second(lane), factor_of_first(lane), factor_of_second(2 * lane), factor_of_first(2 * lane),
                                               factor_of_second(3 * lane), factor_of_first(3 * lane));
@@ -163,10 +163,10 @@ MILLRACE_CRC_TARGET inline __m128i last_lane(__m512i lanes) noexcept {
     return _mm_xor_si128(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
 }
 
-MILLRACE_CRC_TARGET std::uint32_t crc32c_by_folding(std::uint32_t initial, const void* data, std::size_t size) noexcept {
+MILLRACE_BY_FOLDING std::uint32_t crc32c_by_folding(std::uint32_t initial, const void* data, std::size_t size) noexcept {
     if (size < folded_bytes_min) return crc32c_by_instruction(initial, data, size);
     const auto* bytes = static_cast<const std::byte*>(data);
-    const auto vector = [&bytes](std::size_t n) MILLRACE_CRC_TARGET { return _mm512_loadu_si512(bytes + n * vector_bytes); };
+    const auto vector = [&bytes](std::size_t n) MILLRACE_BY_FOLDING { return _mm512_loadu_si512(bytes + n * vector_bytes); };
     const auto begun = _mm512_zextsi128_si512(_mm_cvtsi32_si128(static_cast<int>(~initial)));
     auto first = _mm512_xor_si512(vector(0), begun), second = vector(1), third = vector(2), fourth = vector(3);
     const auto by_four = factors<4 * 8 * vector_bytes>();
@@ -186,7 +186,7 @@ MILLRACE_CRC_TARGET std::uint32_t crc32c_by_folding(std::uint32_t initial, const
     return ~one_stream(crc, bytes, size);
 }
 
-#undef MILLRACE_CRC_TARGET
+#undef MILLRACE_BY_FOLDING
 
 }  // namespace
 #endif

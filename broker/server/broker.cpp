@@ -14,6 +14,7 @@ namespace millrace::server {
 namespace asio = boost::asio;
 using asio::ip::tcp;
 constexpr auto awaiting = asio::as_tuple(asio::use_awaitable);
+constexpr int accepted_at_once = 16;  // before those who are in are heard
 
 broker::broker(asio::io_context& io, std::vector<driver::opened_shard> opened, storage::store& store, broker_settings settings, clock now)
     : io_(io),
@@ -75,6 +76,8 @@ result<tcp::endpoint> broker::listen(const tcp::endpoint& where) {
     if (ec) return refused();
     acceptor_.listen(4096, ec);
     if (ec) return refused();
+    acceptor_.non_blocking(true, ec);
+    if (ec) return refused();
     const auto bound = acceptor_.local_endpoint(ec);
     if (ec) return refused();
     on_each([](loop& l) { l.run(); });
@@ -83,31 +86,41 @@ result<tcp::endpoint> broker::listen(const tcp::endpoint& where) {
     return bound;
 }
 
+/// Waits without a socket: one that is made for another loop, and waits here, would end after what it belongs to.
 asio::awaitable<void> broker::accept_loop() {
-    for (std::size_t next = 0; acceptor_.is_open(); next = (next + 1) % loops_.size()) {
-        auto& home = *loops_[next];
-        auto [ec, socket] = co_await acceptor_.async_accept(asio::any_io_executor(home.io().get_executor()), awaiting);
-        if (ec == asio::error::operation_aborted) break;
-        if (ec) {  // out of descriptors: wait for some to come back
-            if (refused_accepts_.take(now_()))
-                log_line(spdlog::level::warn, {{"reason", ec.message()}, {"sessions", sessions()}},
-                         "cannot accept a connection: " + ec.message() + " (" + std::to_string(sessions()) + " are open); it is tried again every 100 ms");
-            if (const auto n = refused_accepts_.left_out(now_()))
-                log_line(spdlog::level::warn, {{"left_out", n}}, std::to_string(n) + " more connections could not be accepted within " +
-                                                                  std::to_string(refused_accepts_.period().count()) + " s, which the log leaves out");
-            asio::steady_timer pause(io_, std::chrono::milliseconds{100});
-            co_await pause.async_wait(awaiting);
-            continue;
-        }
-        const auto key = settings_.new_key ? settings_.new_key() : 0;
-        error refused;
-        if (++common_.sessions > settings_.sessions_max)
-            refused = {errc::too_many_sessions, "this broker takes " + std::to_string(settings_.sessions_max) + " connections"};
-        if (next == 0)
-            home.adopt(std::move(socket), key, refused);
-        else
-            asio::post(home.io(), [&home, key, refused, s = std::move(socket)]() mutable { home.adopt(std::move(s), key, refused); });
+    for (;;) {
+        const auto [closed] = co_await acceptor_.async_wait(tcp::acceptor::wait_read, awaiting);
+        if (closed) break;
+        boost::system::error_code ec;
+        for (auto left = accepted_at_once; left > 0 && !ec; --left) ec = accept_one();
+        if (!ec || ec == asio::error::would_block || ec == asio::error::connection_aborted) continue;
+        if (refused_accepts_.take(now_()))  // out of descriptors: wait for some to come back
+            log_line(spdlog::level::warn, {{"reason", ec.message()}, {"sessions", sessions()}},
+                     "cannot accept a connection: " + ec.message() + " (" + std::to_string(sessions()) + " are open); it is tried again every 100 ms");
+        if (const auto n = refused_accepts_.left_out(now_()))
+            log_line(spdlog::level::warn, {{"left_out", n}}, std::to_string(n) + " more connections could not be accepted within " +
+                                                              std::to_string(refused_accepts_.period().count()) + " s, which the log leaves out");
+        asio::steady_timer pause(io_, std::chrono::milliseconds{100});
+        co_await pause.async_wait(awaiting);
     }
+}
+
+/// Who stands at the door, to the next loop.
+boost::system::error_code broker::accept_one() {
+    auto& home = *loops_[next_home_];
+    boost::system::error_code ec;
+    auto socket = acceptor_.accept(asio::any_io_executor(home.io().get_executor()), ec);
+    if (ec) return ec;
+    const auto key = settings_.new_key ? settings_.new_key() : 0;
+    error refused;
+    if (++common_.sessions > settings_.sessions_max)
+        refused = {errc::too_many_sessions, "this broker takes " + std::to_string(settings_.sessions_max) + " connections"};
+    if (next_home_ == 0)
+        home.adopt(std::move(socket), key, refused);
+    else
+        asio::post(home.io(), [&home, key, refused, s = std::move(socket)]() mutable { home.adopt(std::move(s), key, refused); });
+    next_home_ = (next_home_ + 1) % loops_.size();
+    return {};
 }
 
 void broker::review_access() {

@@ -72,6 +72,7 @@ public:
 
 private:
     boost::asio::awaitable<void> accept_loop();
+    boost::system::error_code accept_one();
     boost::asio::awaitable<void> finish_drain();
     void open(std::vector<driver::opened_shard> opened);
     void on_each(const std::function<void(loop&)>& what, const std::function<void()>& then = [] {});
@@ -97,6 +98,7 @@ private:
     bool reloading_ = false;
     error unavailable_;  // why the store is not open
     boost::asio::ip::tcp::acceptor acceptor_;
+    std::size_t next_home_ = 0;  // the loop that gets the next connection
     boost::asio::steady_timer reopen_timer_;
     log_limit refused_accepts_;
     bool draining_ = false;
