@@ -1,13 +1,17 @@
 // millraced from its first line to its last: flags, stores, ready, drain, restart, kill -9.
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <deque>
+#include <filesystem>
 #include <fstream>
 #include <set>
 
 #include "tests/process/blocking_client.hpp"
 #include "tests/process/broker_process.hpp"
+#include "tests/process/raw_client.hpp"
 
 namespace millrace::process {
 namespace {
@@ -233,6 +237,25 @@ TEST_CASE("one connection too many is told so, and the others stay") {
     // The place is free when the broker has seen the second one go.
     while (millrace(broker, {"topic", "list"}).code != 0) {}
     first.create_topic("films");
+}
+
+TEST_CASE("a broker without descriptors says so, and lets in who waits when some come back", "[shards]") {
+    broker_process broker({"--store", "memory:"});
+    const auto pid = broker.process().pid();
+    const auto opened = std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/fd");
+    constexpr int places = 3;
+    const auto as_many = static_cast<rlim_t>(std::distance(begin(opened), end(opened)) + places);
+    const rlimit most{as_many, as_many};
+    REQUIRE(::prlimit(pid, RLIMIT_NOFILE, &most, nullptr) == 0);
+
+    std::deque<raw_client> inside;
+    for (int i = 0; i < places; ++i) CHECK(inside.emplace_back(broker).greet().kind == wire::Message::Welcome);
+    std::deque<raw_client> at_the_door;
+    for (int i = 0; i < places; ++i) at_the_door.emplace_back(broker);
+    broker.process().wait_for_words("cannot accept a connection");
+    inside.clear();
+    for (auto& c : at_the_door) CHECK(c.greet().kind == wire::Message::Welcome);
+    CHECK(broker.stop() == 0);
 }
 
 }  // namespace millrace::process
