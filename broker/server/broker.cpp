@@ -78,6 +78,8 @@ result<tcp::endpoint> broker::listen(const tcp::endpoint& where) {
     if (ec) return refused();
     acceptor_.non_blocking(true, ec);
     if (ec) return refused();
+    acceptor_.set_option(asio::socket_base::enable_connection_aborted(true), ec);  // else accept() waits for the next one, non-blocking or not
+    if (ec) return refused();
     const auto bound = acceptor_.local_endpoint(ec);
     if (ec) return refused();
     on_each([](loop& l) { l.run(); });
