@@ -31,7 +31,7 @@ struct option_texts {
     std::string shards = "1";
     std::string disk_reserve = "auto";
     std::string scrub_rate = "1MiB";
-    std::string stay_awake = "100";
+    std::string stay_awake = "200";
     bool insecure = false;
 };
 

@@ -28,7 +28,7 @@ struct options {
     bool salvage = false;
     std::optional<std::uint64_t> disk_reserve;  // none: what the store thinks right
     std::uint64_t scrub_rate = 1u << 20;  // bytes a second; 0: none
-    std::chrono::microseconds stay_awake{100};  // behind a lone group; 0: not at all
+    std::chrono::microseconds stay_awake{200};  // behind a lone group; 0: not at all
     bool explain_memory = false;
     std::string auth_file;  // "": nobody is asked for a token
 };
