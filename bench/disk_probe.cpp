@@ -58,46 +58,48 @@ std::vector<char> incompressible(std::size_t size) {
     return bytes;
 }
 
-error failed(const std::filesystem::path& directory) {
-    return {errc::storage_failure, "the disk of " + directory.string() + " cannot be probed: " + ::strerror(errno)};
-}
-
 }  // namespace
 
-result<disk_speed> probe_disk(const std::filesystem::path& directory, std::chrono::milliseconds time) {
+error disk_probe::failed() const {
+    return {errc::storage_failure, "the disk of " + directory_.string() + " cannot be probed: " + ::strerror(errno)};
+}
+
+error disk_probe::measure(std::chrono::milliseconds time) {
     const auto bytes = incompressible(large_append);
-    probe_file file(directory / "disk.probe");
+    probe_file file(directory_ / "disk.probe");
     if (!file.is_open()) {
-        return failed(directory);
+        return failed();
     }
-    disk_speed speed;
-    std::uint64_t appended = 0;
     const auto begin = steady::now();
     auto now = begin;
     for (; now < begin + time / 2; now = steady::now()) {
         if (!file.append_and_sync(bytes, large_append)) {
-            return failed(directory);
+            return failed();
         }
-        appended += large_append;
+        appended_ += large_append;
     }
-    speed.bytes_per_second = static_cast<double>(appended) / std::chrono::duration<double>(now - begin).count();
+    appending_ += now - begin;
 
-    std::vector<std::chrono::nanoseconds> times;
     for (auto from = now; now < from + time / 2;) {
         const auto before = now;
         if (!file.append_and_sync(bytes, small_append)) {
-            return failed(directory);
+            return failed();
         }
         now = steady::now();
-        times.push_back(now - before);
+        small_syncs_.push_back(now - before);
     }
-    if (times.empty()) {
-        return error{errc::invalid_argument, "a disk probe needs more time than " + std::to_string(time.count()) + " ms"};
+    if (small_syncs_.empty()) {
+        return {errc::invalid_argument, "a disk probe needs more time than " + std::to_string(time.count()) + " ms"};
     }
+    return {};
+}
+
+disk_speed disk_probe::speed() const {
+    auto times = small_syncs_;
     std::sort(times.begin(), times.end());
-    speed.small_sync_p50 = times[times.size() / 2];
-    speed.small_sync_p99 = times[times.size() * 99 / 100];
-    return speed;
+    return {.bytes_per_second = static_cast<double>(appended_) / std::chrono::duration<double>(appending_).count(),
+            .small_sync_p50 = times[times.size() / 2],
+            .small_sync_p99 = times[times.size() * 99 / 100]};
 }
 
 }  // namespace millrace::bench

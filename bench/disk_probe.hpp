@@ -5,6 +5,8 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <utility>
+#include <vector>
 
 #include "millrace/error.hpp"
 
@@ -16,7 +18,24 @@ struct disk_speed {
     std::chrono::nanoseconds small_sync_p99{0};
 };
 
-/// Half of `time` goes to each part. Writes a file of its own in `directory`, removes it. Errors: storage_failure.
-result<disk_speed> probe_disk(const std::filesystem::path& directory, std::chrono::milliseconds time);
+/// Of one disk; what it measures several times is told together. For one thread.
+class disk_probe {
+public:
+    explicit disk_probe(std::filesystem::path directory) : directory_(std::move(directory)) {}
+
+    /// Half of `time` goes to each part. Writes a file of its own in the directory, removes it. Errors: storage_failure; invalid_argument for too short a time.
+    error measure(std::chrono::milliseconds time);
+
+    /// REQUIRES: it has been measured.
+    disk_speed speed() const;
+
+private:
+    error failed() const;
+
+    const std::filesystem::path directory_;
+    std::uint64_t appended_ = 0;  // bytes
+    std::chrono::nanoseconds appending_{0};
+    std::vector<std::chrono::nanoseconds> small_syncs_;
+};
 
 }  // namespace millrace::bench

@@ -93,6 +93,13 @@ struct side_result {
     std::string failure;
 
     double seconds() const { return std::chrono::duration<double>(ended - began).count(); }
+
+    /// As if it had gone on with the other.
+    void add(const side_result& next) {
+        messages += next.messages;
+        ended += next.ended - next.began;
+        latency.add(next.latency);
+    }
 };
 
 /// What `run` gives; when it throws, the failure, which the other side is told.

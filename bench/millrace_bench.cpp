@@ -19,6 +19,7 @@ struct options {
     std::string run;
     std::string peer = "millrace";
     load_settings load;
+    unsigned turns = 1;
     bool json = false;
     std::string disk = ".";
 };
@@ -33,6 +34,11 @@ bool makes_subscription(const options& o) { return o.run == "fill" || (consumes(
 struct measured {
     side_result produced;
     side_result consumed;
+
+    void add(const measured& next) {
+        produced.add(next.produced);
+        consumed.add(next.consumed);
+    }
 };
 
 /// What is left of an earlier run in a topic would hide what is lost of this one.
@@ -93,12 +99,14 @@ private:
     std::vector<std::pair<std::string, std::string>> fields_;
 };
 
-void add_disk(report& r, const std::string& directory) {
-    const auto disk = probe_disk(directory, std::chrono::seconds(1));
-    if (!disk) throw std::runtime_error("disk probe: " + to_string(disk.failure()));
-    r.add("fdatasync_p50_ms", static_cast<double>(disk.value().small_sync_p50.count()) / 1e6);
-    r.add("fdatasync_p99_ms", static_cast<double>(disk.value().small_sync_p99.count()) / 1e6);
-    r.add("disk_bytes_per_second", disk.value().bytes_per_second);
+void probe(disk_probe& disk) {
+    if (const auto failed = disk.measure(std::chrono::seconds(1))) throw std::runtime_error("disk probe: " + to_string(failed));
+}
+
+void add_disk(report& r, const disk_speed& disk) {
+    r.add("fdatasync_p50_ms", static_cast<double>(disk.small_sync_p50.count()) / 1e6);
+    r.add("fdatasync_p99_ms", static_cast<double>(disk.small_sync_p99.count()) / 1e6);
+    r.add("disk_bytes_per_second", disk.bytes_per_second);
 }
 
 /// For many connections with little on each: there the sockets are what is measured.
@@ -121,6 +129,7 @@ report report_of(const options& o, const measured& m) {
     if (o.load.topics > 1) r.add("topics", o.load.topics);
     r.add("in_flight", o.load.in_flight_each());
     if (o.load.rate > 0) r.add("rate", o.load.rate);
+    if (o.turns > 1) r.add("turns", o.turns);
     r.add("messages", static_cast<double>(main.messages));
     r.add("seconds", seconds);
     r.add("messages_per_second", static_cast<double>(main.messages) / seconds);
@@ -134,17 +143,27 @@ report report_of(const options& o, const measured& m) {
     return r;
 }
 
+measured perform_turn(const options& o, peer& broker) {
+    broker.set_up(o.load, makes_subscription(o));
+    auto m = perform(o, broker);
+    const auto& failure = m.produced.failure.empty() ? m.consumed.failure : m.produced.failure;
+    if (o.run != "fill") broker.tear_down(o.load, makes_subscription(o));
+    if (!failure.empty()) throw std::runtime_error(failure);
+    return m;
+}
+
 int run(options o) {
     if (o.load.topic.empty()) o.load.topic = "bench-" + std::to_string(::getpid());
     if (o.load.subscription.empty()) o.load.subscription = "bench-" + std::to_string(::getpid());
     const auto broker = make_peer(o.peer);
-    broker->set_up(o.load, makes_subscription(o));
-    const auto m = perform(o, *broker);
-    const auto& failure = m.produced.failure.empty() ? m.consumed.failure : m.produced.failure;
-    if (o.run != "fill") broker->tear_down(o.load, makes_subscription(o));
-    if (!failure.empty()) throw std::runtime_error(failure);
+    disk_probe disk(o.disk);
+    measured m;
+    for (unsigned turn = 0; turn < o.turns; ++turn) {
+        m.add(perform_turn(o, *broker));
+        if (!o.disk.empty()) probe(disk);
+    }
     auto r = report_of(o, m);
-    if (!o.disk.empty()) add_disk(r, o.disk);
+    if (!o.disk.empty()) add_disk(r, disk.speed());
     if (o.load.producer_connections() >= 10) add_sockets(r, o.load);
     r.print(o.json);
     return 0;
@@ -174,6 +193,7 @@ void add_options(CLI::App& app, options& o) {
                                       "µs that the consumers' thread takes for each message while there is publishing (0)");
     app.add_option("--in-flight", load.in_flight, "unanswered messages of each producer; default: its part of 20 000")->check(CLI::PositiveNumber);
     app.add_option("--rate", load.rate, "messages a second in all, whether answers come or not")->check(CLI::PositiveNumber);
+    app.add_option("--turns", o.turns, "do the whole run so often, the disk probed behind each, and tell of all together")->capture_default_str()->check(CLI::PositiveNumber);
     app.add_option("--disk", o.disk, "directory whose disk is probed beside the result; empty: none")->capture_default_str();
     app.add_flag("--json", o.json, "one JSON object per result");
 }

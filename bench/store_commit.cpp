@@ -122,12 +122,12 @@ void print(const char* when, const bench::disk_speed& disk) {
 }
 
 bench::disk_speed probe_or_exit(const std::string& directory) {
-    auto speed = bench::probe_disk(directory, std::chrono::seconds(3));
-    if (!speed) {
-        std::fprintf(stderr, "%s\n", to_string(speed.failure()).c_str());
+    bench::disk_probe probe(directory);
+    if (const auto failed = probe.measure(std::chrono::seconds(3))) {
+        std::fprintf(stderr, "%s\n", to_string(failed).c_str());
         std::exit(1);
     }
-    return speed.value();
+    return probe.speed();
 }
 
 int measure(const settings& chosen) {
