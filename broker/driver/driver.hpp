@@ -5,7 +5,8 @@
 //   store ──read───────►│        │◄─effect──└──────┘
 //   clock ──on_time────►└────────┘──actions──► answers, pushes, commits, reads
 //
-// A plain class: no sockets, no threads, no clock. The simulator runs it unchanged.
+// A plain class: no sockets, no threads, no clock. The simulator runs it unchanged. Requests and groups are in driver.cpp, what the store is read for in
+// driver_read.cpp, what is given out with its bytes in driver_give.cpp.
 #pragma once
 
 #include <cstdint>
@@ -177,6 +178,9 @@ private:
     struct waiting_consumer {
         std::deque<waiting_delivery> deliveries;  // in order; the first waits for its bytes
     };
+
+    /// Of one read that a delivery or a peek needs again.
+    static constexpr std::uint32_t reread_bytes = 256u << 10;
 
     /// What a read is known to bring besides its first entry, once deliveries count on it.
     struct expected_read {
