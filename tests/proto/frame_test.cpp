@@ -147,6 +147,20 @@ TEST_CASE("the buffer grows to the largest frame under way and no further") {
     CHECK(out.capacity_max <= limit + frame_prefix_bytes + 65'536);
 }
 
+TEST_CASE("a buffer that doubles for a larger frame stays within the limit") {
+    constexpr std::size_t limit = 1u << 20;
+    frame_decoder decoder(limit);
+    byte_string stream;
+    for (const auto size : {limit / 8 * 5, limit / 8 * 7}) {
+        const auto frame = publish(size);
+        stream.insert(stream.end(), frame.begin(), frame.end());
+    }
+    const auto out = feed(decoder, stream, [] { return 4'096; }, 4'096);
+    CHECK(out.frames.size() == 2);
+    CHECK(out.capacity_max >= limit / 8 * 7);
+    CHECK(out.capacity_max <= limit + frame_prefix_bytes);
+}
+
 TEST_CASE("idle memory is given back, and only then") {
     const auto bytes = publish(10'000);
     frame_decoder decoder(limits::frame_bytes);
