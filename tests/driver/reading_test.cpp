@@ -155,6 +155,29 @@ TEST_CASE("an entry that was freed is not found in a cache") {
     CHECK(b.store_->read(where, {4000}, 1).value().front().last == sequence{15'999});
 }
 
+TEST_CASE("what others have settled in turns does not hide what all have settled behind it") {
+    constexpr std::uint64_t turns = 5'000;  // more than are looked at at once
+    shard_settings small_window{durability::memory};
+    small_window.window_messages = 1;
+    bench b(tiny, small_window);
+    const auto where = b.topic("t");
+    for (const auto* name : {"u", "third"}) b.submit(input::create_subscription{{session_id{0}, request_id{3}}, "t", name, {}, {}});
+    for (int i = 0; i < 10; ++i) b.publish(where, turns / 5), b.settle();
+    b.publish(where, 1);
+    b.settle();
+    b.subscribe(2, "t", 2 * turns + 1);
+    b.submit(input::subscribe{{session_id{3}, request_id{1}}, consumer_id{1}, "t", "u", "", 2 * turns + 1, 100'000'000, {}});
+    b.settle();
+    for (std::uint64_t at = 0; at < 2 * turns; ++at) b.ack(2 + at % 2, at, at);
+    for (const std::uint64_t session : {2, 3}) b.ack(session, 2 * turns, 2 * turns);
+    b.settle();
+    REQUIRE(b.store_->read(where, {2 * turns}, 1).value().size() == 1);  // a third one may need it
+    b.submit(input::delete_subscription{{session_id{0}, request_id{3}}, "t", "third"});
+    b.settle();
+    CHECK(b.store_->read(where, {2 * turns}, 1).value().empty());
+    CHECK(b.store_->read(where, {2 * turns - 1}, 1).value().size() == 1);
+}
+
 TEST_CASE("a read that began before an entry was freed does not bring it back") {
     bench b(tiny);
     const auto where = b.topic("t");
