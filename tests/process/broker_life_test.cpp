@@ -1,5 +1,6 @@
 // millraced from its first line to its last: flags, stores, ready, drain, restart, kill -9.
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include <thread>
 
 #include "tests/process/blocking_client.hpp"
 #include "tests/process/broker_process.hpp"
@@ -255,6 +257,19 @@ TEST_CASE("a broker without descriptors says so, and lets in who waits when some
     broker.process().wait_for_words("cannot accept a connection");
     inside.clear();
     for (auto& c : at_the_door) CHECK(c.greet().kind == wire::Message::Welcome);
+    CHECK(broker.stop() == 0);
+}
+
+TEST_CASE("a connection that is gone before it is let in holds nobody up", "[shards]") {
+    scratch_directory faults;
+    ::setenv("MILLRACE_FAULTS", faults.path().c_str(), 1);
+    broker_process broker({"--store", "memory:"}, MILLRACED_FAULTY_PATH);
+    blocking_client inside(broker.address());
+    const auto fault = faults.path() / "abort-accept";
+    std::ofstream{fault};
+    const raw_client gone(broker);
+    while (std::filesystem::exists(fault)) std::this_thread::yield();
+    inside.create_topic("photos");
     CHECK(broker.stop() == 0);
 }
 
