@@ -299,7 +299,7 @@ private:
     std::map<progress_key, timestamp> armed_;
     std::vector<hand_over> stalled_;  // their target was missing or full, or a restart came between: tried again
     timestamp retry_at_;
-    std::set<dead_message> moving_;      // on their way to another shard
+    std::set<dead_message> moving_;   // on their way to another shard
     std::set<dead_message> arrived_;  // had arrived there before a restart, which their rows do not say yet
     std::optional<timestamp> deadline_;
     timestamp next_age_check_;
