@@ -242,6 +242,9 @@ TEST_CASE("one connection too many is told so, and the others stay") {
 }
 
 TEST_CASE("a broker without descriptors says so, and lets in who waits when some come back", "[shards]") {
+#ifdef __SANITIZE_ADDRESS__
+    WARN("skipped: the sanitizers beside it open descriptors to look at objects, and call an object damaged when they get none");
+#else
     broker_process broker({"--store", "memory:"});
     const auto pid = broker.process().pid();
     const auto opened = std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/fd");
@@ -258,6 +261,7 @@ TEST_CASE("a broker without descriptors says so, and lets in who waits when some
     inside.clear();
     for (auto& c : at_the_door) CHECK(c.greet().kind == wire::Message::Welcome);
     CHECK(broker.stop() == 0);
+#endif
 }
 
 TEST_CASE("a connection that is gone before it is let in holds nobody up", "[shards]") {
