@@ -193,7 +193,7 @@ void add_options(CLI::App& app, options& o) {
                                       "µs that the consumers' thread takes for each message while there is publishing (0)");
     app.add_option("--in-flight", load.in_flight, "unanswered messages of each producer; default: its part of 20 000")->check(CLI::PositiveNumber);
     app.add_option("--rate", load.rate, "messages a second in all, whether answers come or not")->check(CLI::PositiveNumber);
-    app.add_option("--turns", o.turns, "do the whole run so often, the disk probed behind each, and tell of all together")->capture_default_str()->check(CLI::PositiveNumber);
+    app.add_option("--turns", o.turns, "do the whole run this many times, with the disk probed behind each, and tell of all together")->capture_default_str()->check(CLI::PositiveNumber);
     app.add_option("--disk", o.disk, "directory whose disk is probed beside the result; empty: none")->capture_default_str();
     app.add_flag("--json", o.json, "one JSON object per result");
 }
