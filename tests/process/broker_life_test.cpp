@@ -1,6 +1,5 @@
 // millraced from its first line to its last: flags, stores, ready, drain, restart, kill -9.
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 
 #include "tests/process/blocking_client.hpp"
 #include "tests/process/broker_process.hpp"
+#include "tests/process/faults.hpp"
 #include "tests/process/raw_client.hpp"
 
 namespace millrace::process {
@@ -265,14 +265,12 @@ TEST_CASE("a broker without descriptors says so, and lets in who waits when some
 }
 
 TEST_CASE("a connection that is gone before it is let in holds nobody up", "[shards]") {
-    scratch_directory faults;
-    ::setenv("MILLRACE_FAULTS", faults.path().c_str(), 1);
+    faults faults;
     broker_process broker({"--store", "memory:"}, MILLRACED_FAULTY_PATH);
     blocking_client inside(broker.address());
-    const auto fault = faults.path() / "abort-accept";
-    std::ofstream{fault};
+    faults.once("abort-accept");
     const raw_client gone(broker);
-    while (std::filesystem::exists(fault)) std::this_thread::yield();
+    while (!faults.struck("abort-accept")) std::this_thread::yield();
     inside.create_topic("photos");
     CHECK(broker.stop() == 0);
 }

@@ -15,7 +15,11 @@ using namespace std::chrono_literals;
 using milliseconds = std::chrono::milliseconds;
 
 /// What everything here waits for at most; a condition that has not come by then never will.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)  // which take their time
+inline constexpr milliseconds patience{240'000};
+#else
 inline constexpr milliseconds patience{60'000};
+#endif
 
 /// An environment variable for the children that are started while it is there.
 class environment_variable {

@@ -1,5 +1,5 @@
-// millraced-faulty: the broker on a disk that fails and crawls when a test says so, while it runs, and at a door where somebody leaves. What the test says are files in the directory named by
-// MILLRACE_FAULTS:
+// millraced-faulty: the broker on a disk that fails and crawls when a test says so, while it runs, and at a door where somebody leaves. What the test says (faults.hpp)
+// are files in the directory named by MILLRACE_FAULTS:
 //   fail-write   the next write to a log fails as an I/O error; the file is removed, so it is one
 //   fail-sync    the next sync of the newest log, likewise: of one that a commit waits for
 //   slow         while it is there, each sync takes as many milliseconds as it holds, and each write to a log a tenth of that

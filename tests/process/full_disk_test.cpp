@@ -18,6 +18,7 @@
 #include "millrace/units.hpp"
 #include "tests/process/blocking_client.hpp"
 #include "tests/process/broker_process.hpp"
+#include "tests/process/faults.hpp"
 #include "tests/process/small_disk.hpp"
 
 namespace millrace::process {
@@ -249,21 +250,9 @@ void write_something(blocking_client& client) {
     client.call<client::subscription_description>([](auto& b, auto done) { b.async_update_subscription(topic, workers, {}, std::move(done)); });
 }
 
-/// What millraced-faulty is told.
-class faults {
-public:
-    faults() { ::setenv("MILLRACE_FAULTS", scratch_.path().c_str(), 1); }
-
-    void once(const char* fault) { std::ofstream(scratch_.path() / fault) << '1'; }
-    bool struck(const char* fault) const { return !std::filesystem::exists(scratch_.path() / fault); }
-
-private:
-    scratch_directory scratch_;
-};
-
 template <class Condition>
 bool comes_true(Condition condition) {
-    const auto give_up = std::chrono::steady_clock::now() + 4 * patience;  // room is given back by the engine in its time, which a sanitizer stretches
+    const auto give_up = std::chrono::steady_clock::now() + patience;
     while (!condition()) {
         if (std::chrono::steady_clock::now() > give_up) return false;
         ::usleep(20'000);

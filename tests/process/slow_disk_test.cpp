@@ -8,6 +8,7 @@
 
 #include "tests/process/blocking_client.hpp"
 #include "tests/process/broker_process.hpp"
+#include "tests/process/faults.hpp"
 
 namespace millrace::process {
 namespace {
@@ -79,8 +80,7 @@ private:
 
 TEST_CASE("a connection that consumes and publishes on a disk that crawls: no lease expires, nothing stands still, all is done in the end") {
     scratch_directory scratch;
-    scratch_directory faults;
-    ::setenv("MILLRACE_FAULTS", faults.path().c_str(), 1);
+    faults faults;
     broker_process broker({"--store", scratch.store()}, MILLRACED_FAULTY_PATH);
     blocking_client client(broker.address());
     for (const auto* name : {"jobs", "results"}) client.create_topic(name);
@@ -92,10 +92,10 @@ TEST_CASE("a connection that consumes and publishes on a disk that crawls: no le
         REQUIRE(!client.publish("jobs", "job " + std::to_string(i)).code);
     }
 
-    std::ofstream(faults.path() / "slow") << 400;
+    faults.begin("slow", 400);
     slow_worker worker(client);
     worker.work();
-    std::filesystem::remove(faults.path() / "slow");
+    faults.end("slow");
 
     CHECK(std::set<std::string>(worker.received.begin(), worker.received.end()) == published);
     CHECK(worker.received.size() == jobs);

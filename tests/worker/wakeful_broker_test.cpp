@@ -57,29 +57,16 @@ private:
 }  // namespace
 
 TEST_CASE("a broker is awake behind messages that come one by one, until the moment has passed, and again") {
-    engine_of_a_disk store;
     stopped_clock clock;
-    server::broker_settings settings;
-    settings.stay_awake = 200us;
-    auto opened = driver::open_shards(store, 1, settings.core);
-    REQUIRE(opened);
-    boost::asio::io_context io{1};
-    server::broker broker(io, std::move(opened.value()), store, settings, [&] { return clock.now(); });
-    const auto bound = broker.listen({boost::asio::ip::address_v4::loopback(), 0});
-    REQUIRE(bound);
-    std::thread running([&] { broker.run(); });
-    {
-        blocking_client client(quick("127.0.0.1:" + std::to_string(bound.value().port())));
-        client.create_topic("photos");
-        client.publish("photos", {.payload = "came within the moment"});
-        CHECK(clock.becomes_watched(true));
-        clock.pass(201us);
-        CHECK(clock.becomes_watched(false));
-        client.publish("photos", {.payload = "did not"});
-        CHECK(clock.becomes_watched(false));
-        client.publish("photos", {.payload = "did"});
-        CHECK(clock.becomes_watched(true));
-    }
-    boost::asio::post(io, [&] { broker.drain(); });
-    running.join();
+    in_process_broker broker({.store = std::make_unique<engine_of_a_disk>(), .shards = 1, .stay_awake = 200us, .now = [&] { return clock.now(); }});
+    blocking_client client(quick(broker.address()));
+    client.create_topic("photos");
+    client.publish("photos", {.payload = "came within the moment"});
+    CHECK(clock.becomes_watched(true));
+    clock.pass(201us);
+    CHECK(clock.becomes_watched(false));
+    client.publish("photos", {.payload = "did not"});
+    CHECK(clock.becomes_watched(false));
+    client.publish("photos", {.payload = "did"});
+    CHECK(clock.becomes_watched(true));
 }
