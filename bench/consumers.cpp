@@ -38,9 +38,11 @@ private:
         payload_head head{};
         if (!payloads_.read(payload, head) || payload.size() != settings_.size_of(head.id))
             throw std::runtime_error("a message of " + std::to_string(payload.size()) + " bytes is not what was published");
+        const steady::time_point sent_at(steady::duration(head.sent_at));
+        if (sent_at < shared_.published_since) throw std::runtime_error("a message of an earlier run came: topic " + settings_.topic + " was not empty");
         if (came_.tick(head.id)) {
             if (result_.messages++ == 0) result_.began = now;
-            result_.latency.add(now - steady::time_point(steady::duration(head.sent_at)));
+            result_.latency.add(now - sent_at);
         } else {
             ++result_.repeated;
         }

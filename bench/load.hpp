@@ -55,6 +55,7 @@ struct progress {
     std::atomic<bool> failed = false;
     std::atomic<std::uint64_t> expected = UINT64_MAX;  // messages to be consumed, once all are published
     std::atomic<bool> may_publish = true;              // false while those who are to consume at once are not there yet
+    steady::time_point published_since = steady::time_point::min();  // set before both: an earlier run's message would hide what is lost of this one
 
     bool is_publishing() const { return expected == UINT64_MAX; }
     void let_publish() {
