@@ -19,6 +19,7 @@
 #include "broker/admin/http_server.hpp"
 #include "broker/broker_view.hpp"
 #include "broker/driver/broker_clock.hpp"
+#include "broker/endpoint.hpp"
 #include "broker/explain_memory.hpp"
 #include "broker/local_file_system.hpp"
 #include "broker/log.hpp"
@@ -92,12 +93,6 @@ server::broker::clock broker_time() {
 }
 
 /// As one types it; "none" for nowhere.
-std::string text_of(const std::optional<asio::ip::tcp::endpoint>& where) {
-    if (!where) return "none";
-    const auto host = where->address().to_string();
-    return (where->address().is_v6() ? "[" + host + "]" : host) + ":" + std::to_string(where->port());
-}
-
 result<std::optional<access_list>> read_access(const options& o) {
     if (o.auth_file.empty()) return std::optional<access_list>();
     auto list = access_list::read(o.auth_file);
@@ -187,7 +182,7 @@ int run(const options& o) {
     asio::signal_set hangup(io, SIGHUP);
     watch_hangup(hangup, o, access.value(), broker);
     tell_serving(o, bound.value(), access.value(), store.value()->level(), epoch);
-    std::printf("ready listen=%s admin=%s\n", text_of(bound.value()).c_str(), text_of(admin).c_str());
+    std::printf("ready listen=%s admin=%s\n", text_of(bound.value()).c_str(), (admin ? text_of(*admin) : "none").c_str());
     std::fflush(stdout);
     broker.run();
     if (!broker.fatal()) return 0;

@@ -11,6 +11,8 @@
 #include <boost/beast/http.hpp>
 #include <optional>
 
+#include "broker/endpoint.hpp"
+
 namespace millrace::admin {
 
 namespace asio = boost::asio;
@@ -48,20 +50,8 @@ http_server::http_server(asio::io_context& io, pages& site, const http_settings&
     : io_(io), site_(site), settings_(settings), acceptor_(io) {}
 
 result<tcp::endpoint> http_server::listen(const tcp::endpoint& where) {
-    boost::system::error_code ec;
-    const auto refused = [&] {
-        return error{errc::invalid_argument, "admin HTTP cannot listen on " + where.address().to_string() + ":" + std::to_string(where.port()) + ": " +
-                                                 ec.message() + " (choose another place with --admin, or none)"};
-    };
-    acceptor_.open(where.protocol(), ec);
-    if (ec) return refused();
-    acceptor_.set_option(tcp::acceptor::reuse_address(true), ec);
-    acceptor_.bind(where, ec);
-    if (ec) return refused();
-    acceptor_.listen(asio::socket_base::max_listen_connections, ec);
-    if (ec) return refused();
-    const auto bound = acceptor_.local_endpoint(ec);
-    if (ec) return refused();
+    auto bound = start_listening(acceptor_, where);
+    if (!bound) return error{bound.failure().code, "admin HTTP " + bound.failure().what + " (choose another place with --admin, or none)"};
     asio::co_spawn(io_, accept_loop(), asio::detached);
     return bound;
 }

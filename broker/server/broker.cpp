@@ -9,6 +9,8 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <future>
 
+#include "broker/endpoint.hpp"
+
 namespace millrace::server {
 
 namespace asio = boost::asio;
@@ -65,23 +67,10 @@ void broker::on_each(const std::function<void(loop&)>& what, const std::function
 // ---- connections ----
 
 result<tcp::endpoint> broker::listen(const tcp::endpoint& where) {
-    boost::system::error_code ec;
-    const auto refused = [&] {
-        return error{errc::invalid_argument, "cannot listen on " + where.address().to_string() + ":" + std::to_string(where.port()) + ": " + ec.message()};
-    };
-    acceptor_.open(where.protocol(), ec);
-    if (ec) return refused();
-    acceptor_.set_option(tcp::acceptor::reuse_address(true), ec);
-    acceptor_.bind(where, ec);
-    if (ec) return refused();
-    acceptor_.listen(4096, ec);
-    if (ec) return refused();
-    acceptor_.non_blocking(true, ec);
-    if (ec) return refused();
-    acceptor_.set_option(asio::socket_base::enable_connection_aborted(true), ec);  // else accept() waits for the next one, non-blocking or not
-    if (ec) return refused();
-    const auto bound = acceptor_.local_endpoint(ec);
-    if (ec) return refused();
+    auto bound = start_listening(acceptor_, where);
+    if (!bound) return bound;
+    acceptor_.non_blocking(true);
+    acceptor_.set_option(asio::socket_base::enable_connection_aborted(true));  // else accept() waits for the next one, non-blocking or not
     on_each([](loop& l) { l.run(); });
     see_all([](const loop&) {});  // what each has found in its shard is told before anybody comes
     asio::co_spawn(io_, accept_loop(), asio::detached);

@@ -2,6 +2,7 @@
 
 #include <boost/asio/write.hpp>
 
+#include "broker/endpoint.hpp"
 #include "proto/tcp_settings.hpp"
 
 namespace millrace::server {
@@ -14,9 +15,7 @@ connection::connection(tcp::socket socket, core::session_id id, const session_se
     proto::set_up(socket_);
     boost::system::error_code ignored;  // a socket that refuses is on its way out and says so at the next read
     socket_.non_blocking(true, ignored);
-    const auto peer = socket_.remote_endpoint(ignored);
-    const auto host = peer.address().to_string();
-    peer_ = (peer.address().is_v6() ? "[" + host + "]" : host) + ":" + std::to_string(peer.port());
+    peer_ = text_of(socket_.remote_endpoint(ignored));
 }
 
 void connection::write() {
