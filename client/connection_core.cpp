@@ -15,6 +15,8 @@ boost::system::error_code code_of(const error& refused) {
     return refused ? boost::system::error_code(make_error_code(refused.code)) : boost::system::error_code();
 }
 
+constexpr std::size_t prefetched = 8;  // handlers ahead of the one that is called: they were put away thousands of publishes ago
+
 /// The words for `refusal`: what was said, else what the code means.
 std::string words_of(const error& refused) {
     return refused && refused.what.empty() ? error_category().message(static_cast<int>(refused.code)) : refused.what;
@@ -91,9 +93,10 @@ void connection_core::close(completion<done> handler) {
     link_->close();
 }
 
-void connection_core::publish(completion<receipt> handler, const std::string& topic, message&& m, publish_options options) {
+void connection_core::publish(completion<receipt>&& handler, const std::string& topic, message&& m, publish_options options) {
     if (!link_) return complete_later(std::move(handler), not_connected(), receipt{});
     link_->ask().publish(ticket{publishes_.put(std::move(handler))}, topic, std::move(m), options);
+    link_->send();
 }
 
 void connection_core::subscribe(completion<consumer> handler, const std::string& topic, const std::string& subscription,
@@ -175,9 +178,10 @@ void connection_core::on_events(std::vector<event>& events) {
 
 void connection_core::take(published& e) {
     sequence next = e.first;
-    for (const auto operation : e.operations) {
+    for (std::size_t i = 0; i < e.operations.size(); ++i) {
+        if (i + prefetched < e.operations.size()) publishes_.prefetch(static_cast<std::uint64_t>(e.operations[i + prefetched]));
         shielded([&] {
-            auto handler = publishes_.take(static_cast<std::uint64_t>(operation));
+            auto handler = publishes_.take(static_cast<std::uint64_t>(e.operations[i]));
             if (e.refused) return finish(handler, e.refused, receipt{});
             handler({}, receipt{e.partition, next, e.level, e.batch, {}});
         });
@@ -303,7 +307,7 @@ void start_update_subscription(const core_pointer& c, completion<subscription_de
 void start_delete_subscription(const core_pointer& c, completion<done> h, std::string topic, std::string name, bool force) {
     c->ask(std::move(h), delete_subscription{std::move(topic), std::move(name), force});
 }
-void start_publish(const core_pointer& c, completion<receipt> h, std::string topic, message m, publish_options o) {
+void start_publish(const core_pointer& c, completion<receipt> h, const std::string& topic, message&& m, publish_options o) {
     c->publish(std::move(h), topic, std::move(m), o);
 }
 void start_peek(const core_pointer& c, completion<peeked> h, std::string topic, peek_options o) { c->ask(std::move(h), peek{std::move(topic), o}); }

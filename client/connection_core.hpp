@@ -39,7 +39,7 @@ public:
     void connect(completion<broker_description> handler);
     void close(completion<done> handler);
     void on_return(std::function<void(const broker_description&)> notify) { on_return_ = std::move(notify); }
-    void publish(completion<receipt> handler, const std::string& topic, message&& m, publish_options options);
+    void publish(completion<receipt>&& handler, const std::string& topic, message&& m, publish_options options);
     void subscribe(completion<consumer> handler, const std::string& topic, const std::string& subscription, const subscribe_options& options);
     void receive(completion<received> handler, const detail::consumer_pointer& state);
     void settle(completion<settlement> handler, const detail::consumer_pointer& state);

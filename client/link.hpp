@@ -40,6 +40,11 @@ public:
     /// The machine, to ask something of: a turn is under way afterwards and will end.
     machine& ask();
 
+    /// Writes what need not wait for the end of the turn: a batch that is full.
+    void send() {
+        if (is_attached_) write();
+    }
+
     /// Ends the connection when everything is answered.
     void close();
 

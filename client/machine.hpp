@@ -6,7 +6,7 @@
 //                  └── apart ◄── or, once welcomed and if it may: single requests get their event; publishes and consumers wait and go on
 //
 // A turn of its caller: any inputs; take_events() and act on them; end_turn(); then write what take_output() gives and come back at
-// next_deadline(). Acks and messages gathered during a turn go out together at its end.
+// next_deadline(). Acks and messages gathered during a turn go out together at its end; a batch that is full may be taken before.
 #pragma once
 
 #include <string>

@@ -54,10 +54,8 @@ void publisher::publish(ticket operation, std::string_view topic, message&& m, p
 void publisher::end_turn() {
     send_closed();
     while (closed_.empty() && !open_.empty() && in_flight_.size() < batches_in_flight_eager &&
-           open_.front()->opened + settings_.linger <= talk_.now) {
+           open_.front()->opened + settings_.linger <= talk_.now)
         close(*open_.front());
-        send_closed();
-    }
 }
 
 // ---- topics to ids -----------------------------------------------------------------------------------------------------
@@ -229,6 +227,7 @@ void publisher::close(batch& b) {
     operations_last_ = b.operations.size();
     bytes_last_ = std::min(b.records->size(), batch_bytes_max_);
     closed_.push_back(take_open(b));
+    send_closed();
 }
 
 std::unique_ptr<publisher::batch> publisher::take_open(batch& b) {

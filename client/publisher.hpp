@@ -42,10 +42,10 @@ public:
     /// The connection may be used. Nothing is published before.
     void resume();
 
-    /// Ends in one `published` event. Messages of one partition are sent in the order of these calls.
+    /// Ends in one `published` event. Messages of one partition are sent in the order of these calls; a batch that is full at once, as credit allows.
     void publish(ticket operation, std::string_view topic, message&& m, publish_options options);
 
-    /// Sends what may go: full batches as credit allows, others while fewer than two batches are unanswered.
+    /// Sends what may go: full batches as credit allows, others while few batches are unanswered.
     void end_turn();
 
     /// From now on nothing waits for linger.
@@ -136,7 +136,7 @@ private:
     void append(route& r, const message& m, const placing& to);
     std::uint32_t partition_for(const route& r, const message& m, const placing& to) const;
     batch& open_batch(route& r, std::uint32_t partition, publish_options options, std::size_t bytes_at_most, bool second_try);
-    void close(batch& b);
+    void close(batch& b);  // and sends what may go; only a connected publisher has one to close
     std::unique_ptr<batch> take_open(batch& b);
     void resize(route& r, std::size_t partitions);
     void park_again(batch& b);

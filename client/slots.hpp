@@ -11,7 +11,7 @@ namespace millrace::client {
 template <class T>
 class slots {
 public:
-    std::uint64_t put(T value) {
+    std::uint64_t put(T&& value) {
         if (free_.empty()) {
             values_.push_back(std::move(value));
             return values_.size() - 1;
@@ -29,6 +29,9 @@ public:
         free_.push_back(slot);
         return value;
     }
+
+    /// It will be taken soon.
+    void prefetch(std::uint64_t slot) const noexcept { __builtin_prefetch(&values_[slot]); }
 
     std::size_t size() const noexcept { return values_.size() - free_.size(); }
 

@@ -3,9 +3,9 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string_view>
-#include <vector>
 
 #include "millrace/message.hpp"
 
@@ -17,10 +17,13 @@ bool is_plain(const message& m) noexcept;
 /// Bytes of the flatbuffer with a payload of `payload_bytes`.
 std::size_t plain_flatbuffer_bytes(std::size_t payload_bytes) noexcept;
 
-/// Appends the flatbuffer, of the same bytes as a builder makes. REQUIRES: 0 < payload.size() <= limits::message_bytes.
-void append_plain_flatbuffer(std::string_view payload, std::vector<std::byte>& out);
+/// Of the flatbuffer, before the payload, which is followed by padding to the end. The bytes are those that a builder makes.
+inline constexpr std::size_t plain_front_bytes_max = 32;
 
-/// Whether `flatbuffer` is one of these: then it holds what it says, and no limit of a record is exceeded that its length keeps.
-bool is_plain_flatbuffer(std::span<const std::byte> flatbuffer) noexcept;
+/// Writes what is before the payload, and how many bytes that is; up to plain_front_bytes_max are overwritten. REQUIRES: 0 < payload_bytes <= limits::message_bytes.
+std::size_t write_plain_front(std::size_t payload_bytes, std::byte* to) noexcept;
+
+/// The payload, if `flatbuffer` is one of these: then it holds what it says, and no limit of a record is exceeded that its length keeps.
+std::optional<std::string_view> plain_payload(std::span<const std::byte> flatbuffer) noexcept;
 
 }  // namespace millrace::proto

@@ -59,30 +59,27 @@ Offset<byte_vector> bytes_unless_empty(flatbuffers::FlatBufferBuilder& builder, 
 
 std::size_t record_bytes(const flatbuffers::FlatBufferBuilder& builder) noexcept { return record_header_bytes + builder.GetSize(); }
 
-// The record of `length` bytes around the flatbuffer that `append_flatbuffer` appends.
-template <class Append>
-void append_sealed(std::size_t length, std::vector<std::byte>& out, Append append_flatbuffer) {
+// The record of `length` bytes: its header and `front`, which is the `front_bytes` after it, then `rest`, then zeros.
+void append_sealed(std::size_t length, std::byte* header, std::size_t front_bytes, std::span<const std::byte> rest, std::vector<std::byte>& out) {
     assert(length % record_alignment == 0 && length >= record_bytes_min);
     const auto at = out.size();
-    std::byte header[record_header_bytes]{};
     store(header, static_cast<std::uint32_t>(length));
-    out.insert(out.end(), header, header + record_header_bytes);
-    append_flatbuffer();
-    assert(out.size() == at + length);
+    out.insert(out.end(), header, header + record_header_bytes + front_bytes);
+    out.insert(out.end(), rest.begin(), rest.end());
+    out.resize(at + length);
     store(out.data() + at + 4, checksum_of(out.data() + at, static_cast<std::uint32_t>(length)));
 }
 
 void append_sealed(const flatbuffers::FlatBufferBuilder& builder, std::vector<std::byte>& out) {
-    append_sealed(record_bytes(builder), out, [&] {
-        const auto* flatbuffer = reinterpret_cast<const std::byte*>(builder.GetBufferPointer());
-        out.insert(out.end(), flatbuffer, flatbuffer + builder.GetSize());
-    });
+    std::byte header[record_header_bytes]{};
+    append_sealed(record_bytes(builder), header, 0, std::as_bytes(std::span(builder.GetBufferPointer(), builder.GetSize())), out);
 }
 
 error append_plain(const std::string& payload, std::vector<std::byte>& out) {
     const auto length = record_header_bytes + plain_flatbuffer_bytes(payload.size());
     if (length > limits::message_bytes) return too_large(length);
-    append_sealed(length, out, [&] { append_plain_flatbuffer(payload, out); });
+    std::byte front[record_header_bytes + plain_front_bytes_max]{};
+    append_sealed(length, front, write_plain_front(payload.size(), front + record_header_bytes), std::as_bytes(std::span(payload)), out);
     return {};
 }
 
@@ -239,7 +236,7 @@ std::span<const std::byte> flatbuffer_of(std::span<const std::byte> bytes) noexc
 
 error check_published(std::span<const std::byte> bytes, std::size_t index) {
     if (auto refused = check_seal(bytes, index, limits::message_bytes)) return refused;
-    if (is_plain_flatbuffer(flatbuffer_of(bytes))) return {};
+    if (plain_payload(flatbuffer_of(bytes))) return {};
     if (auto refused = check_flatbuffer(flatbuffer_of(bytes), index)) return refused;
     const auto& record = record_at(bytes.data());
     if (is_envelope(record))
@@ -310,7 +307,8 @@ constexpr std::size_t layer_bytes_max = limits::message_bytes + envelope_bytes_m
 
 // A record seen through its envelopes.
 struct opened_record {
-    const wire::Record* message = nullptr;
+    std::optional<std::string_view> plain;   // the payload of a message that has nothing else, or
+    const wire::Record* message = nullptr;   // the message
     const wire::Origin* died = nullptr;  // of the outermost envelope; null without one
     std::size_t envelopes = 0;
 };
@@ -341,27 +339,27 @@ error check_envelope(const wire::Record& envelope) {
     return check_origin_bytes(std::size_t{origin.topic()->size()} + origin.subscription()->size() + size_of(origin.reason()));
 }
 
-// One record that fills `bytes`, aligned, without what it may wrap.
-error check_layer(std::span<const std::byte> bytes) {
+// One record that fills `bytes`, aligned, without what it may wrap. `plain`: its payload, if that is all it has.
+error check_layer(std::span<const std::byte> bytes, std::optional<std::string_view>& plain) {
     if (auto refused = check_seal(bytes, 0, layer_bytes_max)) return refused;
-    const bool plain = is_plain_flatbuffer(flatbuffer_of(bytes));
+    plain = plain_payload(flatbuffer_of(bytes));
     if (!plain)
         if (auto refused = check_flatbuffer(flatbuffer_of(bytes), 0)) return refused;
     const auto length = load<std::uint32_t>(bytes.data());
     if (length != bytes.size()) return {errc::malformed_record, std::to_string(bytes.size() - length) + " bytes follow the one record to decode"};
-    const auto& record = record_at(bytes.data());
-    if (is_envelope(record)) return check_envelope(record);
+    if (!plain && is_envelope(record_at(bytes.data()))) return check_envelope(record_at(bytes.data()));
     if (length > limits::message_bytes) return too_long(length, 0);
-    return plain ? error{} : check_content(record, 0);
+    return plain ? error{} : check_content(record_at(bytes.data()), 0);
 }
 
 // From the outside in: a layer is looked at when everything around it holds.
 error open_record(std::span<const std::byte> bytes, opened_record& out) {
     for (;;) {
-        if (auto refused = check_layer(bytes)) {
+        if (auto refused = check_layer(bytes, out.plain)) {
             if (out.envelopes > 0) refused.what = "inside envelope " + std::to_string(out.envelopes) + ", " + refused.what;
             return refused;
         }
+        if (out.plain) return {};
         const auto& record = record_at(bytes.data());
         if (!is_envelope(record)) {
             out.message = &record;
@@ -457,6 +455,12 @@ error decode_record(std::span<const std::byte> record, message& out, std::option
     if (died != nullptr) {
         died->reset();
         if (inside.died != nullptr) *died = decode_origin(*inside.died);
+    }
+    if (inside.plain) {
+        out.key.clear();
+        out.headers.clear();
+        out.payload = std::string(*inside.plain);
+        return {};
     }
     assign(out.key, inside.message->key());
     decode_headers(*inside.message, out.headers);

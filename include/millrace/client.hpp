@@ -69,7 +69,7 @@ void start_list_subscriptions(const core_pointer&, completion<name_list>, std::s
 void start_update_subscription(const core_pointer&, completion<subscription_description>, std::string topic, std::string name,
                                subscription_settings);
 void start_delete_subscription(const core_pointer&, completion<done>, std::string topic, std::string name, bool force);
-void start_publish(const core_pointer&, completion<receipt>, std::string topic, message, publish_options);
+void start_publish(const core_pointer&, completion<receipt>, const std::string& topic, message&&, publish_options);
 void start_peek(const core_pointer&, completion<peeked>, std::string topic, peek_options);
 void start_subscribe(const core_pointer&, completion<consumer>, std::string topic, std::string subscription, subscribe_options);
 void start_receive(const core_pointer&, completion<received>, consumer_pointer);
@@ -294,7 +294,7 @@ public:
     }
     template <class Token>
     auto async_publish(std::string topic, message m, Token&& token) {
-        return async_publish(std::move(topic), std::move(m), publish_options{}, std::forward<Token>(token));
+        return detail::initiate<receipt, detail::start_publish>(core_, std::forward<Token>(token), std::move(topic), std::move(m), publish_options{});
     }
 
     /// Looks at messages without leasing them. void(error_code, peeked)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <type_traits>
@@ -65,7 +66,7 @@ public:
 private:
     struct operations {
         void (*complete)(void* storage, boost::system::error_code, T&&);
-        void (*relocate)(void* from, void* to) noexcept;
+        void (*relocate)(void* from, void* to) noexcept;  // null: its bytes are copied
         void (*destroy)(void* storage) noexcept;
     };
 
@@ -108,7 +109,7 @@ private:
             at(from).~Held();
         }
         static void destroy(void* storage) noexcept { at(storage).~Held(); }
-        static constexpr operations table{complete, relocate, destroy};
+        static constexpr operations table{complete, std::is_trivially_copyable_v<Held> ? nullptr : relocate, destroy};
     };
 
     template <class Held>
@@ -128,9 +129,8 @@ private:
             release(at(storage));
             held.complete(failed, std::move(result));
         }
-        static void relocate(void* from, void* to) noexcept { ::new (to) Held*(at(from)); }
         static void destroy(void* storage) noexcept { release(at(storage)); }
-        static constexpr operations table{complete, relocate, destroy};
+        static constexpr operations table{complete, nullptr, destroy};
     };
 
     template <class Held, class... Parts>
@@ -149,7 +149,11 @@ private:
 
     void take(completion& other) noexcept {
         kind_ = std::exchange(other.kind_, nullptr);
-        if (kind_) kind_->relocate(other.storage_, storage_);
+        if (!kind_) return;
+        if (kind_->relocate)
+            kind_->relocate(other.storage_, storage_);
+        else
+            std::memcpy(storage_, other.storage_, inline_bytes);
     }
 
     void reset() noexcept {

@@ -58,6 +58,19 @@ TEST_CASE("a handler is kept, moved, called once and destroyed, small or large")
     check_life<4000>();
 }
 
+TEST_CASE("a handler of nothing but bytes is moved with them") {
+    asio::io_context context;
+    int called = 0;
+    std::array<int, 8> own{1, 2, 3, 4, 5, 6, 7, 8};
+    completion<int> first([&called, own](error_code, int value) { called = value + own[0] + own[7]; }, context.get_executor());
+    completion<int> second(std::move(first));
+    CHECK_FALSE(first);
+    completion<int> third;
+    third = std::move(second);
+    third({}, 5);
+    CHECK(called == 14);
+}
+
 TEST_CASE("a handler runs at once on its own executor, and is dispatched to another one") {
     asio::io_context home, other;
     int ran = 0;

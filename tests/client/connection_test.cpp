@@ -306,6 +306,32 @@ TEST_CASE("a batch lingers as long as the settings say, or until the connection 
     CHECK(published[0].second.sequence.value == 7);
 }
 
+TEST_CASE("a batch that is full is on its way while the handler that filled it goes on") {
+    asio::io_context context;
+    small_server server(context);
+    server.on_frame = [&](const proto::frame& f) {
+        if (f.head->message_type() == wire::Message::Hello) server.welcome();
+        if (f.head->message_type() == wire::Message::Metadata) server.know_topic(f.head->id(), "photos");
+        if (f.head->message_type() == wire::Message::Publish) server.send(f.head->id(), wire::CreatePublished(server.builder(), 7, wire::Durability::disk));
+    };
+    connection broker(context.get_executor(), settings_for(server.address()));
+    std::vector<std::pair<error_code, receipt>> published;
+    std::size_t before = 1;
+    bool came = false;
+    const auto fill_one = [&](error_code, receipt) {
+        for (std::size_t i = 1; i < small_server::batch_messages; ++i) broker.async_publish("photos", {}, into(published));
+        before = server.available();
+        broker.async_publish("photos", {}, into(published));
+        for (const auto until = std::chrono::steady_clock::now() + 20s; !came && std::chrono::steady_clock::now() < until;) came = server.available() > 0;
+        broker.async_close([&](error_code, done) { server.stop(); });
+    };
+    broker.async_connect([&](error_code, broker_description) { broker.async_publish("photos", {}, fill_one); });
+    context.run();
+    CHECK(before == 0);
+    CHECK(came);
+    CHECK(published.size() == small_server::batch_messages);
+}
+
 TEST_CASE("two connections with the name of a producer are told apart") {
     std::vector<std::uint64_t> incarnations;
     for (int i = 0; i < 2; ++i) {

@@ -126,6 +126,22 @@ TEST_CASE("a batch takes half the credit, so that one is filled while another is
     for (const auto& f : broker.sent) CHECK(count_of(f) == in_each);
 }
 
+TEST_CASE("a batch that is full does not wait for the end of the turn, but for the connection") {
+    scripted_broker broker;
+    start(broker, 1, {.publish_messages = 10});
+    for (std::uint64_t i = 0; i < 4; ++i) publish(broker, i);
+    CHECK_FALSE(broker.m.has_output());
+    publish(broker, 4);
+    CHECK(broker.m.has_output());
+    broker.turn();
+    CHECK(broker.count(wire::Message::Publish) == 1);
+
+    broker.m.lost({errc::connection_lost, "cut"});
+    broker.turn();
+    for (std::uint64_t i = 5; i < 10; ++i) publish(broker, i);
+    CHECK_FALSE(broker.m.has_output());
+}
+
 TEST_CASE("credit in messages and bytes is never overrun, and everything is sent in the end") {
     const auto terms = GENERATE(welcome_terms{.publish_messages = 1, .publish_bytes = 1u << 20}, welcome_terms{.publish_messages = 7, .publish_bytes = 2'000},
                                 welcome_terms{.publish_messages = 50, .publish_bytes = 100}, welcome_terms{.publish_messages = 64, .publish_bytes = 1u << 20});

@@ -21,6 +21,8 @@ class small_server {
     using tcp = boost::asio::ip::tcp;
 
 public:
+    static constexpr std::uint32_t batch_messages = 50;  // in a full batch, which takes half the credit
+
     explicit small_server(boost::asio::io_context& context)
         : acceptor_(context, tcp::endpoint(boost::asio::ip::address_v4::loopback(), 0)), socket_(context) {
         acceptor_.async_accept(socket_, [this](boost::system::error_code failed) {
@@ -34,7 +36,7 @@ public:
         if (f.head->message_type() == wire::Message::Hello) welcome();
     };
 
-    void welcome() { send(0, wire::CreateWelcome(builder_, 1, 0, builder_.CreateString("small"), 1, 1, wire::Durability::disk, 100, 1u << 20)); }
+    void welcome() { send(0, wire::CreateWelcome(builder_, 1, 0, builder_.CreateString("small"), 1, 1, wire::Durability::disk, 2 * batch_messages, 1u << 20)); }
 
     /// Answers what a client says first, and whoever consumes and does not any more.
     void take_consumers(const proto::frame& f) {
@@ -66,6 +68,9 @@ public:
         bytes.insert(bytes.end(), body.begin(), body.end());
         boost::asio::write(socket_, boost::asio::buffer(bytes));
     }
+
+    /// Bytes that have come and were not read.
+    std::size_t available() const { return socket_.available(); }
 
     void stop() { acceptor_.close(); socket_.close(); }
     flatbuffers::FlatBufferBuilder& builder() { return builder_; }

@@ -34,7 +34,7 @@ TEST_CASE("a plain record has the bytes that flatbuffers make of it") {
         const auto record = samples::encode(m);
         CHECK(record == built(m.payload));
         CHECK(record.size() == record_header_bytes + plain_flatbuffer_bytes(size));
-        CHECK(is_plain_flatbuffer(flatbuffer_of(record)));
+        CHECK(plain_payload(flatbuffer_of(record)) == m.payload);
     }
 }
 
@@ -46,7 +46,7 @@ TEST_CASE("a message with anything but a payload is not plain, nor is one withou
         const auto record = samples::encode(sample.content, sample.method);
         const auto* content = wire::GetRecord(record.data() + record_header_bytes);
         INFO(sample.name);
-        CHECK(is_plain_flatbuffer(flatbuffer_of(record)) == (is_plain(sample.content) && content->compression() == wire::Compression::none));
+        CHECK(plain_payload(flatbuffer_of(record)).has_value() == (is_plain(sample.content) && content->compression() == wire::Compression::none));
     }
 }
 
@@ -65,7 +65,7 @@ TEST_CASE("whatever is changed in a plain record, what is taken for one is sound
                 const auto refused = decode_record(changed, m);
                 INFO(size << ", " << at << ", " << value << ": " << to_string(refused));
                 if (!holds(flatbuffer)) CHECK(refused);
-                if (is_plain_flatbuffer(flatbuffer)) {
+                if (plain_payload(flatbuffer)) {
                     ++plain;
                     CHECK(holds(flatbuffer));
                     CHECK_FALSE(refused);
@@ -94,7 +94,7 @@ TEST_CASE("a plain record whose payload would end behind it is refused") {
 
 TEST_CASE("bytes that are too few for a plain record are none") {
     const auto record = samples::encode({"", {}, std::string(3, 'x')});
-    for (std::size_t size = 0; size < flatbuffer_of(record).size(); ++size) CHECK_FALSE(is_plain_flatbuffer(flatbuffer_of(record).first(size)));
+    for (std::size_t size = 0; size < flatbuffer_of(record).size(); ++size) CHECK_FALSE(plain_payload(flatbuffer_of(record).first(size)));
 }
 
 }  // namespace millrace::proto
