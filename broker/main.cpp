@@ -92,7 +92,6 @@ server::broker::clock broker_time() {
     };
 }
 
-/// As one types it; "none" for nowhere.
 result<std::optional<access_list>> read_access(const options& o) {
     if (o.auth_file.empty()) return std::optional<access_list>();
     auto list = access_list::read(o.auth_file);

@@ -249,8 +249,7 @@ TEST_CASE("unanswered publishes end with the connection when they are not to be 
     asio::io_context context;
     small_server server(context);
     server.on_frame = [&](const proto::frame& f) {
-        if (f.head->message_type() == wire::Message::Hello) server.welcome();
-        if (f.head->message_type() == wire::Message::Metadata) server.know_topic(f.head->id(), "photos");
+        server.take_producers(f);
         if (f.head->message_type() == wire::Message::Publish) server.stop();
     };
     auto settings = settings_for(server.address());
@@ -276,8 +275,7 @@ TEST_CASE("a batch lingers as long as the settings say, or until the connection 
     std::size_t batches = 0, batches_before_the_close = 1;
     server.on_frame = [&](const proto::frame& f) {
         auto& b = server.builder();
-        if (f.head->message_type() == wire::Message::Hello) server.welcome();
-        if (f.head->message_type() == wire::Message::Metadata) server.know_topic(f.head->id(), "photos");
+        server.take_producers(f);
         if (f.head->message_type() == wire::Message::ListTopics) server.send(f.head->id(), wire::CreateTopics(b));
         if (f.head->message_type() != wire::Message::Publish) return;
         ++batches;
@@ -310,8 +308,7 @@ TEST_CASE("a batch that is full is on its way while the handler that filled it g
     asio::io_context context;
     small_server server(context);
     server.on_frame = [&](const proto::frame& f) {
-        if (f.head->message_type() == wire::Message::Hello) server.welcome();
-        if (f.head->message_type() == wire::Message::Metadata) server.know_topic(f.head->id(), "photos");
+        server.take_producers(f);
         if (f.head->message_type() == wire::Message::Publish) server.send(f.head->id(), wire::CreatePublished(server.builder(), 7, wire::Durability::disk));
     };
     connection broker(context.get_executor(), settings_for(server.address()));

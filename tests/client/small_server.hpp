@@ -52,6 +52,12 @@ public:
         send(id, wire::CreateMetadataOk(builder_, 1, 0, builder_.CreateVector(&places, 1)));
     }
 
+    /// Answers what a client says first, and whoever asks where topic photos is.
+    void take_producers(const proto::frame& f) {
+        if (f.head->message_type() == wire::Message::Hello) welcome();
+        if (f.head->message_type() == wire::Message::Metadata) know_topic(f.head->id(), "photos");
+    }
+
     /// Messages of partition 0, for the first time.
     void deliver(std::uint32_t consumer, std::uint64_t first, const std::vector<message>& messages) {
         proto::record_encoder encoder;
